@@ -1,0 +1,55 @@
+"""Every way a fedmol program can end, each with one exit code and one page in docs/errors/."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of `fedmol`, `fedmol-aggregator` and `fedmol-collaborator`."""
+
+    DONE = 0
+    INTERNAL = 1
+    USAGE = 2
+    BAD_SETTINGS = 10
+    BAD_DATA = 11
+    BAD_MODEL = 12
+    CERTIFICATE_MISSING = 20
+    CERTIFICATE_EXPIRED = 21
+    CERTIFICATE_FOREIGN = 22
+    CERTIFICATE_NAME = 23
+    CERTIFICATE_OF_ANOTHER_SITE = 24
+    UNKNOWN_RUN = 25
+    MODEL_DIFFERS = 26
+    VOCABULARY_DIFFERS = 27
+    UPDATE_REFUSED = 28
+    AGGREGATOR_UNREACHABLE = 30
+    QUORUM_LOST = 31
+    DIVERGED = 32
+    STATE_UNUSABLE = 33
+    ADDRESS_IN_USE = 34
+    SITE_FAILED = 35
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+    @property
+    def slug(self) -> str:
+        """The code's name in messages, events and the file name of its page: `bad-data`."""
+        return self.name.lower().replace("_", "-")
+
+    @property
+    def page(self) -> str:
+        return f"docs/errors/{self.value:03d}-{self.slug}.md"
+
+
+class FedmolError(Exception):
+    """What is wrong and where (`message`), what to do about it (`cure`), and how to exit."""
+
+    def __init__(self, exit: Exit, message: str, cure: str) -> None:
+        super().__init__(message)
+        self.exit = exit
+        self.message = message
+        self.cure = cure
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  cure: {self.cure}\n  see:  {self.exit.page} (exit code {self.exit.value})"

@@ -1,0 +1,185 @@
+"""federation.yaml: the one description of a federation, parsed once into frozen, closed models."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from fedmol.errors import Exit, FedmolError
+
+Seconds = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Iid(Section):
+    kind: Literal["iid"] = "iid"
+
+
+class Uneven(Section):
+    """IID shards whose sizes follow `sizes`, one relative weight per site."""
+
+    kind: Literal["uneven"]
+    sizes: tuple[Annotated[float, Field(gt=0)], ...]
+
+
+class Scaffold(Section):
+    """Whole Murcko scaffolds go to one site; `sizes` as for `uneven`, equal when left out."""
+
+    kind: Literal["scaffold"]
+    sizes: tuple[Annotated[float, Field(gt=0)], ...] | None = None
+
+
+class Dirichlet(Section):
+    """Each scaffold group is spread over the sites by a Dirichlet draw; small `alpha` means very different sites."""
+
+    kind: Literal["dirichlet"]
+    alpha: Annotated[float, Field(gt=0)]
+
+
+Split = Annotated[Iid | Uneven | Scaffold | Dirichlet, Field(discriminator="kind")]
+
+
+class DataSettings(Section):
+    """What `fedmol run` deals out to the sites it plays; real sites bring their own file."""
+
+    source: str = "embedded"  # "embedded", "qm9" or the path of a CSV / SMILES file
+    column: str = "smiles"
+    limit: Annotated[int, Field(gt=0)] | None = None
+    split: Split = Iid()
+    test_share: Share = 0.1
+    validation_share: Share = 0.05
+
+
+class ModelSettings(Section):
+    preset: str = "small"
+    vocabulary: str = "qm9-charged"
+    layers: Annotated[int, Field(gt=0)] | None = None
+
+
+class TrainingSettings(Section):
+    """`rounds` times `local_steps` gradient steps per site; with `budget_minutes` the steps are fitted to the time."""
+
+    rounds: Annotated[int, Field(gt=0)] = 8
+    local_steps: Annotated[int, Field(gt=0)] = 60
+    budget_minutes: Annotated[float, Field(gt=0)] | None = None
+    batch_size: Annotated[int, Field(gt=0)] = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
+    weight_decay: Annotated[float, Field(ge=0)] = 1e-4
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+    threads: Annotated[int, Field(gt=0)] = 1
+    validation_molecules: Annotated[int, Field(gt=0)] = 512
+
+
+class RoundSettings(Section):
+    """When a round, and the run, may go on without somebody."""
+
+    quorum: Annotated[int, Field(gt=0)] | None = None  # every site when left out
+    join_deadline: Seconds = 120.0
+    deadline: Seconds = 1800.0
+    lost_after: Seconds = 60.0
+    max_update_norm_ratio: Annotated[float, Field(gt=0)] = 10.0
+    keep_checkpoints: Annotated[int, Field(gt=0)] = 3
+
+
+class NetworkSettings(Section):
+    address: str = "localhost"
+    port: Annotated[int, Field(ge=0, lt=65536)] = 0  # 0: `fedmol run` picks a free one
+    call_deadline: Seconds = 120.0
+    give_up_after: Seconds = 600.0
+
+
+class EvaluationSettings(Section):
+    samples: Annotated[int, Field(gt=0)] = 512
+    sampling_steps: Annotated[int, Field(gt=0)] | None = None  # every diffusion step when left out
+    nll_molecules: Annotated[int, Field(gt=0)] = 2048
+
+
+class Site(Section):
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
+
+
+class Settings(Section):
+    """A whole federation. Everything has a default but the sites."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,38}$")] = "fedmol"
+    seed: Annotated[int, Field(ge=0)] = 0
+    algorithm: str = "fedavg"
+    data: DataSettings = DataSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    rounds: RoundSettings = RoundSettings()
+    network: NetworkSettings = NetworkSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+    sites: Annotated[tuple[Site, ...], Field(min_length=1)]
+
+    @field_validator("sites")
+    @classmethod
+    def _unique_names(cls, sites: tuple[Site, ...]) -> tuple[Site, ...]:
+        names = [site.name for site in sites]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"site names must be unique, found twice: {', '.join(twice)}")
+        return sites
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if self.rounds.quorum is not None and self.rounds.quorum > len(self.sites):
+            raise ValueError(f"rounds.quorum is {self.rounds.quorum}, but there are only {len(self.sites)} sites")
+        sizes = getattr(self.data.split, "sizes", None)
+        if sizes is not None and len(sizes) != len(self.sites):
+            raise ValueError(f"data.split.sizes has {len(sizes)} entries for {len(self.sites)} sites")
+        return self
+
+    @property
+    def site_names(self) -> list[str]:
+        return [site.name for site in self.sites]
+
+    @property
+    def quorum(self) -> int:
+        """The number of sites whose updates make a round count."""
+        return self.rounds.quorum or len(self.sites)
+
+
+def parse(document: Any, origin: str) -> Settings:
+    """Settings from a parsed YAML document; `origin` names it in messages.
+
+    Raises:
+        FedmolError: BAD_SETTINGS, with every wrong entry by its dotted path.
+    """
+    if not isinstance(document, dict):
+        raise FedmolError(Exit.BAD_SETTINGS, f"{origin} is not a mapping of settings", "start from the federation.yaml that ships with fedmol")
+    try:
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        wrong = "\n".join(f"  {'.'.join(map(str, e['loc'])) or 'federation'}: {e['msg']}" for e in error.errors())
+        raise FedmolError(Exit.BAD_SETTINGS, f"{origin} has wrong entries:\n{wrong}", "correct the entries named above") from None
+
+
+def load(path: Path, overrides: dict[str, Any] | None = None) -> Settings:
+    """Settings from a YAML file, with `overrides` (dotted path -> value) laid over it."""
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FedmolError(Exit.BAD_SETTINGS, f"there is no settings file {path}", "name one with --settings") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise FedmolError(Exit.BAD_SETTINGS, f"{path} cannot be read as YAML: {error}", "correct the file") from None
+    for dotted, value in (overrides or {}).items():
+        *parents, leaf = dotted.split(".")
+        section = document
+        for key in parents:
+            section = section.setdefault(key, {})
+        section[leaf] = value
+    return parse(document, str(path))
+
+
+def dump(settings: Settings) -> str:
+    """The settings as YAML, every default spelled out."""
+    return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)
