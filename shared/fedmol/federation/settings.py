@@ -91,6 +91,7 @@ class RoundSettings(Section):
 
 class NetworkSettings(Section):
     address: str = "localhost"
+    listen: str = "[::]"  # the aggregator's interface; `fedmol run` keeps to the loopback
     port: Annotated[int, Field(ge=0, lt=65536)] = 0  # 0: `fedmol run` picks a free one
     call_deadline: Seconds = 120.0
     give_up_after: Seconds = 600.0

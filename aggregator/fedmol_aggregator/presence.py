@@ -1,0 +1,46 @@
+"""Who is alive: every call of a site is a sign of life, and silence has a limit."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+from fedmol.events import EventLog
+
+
+class Presence:
+    """Keeps when each site was last heard of, and says so in the event log when one falls silent or comes back."""
+
+    def __init__(
+        self, sites: Iterable[str], lost_after: float, events: EventLog, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.lost_after, self.events, self.clock = lost_after, events, clock
+        self._lock = threading.Lock()
+        self._seen = dict.fromkeys(sites, clock())  # a site that never comes is lost after the same silence
+        self._lost: set[str] = set()
+        self._gone: set[str] = set()
+
+    def seen(self, site: str) -> None:
+        with self._lock:
+            self._seen[site] = self.clock()
+            self._gone.discard(site)
+            returned = site in self._lost
+            self._lost.discard(site)
+        if returned:
+            self.events.write("site_returned", site=site)
+
+    def left(self, site: str) -> None:
+        """The site said that it will not come back by itself."""
+        with self._lock:
+            self._gone.add(site)
+
+    def lost(self) -> set[str]:
+        """The sites not to wait for; newly lost ones are logged."""
+        with self._lock:
+            now = self.clock()
+            silent = {site for site, seen in self._seen.items() if now - seen > self.lost_after} | self._gone
+            fresh, self._lost = silent - self._lost, set(silent)
+        for site in sorted(fresh):
+            self.events.write("site_lost", site=site, silent_seconds=round(now - self._seen[site], 1))
+        return silent

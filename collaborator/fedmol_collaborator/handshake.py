@@ -1,0 +1,73 @@
+"""A TLS handshake tried by hand, because gRPC says UNAVAILABLE whatever is wrong with a certificate."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from datetime import UTC, datetime
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.federation.certificates import CertificateFiles, check_files
+
+_PATIENCE = 5.0  # seconds
+
+
+def try_handshake(address: str, port: int, files: CertificateFiles, site: str) -> bool:
+    """False when nobody answers (yet), True when the aggregator takes the certificate.
+
+    Raises:
+        FedmolError: CERTIFICATE_MISSING, CERTIFICATE_EXPIRED or CERTIFICATE_FOREIGN.
+    """
+    try:
+        with socket.create_connection((address, port), timeout=_PATIENCE) as plain:
+            plain.settimeout(_PATIENCE)
+            with _context(files).wrap_socket(plain, server_hostname=address) as secure:
+                # In TLS 1.3 the server judges our certificate after the handshake has ended for us: its first bytes tell.
+                if secure.recv(1):
+                    return True
+                raise ConnectionResetError("closed by the aggregator")
+    except ssl.SSLCertVerificationError as error:
+        raise _distrust(error, files) from None
+    except TimeoutError:
+        return False
+    except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
+        check_files(files, site, datetime.now(UTC))  # a certificate that is missing, expired or foreign says so itself
+        if isinstance(error, ssl.SSLError) and "ALERT" in str(error).upper():
+            raise _refused(str(error)) from None
+        return False
+    except OSError:
+        return False
+
+
+def _context(files: CertificateFiles) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=str(files.ca)) if files.ca.exists() else ssl.create_default_context()
+    context.set_alpn_protocols(["h2"])
+    if files.certificate.exists() and files.key.exists():
+        context.load_cert_chain(files.certificate, files.key)
+    return context
+
+
+def _distrust(error: ssl.SSLCertVerificationError, files: CertificateFiles) -> FedmolError:
+    if "expired" in error.verify_message:
+        return FedmolError(
+            Exit.CERTIFICATE_EXPIRED, "the aggregator's certificate has expired", "ask the coordinator to renew it"
+        )
+    if error.verify_code in (62, 64):  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
+        return FedmolError(
+            Exit.CERTIFICATE_FOREIGN,
+            f"the aggregator's certificate is for another address: {error.verify_message}",
+            "use the address that the coordinator gave, or have it added to the aggregator's certificate",
+        )
+    return FedmolError(
+        Exit.CERTIFICATE_FOREIGN,
+        f"the aggregator's certificate was not issued by the authority in {files.ca.name}: {error.verify_message}",
+        "install the federation's ca.crt and a certificate signed by it (fedmol certs install)",
+    )
+
+
+def _refused(detail: str) -> FedmolError:
+    return FedmolError(
+        Exit.CERTIFICATE_FOREIGN,
+        f"the aggregator does not accept this site's certificate ({detail})",
+        "have it signed by the federation's authority (fedmol certs request, sign, install)",
+    )

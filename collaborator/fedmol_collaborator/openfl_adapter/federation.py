@@ -1,0 +1,50 @@
+"""OpenFL's collaborator, built from the settings in memory and run to the end of the federation."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from openfl.federated import Plan
+
+from fedmol.federation.certificates import CertificateFiles
+from fedmol.federation.identity import aggregator_name, peer_name
+from fedmol.federation.plan import render
+from fedmol.federation.settings import Settings
+from fedmol_collaborator.openfl_adapter.client import FederationClient, StaleRound
+from fedmol_collaborator.openfl_adapter.runner import SiteTaskRunner
+from fedmol_collaborator.site_training import SiteTraining
+
+
+def connect(
+    settings: Settings, run: str, site: str, certificates: CertificateFiles, stop: threading.Event
+) -> FederationClient:
+    """The site's line to the aggregator, once the aggregator is there and takes the site's certificate."""
+    client = FederationClient(
+        settings.network,
+        certificates,
+        site,
+        stop,
+        aggregator_uuid=aggregator_name(run),
+        federation_uuid=run,
+        collaborator_name=peer_name(site),
+    )
+    client.connect()
+    return client
+
+
+def take_part(settings: Settings, run: str, site: str, client: FederationClient, training: SiteTraining) -> None:
+    """Do the aggregator's tasks until it says that the run is over."""
+    plan = Plan()
+    plan.name, plan.config = "fedmol", render(settings, Path())
+    plan.verify()
+    plan.resolve()
+    plan.federation_uuid, plan.aggregator_uuid = run, aggregator_name(run)
+    plan.config["collaborator"]["settings"]["callbacks"] = []
+    collaborator = plan.get_collaborator(peer_name(site), task_runner=SiteTaskRunner(training), client=client)
+    while True:
+        try:
+            collaborator.run()
+            return
+        except StaleRound:
+            training.pulse.phase("catching up")

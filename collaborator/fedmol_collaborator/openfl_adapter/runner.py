@@ -1,0 +1,56 @@
+"""OpenFL's task runner and data loader, handing the work to the site's own training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from openfl.federated import DataLoader, TaskRunner
+from openfl.utilities import TensorKey
+
+from fedmol.federation.plan import LOSS, MODEL, NEGATIVE_NLL, SECONDS
+from fedmol_collaborator.site_training import SiteTraining
+
+Tensors = dict[TensorKey, Any]
+
+
+class ShardSizes(DataLoader):  # type: ignore[misc]
+    """OpenFL asks its loader for sizes only: they are the weights of the average."""
+
+    def __init__(self, training: int, validation: int) -> None:
+        self.training, self.validation = training, validation
+
+    def get_feature_shape(self) -> list[int]:
+        return [1]
+
+    def get_train_data_size(self) -> int:
+        return self.training
+
+    def get_valid_data_size(self) -> int:
+        return self.validation
+
+
+class SiteTaskRunner(TaskRunner):  # type: ignore[misc]
+    """Both tasks take the round's model as one flat tensor. OpenFL's rounds start at 0, ours at 1."""
+
+    def __init__(self, training: SiteTraining) -> None:
+        super().__init__(data_loader=ShardSizes(training.molecules, training.validation_molecules))
+        self.training = training
+
+    def get_required_tensorkeys_for_function(self, func_name: str, **_: Any) -> list[TensorKey]:
+        return [TensorKey(MODEL, "GLOBAL", 0, False, ("model",))]
+
+    def validate_task(self, col_name: str, round_num: int, input_tensor_dict: dict[str, Any], **_: Any) -> Any:
+        measured = self.training.validate(round_num + 1, input_tensor_dict[MODEL])
+        metrics = {NEGATIVE_NLL: -measured.nll, SECONDS: measured.seconds}
+        return _metric_tensors(metrics, col_name, round_num, ("metric", "validate_agg")), {}
+
+    def train_task(self, col_name: str, round_num: int, input_tensor_dict: dict[str, Any], **_: Any) -> Any:
+        trained = self.training.train(round_num + 1, input_tensor_dict[MODEL])
+        metrics = {LOSS: trained.loss, SECONDS: trained.seconds}
+        update = {TensorKey(MODEL, col_name, round_num, False, ("trained",)): trained.update}
+        return _metric_tensors(metrics, col_name, round_num, ("metric",)) | update, {}
+
+
+def _metric_tensors(metrics: dict[str, float], peer: str, round_num: int, tags: tuple[str, ...]) -> Tensors:
+    return {TensorKey(name, peer, round_num, True, tags): np.array(value) for name, value in metrics.items()}

@@ -1,0 +1,123 @@
+"""The append-only event log: JSON lines, one writer, each line carrying the hash of the one before.
+
+Status, metrics, page and report are all read from it; nothing a person is shown comes from anywhere else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fedmol.errors import Exit, FedmolError
+
+FIRST = "0" * 64
+_HEAD = ("seq", "time", "run", "site", "round", "phase", "kind")
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the log; `fields` are those of its `kind`."""
+
+    seq: int
+    time: str  # UTC, ISO 8601
+    run: str
+    site: str
+    round: int | None
+    phase: str | None
+    kind: str
+    fields: dict[str, Any]
+
+
+def _digest(line: bytes) -> str:
+    return hashlib.sha256(line).hexdigest()
+
+
+def _complete_lines(content: bytes) -> bytes:
+    return content[: content.rfind(b"\n") + 1]
+
+
+class EventLog:
+    """The log's one writer. Opening an existing log goes on with its chain and drops a line that a crash tore."""
+
+    def __init__(self, path: Path, *, run: str, site: str) -> None:
+        self.path, self.run, self.site = path, run, site
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        self._file = open(path, "ab")  # noqa: SIM115 - stays open as long as the program runs
+        content = path.read_bytes()
+        whole = _complete_lines(content)
+        self._file.truncate(len(whole))
+        lines = whole.splitlines()
+        self._seq = len(lines)
+        self._previous = _digest(lines[-1]) if lines else FIRST
+
+    def write(
+        self, kind: str, *, site: str | None = None, round: int | None = None, phase: str | None = None, **fields: Any
+    ) -> None:
+        """Append one event, about the log's own site unless another is named, and hand it to the system."""
+        with self._lock:
+            time = datetime.now(UTC).isoformat(timespec="milliseconds")
+            head = dict(zip(_HEAD, (self._seq, time, self.run, site or self.site, round, phase, kind), strict=True))
+            line = json.dumps({**head, **fields, "previous": self._previous}).encode()
+            self._file.write(line + b"\n")
+            self._file.flush()
+            self._seq, self._previous = self._seq + 1, _digest(line)
+
+    def close(self) -> None:
+        with self._lock:
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+
+def _parse(line: bytes) -> Event:
+    record = json.loads(line)
+    head = {key: record.pop(key) for key in _HEAD}
+    record.pop("previous")
+    return Event(**head, fields=record)
+
+
+def read(path: Path) -> Iterator[Event]:
+    """Every complete event of the log; a line still being written is left for the next reading."""
+    for line in _complete_lines(path.read_bytes()).splitlines():
+        yield _parse(line)
+
+
+class Follower:
+    """Hands out the events that came since it was last asked, without reading the log again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._offset = path, 0
+
+    def new(self) -> list[Event]:
+        if not self.path.exists():
+            return []
+        with self.path.open("rb") as file:
+            file.seek(self._offset)
+            whole = _complete_lines(file.read())
+        self._offset += len(whole)
+        return [_parse(line) for line in whole.splitlines()]
+
+
+def verify(path: Path) -> int:
+    """The number of events in the log, if the chain of hashes is unbroken.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE, naming the first line that does not follow from the one before.
+    """
+    previous, count = FIRST, 0
+    for number, line in enumerate(_complete_lines(path.read_bytes()).splitlines(), start=1):
+        if json.loads(line).get("previous") != previous:
+            raise FedmolError(
+                Exit.STATE_UNUSABLE,
+                f"{path}, line {number}: the event log was changed after it was written",
+                "restore the log from a backup, or start a new run",
+            )
+        previous, count = _digest(line), number
+    return count

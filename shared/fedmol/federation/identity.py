@@ -1,0 +1,56 @@
+"""Names and digests by which the parties of a federation recognise one another."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import fedmol
+from fedmol.federation.settings import Settings
+
+_MODEL_CODE = ("graphs.py", "diffusion", "network", "training")
+
+
+def peer_name(site: str) -> str:
+    """The name under which a site is known to OpenFL.
+
+    OpenFL mixes its names into the tags of tensors and sorts them, so that a site called `model` or `west` would break
+    its look-ups. A hash carries no meaning for it whatever the site is called.
+    """
+    return "c-" + hashlib.sha256(site.encode()).hexdigest()[:16]
+
+
+def aggregator_name(run: str) -> str:
+    """The aggregator's name in OpenFL, whose tensor codec asks for the word in it."""
+    return f"aggregator_{run}"
+
+
+def digest(document: Any) -> str:
+    """SHA-256 of a JSON document, independent of the order of its keys."""
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
+
+
+def model_code_digest() -> str:
+    """SHA-256 over the source of everything that decides what a given model computes."""
+    root = Path(fedmol.__file__).parent
+    sources = sorted(path for name in _MODEL_CODE for path in ([root / name] if name.endswith(".py") else (root / name).glob("*.py")))
+    total = hashlib.sha256()
+    for path in sources:
+        total.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return total.hexdigest()
+
+
+def shared_settings(settings: Settings) -> dict[str, Any]:
+    """The settings in which all parties must agree, by dotted path."""
+    document = settings.model_dump(mode="json", include={"seed", "algorithm", "model", "training"})
+    flat: dict[str, Any] = {}
+    for key, value in document.items():
+        flat |= {f"{key}.{leaf}": v for leaf, v in value.items()} if isinstance(value, dict) else {key: value}
+    return flat
+
+
+def stream_seed(*parts: object) -> int:
+    """A 63-bit seed for the random stream named by `parts`, such as (seed, site, round)."""
+    return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1

@@ -1,0 +1,84 @@
+"""What a site and the aggregator say to each other beside OpenFL's own protocol: joining, and progress.
+
+They travel as JSON over the same mTLS port, as the gRPC service `fedmol.Federation`.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from fedmol.errors import Exit, FedmolError
+
+SERVICE = "fedmol.Federation"
+JOIN = "Join"
+REPORT = "Report"
+
+
+class Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def encode(self) -> bytes:
+        return self.model_dump_json().encode()
+
+
+class Joining(Message):
+    """A site introduces itself: first without its shard, to be let in or not, then with the shard's counts.
+
+    Nothing in it says more of the shard than its counts.
+    """
+
+    run: str
+    site: str
+    peer: str
+    model_code: str
+    vocabulary: str
+    manifest: str
+    settings: dict[str, Any]
+    molecules: int = 0
+    census: dict[str, Any] | None = None
+    seconds_per_step: float | None = None
+
+
+class Agreement(Message):
+    """What the federation settled on before round 1; the same for everyone, and for ever in this run."""
+
+    census: dict[str, Any]
+    molecules: dict[str, int]
+    local_steps: int
+
+
+class Welcome(Message):
+    """The answer to `Joining`: come back in a moment, or start with this agreement."""
+
+    state: Literal["wait", "go"]
+    agreement: Agreement | None = None
+
+
+class Progress(Message):
+    """Sent about once a second, and so a sign of life; answered with nothing."""
+
+    run: str
+    peer: str
+    round: int | None
+    phase: str
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+    molecules_per_second: float | None = None
+
+
+def encode_error(error: FedmolError) -> str:
+    """An error as the detail text of a gRPC status."""
+    return json.dumps({"exit": error.exit.slug, "message": error.message, "cure": error.cure})
+
+
+def decode_error(detail: str) -> FedmolError | None:
+    """The error in a gRPC status, or None when the text is not one of ours."""
+    try:
+        said = json.loads(detail)
+        return FedmolError(Exit[said["exit"].upper().replace("-", "_")], said["message"], said["cure"])
+    except (ValueError, KeyError, TypeError):
+        return None
