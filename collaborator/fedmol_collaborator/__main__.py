@@ -14,8 +14,7 @@ import torch
 
 from fedmol import files
 from fedmol.data.shards import Shard, open_shard
-from fedmol.diffusion.census import Census, take
-from fedmol.diffusion.noise import NoiseModel
+from fedmol.diffusion.census import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
 from fedmol.federation.assembly import denoiser_of, training_config, vocabulary_of
@@ -91,7 +90,7 @@ def prepare(
     pulse.phase("reading shard")
     shard = open_shard(shard_path, settings.data.column, vocabulary, settings.data.validation_share, work / "cache")
     files.write_text(work / "card.json", shard.card.to_json())
-    census = take(shard.training, len(vocabulary.atoms), len(vocabulary.bonds), vocabulary.max_atoms)
+    census = Census.take(shard.training, len(vocabulary.atoms), len(vocabulary.bonds), vocabulary.max_atoms)
     seconds = seconds_per_step(settings, shard, census) if settings.training.budget_minutes is not None else None
     pulse.phase("waiting for the others")
     counts = {"molecules": len(shard.training), "census": census.to_json(), "seconds_per_step": seconds}

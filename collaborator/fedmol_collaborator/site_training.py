@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 
 from fedmol.data.shards import Shard
+from fedmol.diffusion.census import NoiseModel
 from fedmol.diffusion.likelihood import nll
-from fedmol.diffusion.noise import NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.algorithms import Vector
 from fedmol.federation.assembly import training_config

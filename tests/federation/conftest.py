@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from stage import Stage, small_settings
+
+from fedmol.federation.settings import Settings
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.federation)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Callable[[Settings], Stage]]:
+    """Builds stages that are stopped when the test ends, however it ends."""
+    built: list[Stage] = []
+
+    def build(settings: Settings) -> Stage:
+        built.append(Stage(settings, tmp_path / f"run{len(built)}"))
+        return built[-1]
+
+    yield build
+    for each in built:
+        each.close()
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """The small federation, run to its end without any disturbance."""
+    stage = Stage(small_settings(), tmp_path_factory.mktemp("undisturbed") / "run")
+    stage.start()
+    codes = {name: stage.wait(name) for name in stage.parties}
+    assert codes == dict.fromkeys(stage.parties, 0), "\n".join(stage.log(name) for name in stage.parties)
+    yield stage
+    stage.close()

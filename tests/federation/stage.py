@@ -1,0 +1,129 @@
+"""A small federation of real processes over real mTLS, for tests that disturb it."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from fedmol.events import Event, Follower, read
+from fedmol.federation.settings import Settings, parse
+from fedmol.simulation.preparation import free_port, prepare
+from fedmol.simulation.processes import AGGREGATOR, Party, parties, stop
+
+RUN = "stage"
+PATIENCE = 120.0  # seconds after which a test gives up; nothing here takes a quarter of it on two idle cores
+
+
+def small_settings(**changes: Any) -> Settings:
+    """Two sites, three rounds of four steps, on a few hundred molecules."""
+    document: dict[str, Any] = {
+        "name": "stage",
+        "sites": [{"name": "model"}, {"name": "west"}],  # names that OpenFL itself would stumble over
+        "data": {"source": "embedded", "limit": 240},
+        "model": {"preset": "small", "layers": 1},
+        "training": {"rounds": 3, "local_steps": 4, "batch_size": 16, "validation_molecules": 8},
+        "rounds": {"lost_after": 30, "join_deadline": 60, "deadline": 90},
+        "network": {"give_up_after": 60, "call_deadline": 20},
+    }
+    for key, value in changes.items():
+        document[key] = {**document[key], **value} if isinstance(value, dict) else value
+    return parse(document, "small settings")
+
+
+class Stage:
+    """A prepared run and its parties by name."""
+
+    def __init__(self, settings: Settings, folder: Path) -> None:
+        self.settings = prepare(settings, folder)
+        self.folder = folder
+        self.parties = {party.name: party for party in parties(self.settings, RUN, folder)}
+
+    @property
+    def sites(self) -> list[str]:
+        return self.settings.site_names
+
+    def start(self, *names: str) -> None:
+        for name in names or self.parties:
+            self.parties[name].start()
+
+    def crash(self, name: str, target: str, when: str, nth: int = 1) -> None:
+        """Start a party so that it dies at the nth call of `target`; started again, it lives."""
+        party = self.parties[name]
+        script, marker = Path(__file__).with_name("crash_at.py"), self.folder / f"crashed-{name}"
+        module, *arguments = party.command[2:]
+        armed = [sys.executable, str(script), str(marker), target, when, str(nth), module, *arguments]
+        self.parties[name] = replace(party, command=armed)
+        self.start(name)
+
+    def wait(self, name: str) -> int:
+        """The party's exit code."""
+        process = self.parties[name].process
+        assert process is not None
+        try:
+            return process.wait(PATIENCE)
+        except Exception:
+            raise AssertionError(f"{name} did not end; its log:\n{self.log(name)}") from None
+
+    def wait_for(self, what: Callable[[Event], bool], name: str = AGGREGATOR) -> Event:
+        """The first event in a party's log for which `what` holds."""
+        follower, until = Follower(self.events_path(name)), time.monotonic() + PATIENCE
+        while time.monotonic() < until:
+            for event in follower.new():
+                if what(event):
+                    return event
+            time.sleep(0.02)
+        raise AssertionError(f"{name} never logged it; its log:\n{self.log(name)}")
+
+    def kill(self, name: str) -> None:
+        process = self.parties[name].process
+        assert process is not None
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+
+    def close(self) -> None:
+        stop(list(self.parties.values()))
+
+    def events_path(self, name: str = AGGREGATOR) -> Path:
+        folder = self.folder if name == AGGREGATOR else self.folder / "sites"
+        return folder / name / "events.jsonl"
+
+    def events(self, kind: str, name: str = AGGREGATOR) -> list[Event]:
+        return [event for event in read(self.events_path(name)) if event.kind == kind]
+
+    def log(self, name: str) -> str:
+        return self.parties[name].log.read_text()[-4000:]
+
+    def final_model(self) -> dict[str, Any]:
+        return load_file(self.folder / AGGREGATOR / "model.safetensors")
+
+    def checkpoint(self, round: int) -> np.ndarray[Any, np.dtype[np.float32]]:
+        model: np.ndarray[Any, np.dtype[np.float32]] = load_file(
+            self.folder / AGGREGATOR / "rounds" / f"round-{round:04d}.safetensors"
+        )["model"]
+        return model
+
+    def intruder(self, name: str, **replaced: str) -> Party:
+        """A second process for site `name` with some of its arguments replaced (`certs`, `run`, `settings`...)."""
+        command = list(self.parties[name].command)
+        for option, value in replaced.items():
+            command[command.index(f"--{option}") + 1] = value
+        work = self.folder / "intruders" / str(time.monotonic_ns())
+        command[command.index("--work") + 1] = str(work)
+        return replace(self.parties[name], command=command, log=work / "log", process=None)
+
+
+def copy_certificates(stage: Stage, name: str, target: Path) -> Path:
+    shutil.copytree(stage.folder / "certs" / name, target)
+    return target
+
+
+__all__ = ["AGGREGATOR", "RUN", "Stage", "copy_certificates", "free_port", "small_settings"]

@@ -1,0 +1,116 @@
+"""kill -9 at every bad moment: the run goes on, and ends with the same model to the last bit."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+
+import pytest
+from stage import AGGREGATOR, Stage, small_settings
+
+from fedmol.errors import Exit
+from fedmol.federation.settings import Settings
+
+Build = Callable[[Settings], Stage]
+
+SITE = "fedmol_collaborator.site_training:SiteTraining"
+CLIENT = "fedmol_collaborator.openfl_adapter.client:FederationClient"
+OPENFL = "fedmol_aggregator.openfl_adapter.aggregator:CheckedAggregator"
+BOOK = "fedmol_aggregator.book:RoundBook"
+STORE = "fedmol_aggregator.store:RoundStore"
+DATABASE = "openfl.databases.persistent_db:PersistentTensorDB"
+
+
+@pytest.mark.parametrize(
+    ("party", "target", "when", "nth"),
+    [
+        pytest.param("west", f"{SITE}._show", "before", 6, id="site-in-training"),
+        pytest.param("west", f"{SITE}.train", "after", 2, id="site-between-training-and-upload"),
+        pytest.param("model", f"{CLIENT}.send_local_task_results", "after", 4, id="site-after-upload"),
+        pytest.param(AGGREGATOR, f"{DATABASE}.save_task_results", "after", 7, id="aggregator-mid-round"),
+        pytest.param(AGGREGATOR, f"{BOOK}.aggregate", "after", 2, id="aggregator-while-averaging"),
+        pytest.param(AGGREGATOR, f"{STORE}.save", "after", 2, id="aggregator-before-the-commit"),
+        pytest.param(AGGREGATOR, f"{DATABASE}.finalize_round", "after", 2, id="aggregator-after-the-commit"),
+        pytest.param(AGGREGATOR, f"{BOOK}.begin", "before", 3, id="aggregator-between-rounds"),
+        pytest.param(AGGREGATOR, f"{DATABASE}.finalize_round", "after", 3, id="aggregator-at-the-very-end"),
+    ],
+)
+def test_killed_and_started_again(
+    undisturbed: Stage, stage: Build, party: str, target: str, when: str, nth: int
+) -> None:
+    run = stage(small_settings())
+    run.start(*(name for name in run.parties if name != party))
+    run.crash(party, target, when, nth)
+    assert run.wait(party) == -signal.SIGKILL
+    run.start(party)
+    codes = {name: run.wait(name) for name in (AGGREGATOR, party)}
+    assert codes == {AGGREGATOR: 0, party: 0}, run.log(party)
+    assert [event.round for event in run.events("round_finished")] == [1, 2, 3]
+    assert run.checkpoint(3).tobytes() == undisturbed.checkpoint(3).tobytes()
+
+
+def test_sigterm_saves_a_site_in_mid_round_and_it_goes_on_there(undisturbed: Stage, stage: Build) -> None:
+    run = stage(small_settings())
+    run.start(AGGREGATOR, "model")
+    run.crash("west", f"{SITE}._show", "after", 10_000)  # never dies: only slowed by the wrapper, not killed
+    run.wait_for(lambda event: event.kind == "phase" and event.phase == "training" and event.round == 2, "west")
+    process = run.parties["west"].process
+    assert process is not None
+    process.send_signal(signal.SIGTERM)
+    assert run.wait("west") == Exit.TERMINATED
+    run.start("west")
+    assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
+    assert run.checkpoint(3).tobytes() == undisturbed.checkpoint(3).tobytes()
+
+
+def test_sigterm_stops_the_aggregator_with_its_state_and_it_goes_on(undisturbed: Stage, stage: Build) -> None:
+    run = stage(small_settings())
+    run.start()
+    run.wait_for(lambda event: event.kind == "round_finished" and event.fields["round"] == 1)
+    process = run.parties[AGGREGATOR].process
+    assert process is not None
+    process.send_signal(signal.SIGTERM)
+    assert run.wait(AGGREGATOR) == Exit.TERMINATED
+    run.start(AGGREGATOR)
+    assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
+    assert run.checkpoint(3).tobytes() == undisturbed.checkpoint(3).tobytes()
+
+
+def test_a_site_that_never_comes_back_does_not_stop_the_quorum(stage: Build) -> None:
+    settings = small_settings(
+        sites=[{"name": "east"}, {"name": "model"}, {"name": "west"}], rounds={"quorum": 2, "lost_after": 4}
+    )
+    run = stage(settings)
+    run.start(AGGREGATOR, "east", "model")
+    run.crash("west", f"{SITE}.train", "before", 2)
+    assert run.wait("west") == -signal.SIGKILL
+    assert {name: run.wait(name) for name in (AGGREGATOR, "east", "model")} == {AGGREGATOR: 0, "east": 0, "model": 0}
+    assert [event.site for event in run.events("site_lost")] == ["west"]
+    assert [event.fields["missing"] for event in run.events("round_finished")] == [[], ["west"], ["west"]]
+    finished = run.events("run_finished")[0].fields
+    assert (finished["outcome"], finished["missing"]) == ("quorum", ["west"])
+
+
+def test_too_few_sites_end_the_run_with_its_own_code(stage: Build) -> None:
+    run = stage(small_settings(rounds={"join_deadline": 6}))
+    run.start(AGGREGATOR, "model")
+    assert run.wait(AGGREGATOR) == Exit.QUORUM_LOST
+    assert "quorum" in run.log(AGGREGATOR)
+
+
+def test_a_site_without_an_aggregator_gives_up_at_its_deadline(stage: Build) -> None:
+    run = stage(small_settings(network={"give_up_after": 3}))
+    run.start("model")
+    assert run.wait("model") == Exit.AGGREGATOR_UNREACHABLE
+    assert "cure:" in run.log("model")
+
+
+def test_a_second_aggregator_on_the_port_is_refused(stage: Build) -> None:
+    run = stage(small_settings())
+    run.start(AGGREGATOR)
+    run.wait_for(lambda event: event.kind == "round_started")
+    second = run.parties[AGGREGATOR]
+    command = [*second.command[:-1], str(run.folder / "second")]
+    run.parties["second"] = type(second)("second", command, run.folder / "second.log", 1)
+    run.start("second")
+    assert run.wait("second") == Exit.ADDRESS_IN_USE

@@ -1,0 +1,130 @@
+"""Peers that must not get in: each ends with its own exit code and a cure, leaves an audit line, and harms nobody."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+import yaml
+from stage import AGGREGATOR, PATIENCE, Stage, copy_certificates, small_settings
+
+import fedmol
+from fedmol.errors import Exit
+from fedmol.federation import certificates
+from fedmol.simulation.processes import Party
+
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def open_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """An aggregator that waits for its sites."""
+    stage = Stage(small_settings(rounds={"join_deadline": 600}), tmp_path_factory.mktemp("refusals") / "run")
+    stage.start(AGGREGATOR)
+    stage.wait_for(lambda event: event.kind == "round_started")
+    yield stage
+    stage.close()
+
+
+def _strangers_certificate(stage: Stage, folder: Path) -> dict[str, str]:
+    certificates.issue_site(stage.folder / "certs" / "authority", folder / "certs", "stranger", DAY)
+    return {"certs": str(folder / "certs")}
+
+
+def _neighbours_certificate(stage: Stage, folder: Path) -> dict[str, str]:
+    return {"certs": str(stage.folder / "certs" / "site-west")}
+
+
+def _foreign_authority(stage: Stage, folder: Path) -> dict[str, str]:
+    certificates.make_ca(folder / "authority", "elsewhere", DAY)
+    certificates.issue_site(folder / "authority", folder / "certs", "model", DAY)
+    return {"certs": str(folder / "certs")}
+
+
+def _foreign_certificate(stage: Stage, folder: Path) -> dict[str, str]:
+    """The federation's ca.crt, and so trust in the aggregator, but a certificate from somewhere else."""
+    told = _foreign_authority(stage, folder)
+    shutil.copy(stage.folder / "certs" / "authority" / "ca.crt", folder / "certs" / "ca.crt")
+    return told
+
+
+def _expired(stage: Stage, folder: Path) -> dict[str, str]:
+    certificates.issue_site(stage.folder / "certs" / "authority", folder / "certs", "model", timedelta(seconds=-60))
+    return {"certs": str(folder / "certs")}
+
+
+def _no_certificate(stage: Stage, folder: Path) -> dict[str, str]:
+    copied = copy_certificates(stage, "site-model", folder / "certs")
+    (copied / "party.crt").unlink()
+    (copied / "party.key").unlink()
+    return {"certs": str(copied)}
+
+
+def _unknown_run(stage: Stage, folder: Path) -> dict[str, str]:
+    return {"run": "another-run"}
+
+
+def _changed_settings(stage: Stage, folder: Path, section: str, key: str, value: object) -> dict[str, str]:
+    document = yaml.safe_load((stage.folder / "settings.yaml").read_text())
+    document[section][key] = value
+    (folder / "settings.yaml").write_text(yaml.safe_dump(document))
+    return {"settings": str(folder / "settings.yaml")}
+
+
+def _other_vocabulary(stage: Stage, folder: Path) -> dict[str, str]:
+    return _changed_settings(stage, folder, "model", "vocabulary", "qm9")
+
+
+def _other_settings(stage: Stage, folder: Path) -> dict[str, str]:
+    return _changed_settings(stage, folder, "training", "batch_size", 17)
+
+
+def _other_code(stage: Stage, folder: Path) -> dict[str, str]:
+    package = folder / "fedmol"
+    shutil.copytree(Path(fedmol.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    with (package / "network" / "denoiser.py").open("a") as source:
+        source.write("\n# another version\n")
+    return {}
+
+
+REFUSALS = {
+    "wrong-common-name": (_strangers_certificate, Exit.CERTIFICATE_NAME, "certificate-name"),
+    "neighbours-certificate": (_neighbours_certificate, Exit.CERTIFICATE_OF_ANOTHER_SITE, "certificate-of-another-site"),
+    "foreign-authority": (_foreign_authority, Exit.CERTIFICATE_FOREIGN, "tls-handshake"),
+    "foreign-certificate": (_foreign_certificate, Exit.CERTIFICATE_FOREIGN, "tls-handshake"),
+    "expired-certificate": (_expired, Exit.CERTIFICATE_EXPIRED, "tls-handshake"),
+    "no-certificate": (_no_certificate, Exit.CERTIFICATE_MISSING, "tls-handshake"),
+    "unknown-run": (_unknown_run, Exit.UNKNOWN_RUN, "unknown-run"),
+    "other-vocabulary": (_other_vocabulary, Exit.VOCABULARY_DIFFERS, "vocabulary-differs"),
+    "other-settings": (_other_settings, Exit.BAD_SETTINGS, "bad-settings"),
+    "other-model-code": (_other_code, Exit.MODEL_DIFFERS, "model-differs"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_refused(open_stage: Stage, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arrange, exit, reason = REFUSALS[case]
+    before = len(open_stage.events("site_refused"))
+    intruder: Party = open_stage.intruder("model", **arrange(open_stage, tmp_path))
+    if case == "other-model-code":
+        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    intruder.start()
+    assert intruder.process is not None
+    assert intruder.process.wait(PATIENCE) == exit, intruder.log.read_text()
+    said = intruder.last_words()
+    assert said.startswith("error: ")
+    assert said.count("cure:") == 1
+    assert exit.page in said
+    refused = open_stage.events("site_refused")[before:]
+    assert [event.fields["reason"] for event in refused if event.fields["reason"] == reason], refused
+
+
+def test_the_others_go_on(open_stage: Stage) -> None:
+    """Runs last: after all the refusals the federation's own sites train to the end."""
+    open_stage.start(*open_stage.sites)
+    assert {name: open_stage.wait(name) for name in open_stage.parties} == dict.fromkeys(open_stage.parties, 0)
+    assert open_stage.events("run_finished")[0].fields["outcome"] == "complete"

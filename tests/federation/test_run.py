@@ -1,0 +1,78 @@
+"""An undisturbed run: what it leaves behind and what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from stage import AGGREGATOR, Stage, small_settings
+
+from fedmol.events import verify
+from fedmol.federation.assembly import denoiser_of
+from fedmol.federation.settings import Settings
+from fedmol.training.flat import flatten
+
+Build = Callable[[Settings], Stage]
+
+
+def test_everyone_logs_the_run_in_an_unbroken_chain(undisturbed: Stage) -> None:
+    for name in undisturbed.parties:
+        assert verify(undisturbed.events_path(name)) > 0
+        assert len(undisturbed.events("run_finished", name)) == 1
+    assert [event.round for event in undisturbed.events("round_finished")] == [1, 2, 3]
+
+
+def test_one_round_gives_the_weighted_mean_of_the_updates(stage: Build) -> None:
+    run = stage(small_settings(training={"rounds": 1}, data={"split": {"kind": "uneven", "sizes": [1, 3]}}))
+    run.start()
+    assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
+    agreement = run.events("agreement")[0].fields
+    finished = run.events("round_finished")[0].fields
+    assert finished["weights"] == pytest.approx(agreement["weights"])
+    assert agreement["molecules"]["west"] > 2 * agreement["molecules"]["model"]
+    updates = {
+        site: load_file(run.folder / "sites" / site / "state" / "round-0001.safetensors")["update"]
+        for site in run.sites
+    }
+    total = sum(agreement["molecules"].values())
+    mean = sum(updates[site].astype(float) * count / total for site, count in agreement["molecules"].items())
+    initial = flatten(denoiser_of(run.settings))
+    final = run.checkpoint(1)
+    np.testing.assert_allclose(final, mean, rtol=0, atol=1e-6)
+    assert np.abs(final - initial).max() > 1e-4
+    assert not np.array_equal(updates["model"], updates["west"])
+
+
+def test_the_same_seeds_give_the_same_bytes(undisturbed: Stage, stage: Build) -> None:
+    again = stage(small_settings())
+    again.start()
+    assert {name: again.wait(name) for name in again.parties} == dict.fromkeys(again.parties, 0)
+    assert again.checkpoint(3).tobytes() == undisturbed.checkpoint(3).tobytes()
+
+
+def test_what_leaves_a_site_is_one_tensor_and_counts(undisturbed: Stage) -> None:
+    for site in undisturbed.sites:
+        sent = undisturbed.events("sent", site)
+        size = undisturbed.events("run_started")[0].fields["model_bytes"]
+        assert [[tensor["name"] for tensor in event.fields["tensors"]] for event in sent] == [["model"]] * 3
+        assert [event.fields["bytes"] for event in sent] == [size] * 3
+    joined = undisturbed.events("site_joined")
+    assert all(set(event.fields) == {"molecules", "census"} for event in joined)
+    assert all(set(event.fields["census"]) == {"atoms", "bonds", "sizes"} for event in joined)
+
+
+def test_openfl_s_tables_hold_no_old_rounds(undisturbed: Stage) -> None:
+    import sqlite3
+
+    with sqlite3.connect(undisturbed.folder / AGGREGATOR / "openfl" / "tensor.db") as database:
+        assert database.execute("SELECT DISTINCT round FROM tensors").fetchall() == [(2,)]
+
+
+def test_an_aggregator_started_again_after_the_end_finds_it_done(undisturbed: Stage) -> None:
+    before = undisturbed.checkpoint(3).tobytes()
+    undisturbed.start(AGGREGATOR)
+    assert undisturbed.wait(AGGREGATOR) == 0
+    assert undisturbed.checkpoint(3).tobytes() == before
+    assert len(undisturbed.events("round_finished")) == 3

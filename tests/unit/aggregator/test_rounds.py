@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fedmol.events import EventLog, read
+from fedmol_aggregator.presence import Presence
+from fedmol_aggregator.rounds import RoundRule
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> EventLog:
+    return EventLog(tmp_path / "events.jsonl", run="r", site="aggregator")
+
+
+def _rule(clock: Clock, events: EventLog, quorum: int) -> RoundRule:
+    sites = ["a", "b", "c"]
+    return RoundRule(sites, quorum, 100.0, Presence(sites, 10.0, events, clock), clock)
+
+
+def test_a_round_waits_for_living_sites(clock: Clock, events: EventLog) -> None:
+    rule = _rule(clock, events, quorum=2)
+    clock.now = 9
+    assert not rule.may_close({"a", "b"})
+    assert rule.may_close({"a", "b", "c"})
+
+
+def test_a_lost_site_is_not_waited_for_once_the_quorum_is_there(clock: Clock, events: EventLog) -> None:
+    rule = _rule(clock, events, quorum=2)
+    clock.now = 11
+    rule.presence.seen("a")
+    rule.presence.seen("b")
+    assert not rule.may_close({"a"})
+    assert rule.may_close({"a", "b"})
+    assert [(event.kind, event.site) for event in read(events.path)] == [("site_lost", "c")]
+
+
+def test_without_a_quorum_smaller_than_all_nothing_closes_early(clock: Clock, events: EventLog) -> None:
+    rule = _rule(clock, events, quorum=3)
+    clock.now = 1000
+    assert not rule.may_close({"a", "b"})
+    assert rule.hopeless({"a", "b"})
+
+
+def test_the_deadline_closes_a_round_with_a_quorum_of_living_sites(clock: Clock, events: EventLog) -> None:
+    rule = _rule(clock, events, quorum=2)
+    clock.now = 101
+    for site in "abc":
+        rule.presence.seen(site)
+    assert rule.may_close({"a", "b"})
+    assert not rule.hopeless({"a", "b"})
+    rule.restart()
+    assert not rule.may_close({"a", "b"})
+
+
+def test_a_site_that_comes_back_is_waited_for_again(clock: Clock, events: EventLog) -> None:
+    rule = _rule(clock, events, quorum=2)
+    clock.now = 11
+    for site in "ab":
+        rule.presence.seen(site)
+    assert rule.may_close({"a", "b"})
+    rule.presence.seen("c")
+    assert not rule.may_close({"a", "b"})
+    assert [event.kind for event in read(events.path)] == ["site_lost", "site_returned"]
+
+
+def test_a_site_that_said_it_failed_is_not_waited_for(clock: Clock, events: EventLog) -> None:
+    rule = _rule(clock, events, quorum=2)
+    rule.presence.left("c")
+    assert rule.may_close({"a", "b"})

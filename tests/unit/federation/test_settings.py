@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.federation.settings import Settings, dump, load, parse
+
+TWO_SITES = {"sites": [{"name": "north"}, {"name": "south"}]}
+
+
+def test_defaults_fill_everything_but_the_sites() -> None:
+    settings = parse(TWO_SITES, "test")
+    assert settings.site_names == ["north", "south"]
+    assert settings.quorum == 2
+    assert Settings.model_validate(yaml.safe_load(dump(settings))) == settings
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"sites": []}, "sites"),
+        ({"sites": [{"name": "north"}, {"name": "north"}]}, "found twice: north"),
+        ({"sites": [{"name": "North Lab"}]}, "sites.0.name"),
+        ({"rounds": {"quorum": 3}}, "only 2 sites"),
+        ({"training": {"rouns": 3}}, "training.rouns"),
+        ({"training": {"learning_rate": -1}}, "training.learning_rate"),
+        ({"data": {"split": {"kind": "dirichlet"}}}, "data.split"),
+        ({"data": {"split": {"kind": "uneven", "sizes": [1, 2, 3]}}}, "3 entries for 2 sites"),
+        ({"network": {"port": 70000}}, "network.port"),
+    ],
+)
+def test_wrong_entries_are_named(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(FedmolError) as caught:
+        parse({**TWO_SITES, **change}, "federation.yaml")
+    assert caught.value.exit is Exit.BAD_SETTINGS
+    assert said in caught.value.message
+
+
+@pytest.mark.parametrize("content", ["", "- a\n- b\n", "sites: [", "\x00\x01"])
+def test_files_that_are_no_settings_are_refused(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "federation.yaml"
+    path.write_text(content)
+    with pytest.raises(FedmolError) as caught:
+        load(path)
+    assert caught.value.exit is Exit.BAD_SETTINGS
+    assert str(path) in caught.value.message
+
+
+def test_overrides_reach_nested_entries(tmp_path: Path) -> None:
+    path = tmp_path / "federation.yaml"
+    path.write_text(yaml.safe_dump(TWO_SITES))
+    settings = load(path, {"training.rounds": 3, "seed": 7})
+    assert (settings.training.rounds, settings.seed) == (3, 7)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FedmolError, match="nowhere.yaml"):
+        load(tmp_path / "nowhere.yaml")

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.events import EventLog, Follower, read, verify
+
+
+def _log(path: Path) -> EventLog:
+    return EventLog(path, run="r1", site="north")
+
+
+def test_events_come_back_as_written(tmp_path: Path) -> None:
+    log = _log(tmp_path / "events.jsonl")
+    log.write("round_started", round=3)
+    log.write("site_lost", site="south", silent_seconds=61.0)
+    first, second = read(log.path)
+    assert (first.seq, first.site, first.round, first.kind, first.fields) == (0, "north", 3, "round_started", {})
+    assert (second.seq, second.site, second.fields) == (1, "south", {"silent_seconds": 61.0})
+
+
+def test_chain_holds_over_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    for _ in range(3):
+        log = _log(path)
+        log.write("run_started")
+        log.write("checkpoint")
+        log.close()
+    assert verify(path) == 6
+    assert [event.seq for event in read(path)] == list(range(6))
+
+
+def test_a_torn_last_line_is_dropped_and_the_log_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = _log(path)
+    log.write("first")
+    log.close()
+    with path.open("ab") as file:
+        file.write(b'{"seq": 1, "time": "2026')
+    assert [event.kind for event in read(path)] == ["first"]
+    log = _log(path)
+    log.write("second")
+    assert [event.kind for event in read(path)] == ["first", "second"]
+    assert verify(path) == 2
+
+
+def test_a_changed_line_is_found(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    log = _log(path)
+    for value in range(4):
+        log.write("loss", value=value)
+    lines = path.read_text().splitlines()
+    lines[1] = json.dumps({**json.loads(lines[1]), "value": 99})
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(FedmolError, match="line 3") as caught:
+        verify(path)
+    assert caught.value.exit is Exit.STATE_UNUSABLE
+
+
+def test_a_follower_gets_each_event_once(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    follower = Follower(path)
+    assert follower.new() == []
+    log = _log(path)
+    log.write("one")
+    assert [event.kind for event in follower.new()] == ["one"]
+    log.write("two")
+    log.write("three")
+    assert [event.kind for event in follower.new()] == ["two", "three"]
+    assert follower.new() == []
