@@ -1,0 +1,21 @@
+"""Discrete diffusion on molecular graphs (DiGress, Vignac et al. 2023): noise, loss, likelihood and sampling."""
+
+from fedmol.diffusion.census import Census, NoiseModel
+from fedmol.diffusion.denoising import Denoises, Logits
+from fedmol.diffusion.likelihood import Likelihood, nll
+from fedmol.diffusion.loss import loss
+from fedmol.diffusion.noising import add_noise, stratified_times
+from fedmol.diffusion.sampling import sample
+
+__all__ = [
+    "Census",
+    "Denoises",
+    "Likelihood",
+    "Logits",
+    "NoiseModel",
+    "add_noise",
+    "loss",
+    "nll",
+    "sample",
+    "stratified_times",
+]

@@ -1,0 +1,85 @@
+"""Counts of atoms, bonds and sizes: all that a site says about its molecules so that the noise can be agreed upon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from fedmol.diffusion.schedule import cosine_alphas_bar
+from fedmol.graphs import Graphs
+
+
+@dataclass(frozen=True)
+class Census:
+    """Histograms over a set of graphs; sites' censuses add up to the federation's.
+
+    Bonds are counted over ordered pairs of different atoms, "no bond" included, as the reference counts them.
+    """
+
+    atoms: Tensor  # (a,) int64
+    bonds: Tensor  # (b,) int64
+    sizes: Tensor  # (N + 1,) int64, index = number of atoms
+
+    @staticmethod
+    def take(graphs: Graphs, atom_types: int, bond_types: int, max_atoms: int) -> Census:
+        """The census of `graphs`, for a vocabulary of `atom_types` x `bond_types` and at most `max_atoms` atoms."""
+        atoms = graphs.atoms[graphs.atom_mask].long()
+        bonds = graphs.bonds[graphs.pair_mask].long()
+        return Census(
+            torch.bincount(atoms, minlength=atom_types),
+            torch.bincount(bonds, minlength=bond_types),
+            torch.bincount(graphs.counts, minlength=max_atoms + 1),
+        )
+
+    def __add__(self, other: Census) -> Census:
+        return Census(self.atoms + other.atoms, self.bonds + other.bonds, self.sizes + other.sizes)
+
+    @property
+    def molecules(self) -> int:
+        return int(self.sizes.sum())
+
+    def to_json(self) -> dict[str, list[int]]:
+        """Plain lists, ready for `json.dumps`."""
+        return {"atoms": self.atoms.tolist(), "bonds": self.bonds.tolist(), "sizes": self.sizes.tolist()}
+
+    @staticmethod
+    def from_json(document: dict[str, Any]) -> Census:
+        return Census(*(torch.tensor(document[key], dtype=torch.int64) for key in ("atoms", "bonds", "sizes")))
+
+
+@dataclass(frozen=True)
+class NoiseModel:
+    """The forward process: schedule, limit distributions, and how many atoms a molecule has. All float64."""
+
+    steps: int  # T
+    alphas_bar: Tensor  # (T + 1,)
+    atom_marginal: Tensor  # (a,)
+    bond_marginal: Tensor  # (b,)
+    size_distribution: Tensor  # (N + 1,)
+
+    @staticmethod
+    def from_census(census: Census, steps: int = 500) -> NoiseModel:
+        """The marginal noise model of DiGress for the counted molecules, with the cosine schedule."""
+
+        def share(counts: Tensor) -> Tensor:
+            return counts.double() / counts.sum().clamp_min(1)
+
+        return NoiseModel(
+            steps, cosine_alphas_bar(steps), share(census.atoms), share(census.bonds), share(census.sizes)
+        )
+
+    @property
+    def max_atoms(self) -> int:
+        return self.size_distribution.shape[0] - 1
+
+    def to(self, device: torch.device | str) -> NoiseModel:
+        return NoiseModel(
+            self.steps,
+            self.alphas_bar.to(device),
+            self.atom_marginal.to(device),
+            self.bond_marginal.to(device),
+            self.size_distribution.to(device),
+        )

@@ -1,0 +1,20 @@
+"""What diffusion asks of a denoiser: nothing but to be called."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+
+class Logits(NamedTuple):
+    """Unnormalised log-probabilities of the clean graph's classes; zero outside the graph and on the diagonal."""
+
+    atoms: Tensor  # (B, N, a)
+    bonds: Tensor  # (B, N, N, b), symmetric
+
+
+class Denoises(Protocol):
+    """Predicts the clean graph from a noisy one; `time` is t / T in [0, 1]."""
+
+    def __call__(self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits: ...
