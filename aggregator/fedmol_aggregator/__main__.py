@@ -114,8 +114,6 @@ def command(settings_path: Path, run: str, certs: Path, work: Path) -> None:
     except FedmolError as error:
         events.write("run_stopped", reason=error.exit.slug, detail=error.message)
         raise
-    finally:
-        events.close()
 
 
 def main() -> None:

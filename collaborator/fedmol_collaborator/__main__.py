@@ -144,8 +144,6 @@ def command(settings_path: Path, run: str, site: str, certs: Path, shard_path: P
     except FedmolError as error:
         events.write("run_stopped", reason=error.exit.slug, detail=error.message)
         raise
-    finally:
-        events.close()
 
 
 def main() -> None:

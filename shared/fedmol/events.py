@@ -50,10 +50,9 @@ class EventLog:
         self.path, self.run, self.site = path, run, site
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        self._file = open(path, "ab")  # noqa: SIM115 - stays open as long as the program runs
-        content = path.read_bytes()
-        whole = _complete_lines(content)
-        self._file.truncate(len(whole))
+        path.touch()
+        whole = _complete_lines(path.read_bytes())
+        os.truncate(path, len(whole))
         lines = whole.splitlines()
         self._seq = len(lines)
         self._previous = _digest(lines[-1]) if lines else FIRST
@@ -66,14 +65,9 @@ class EventLog:
             time = datetime.now(UTC).isoformat(timespec="milliseconds")
             head = dict(zip(_HEAD, (self._seq, time, self.run, site or self.site, round, phase, kind), strict=True))
             line = json.dumps({**head, **fields, "previous": self._previous}).encode()
-            self._file.write(line + b"\n")
-            self._file.flush()
+            with self.path.open("ab") as file:
+                file.write(line + b"\n")
             self._seq, self._previous = self._seq + 1, _digest(line)
-
-    def close(self) -> None:
-        with self._lock:
-            os.fsync(self._file.fileno())
-            self._file.close()
 
 
 def _parse(line: bytes) -> Event:

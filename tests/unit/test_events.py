@@ -28,7 +28,6 @@ def test_chain_holds_over_a_restart(tmp_path: Path) -> None:
         log = _log(path)
         log.write("run_started")
         log.write("checkpoint")
-        log.close()
     assert verify(path) == 6
     assert [event.seq for event in read(path)] == list(range(6))
 
@@ -37,7 +36,6 @@ def test_a_torn_last_line_is_dropped_and_the_log_goes_on(tmp_path: Path) -> None
     path = tmp_path / "events.jsonl"
     log = _log(path)
     log.write("first")
-    log.close()
     with path.open("ab") as file:
         file.write(b'{"seq": 1, "time": "2026')
     assert [event.kind for event in read(path)] == ["first"]

@@ -1,0 +1,86 @@
+"""fedmol run: a whole federation on this machine, from shards to report."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+from rich.console import Console
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.federation.settings import Settings, load
+from fedmol.federation.status import FederationStatus
+
+
+@click.command("run")
+@click.option("--settings", "path", type=click.Path(path_type=Path), default=Path("federation.yaml"), show_default=True)
+@click.option("--data", help='"embedded", "qm9", or a CSV or SMILES file; overrides data.source')
+@click.option("--budget", type=float, help="minutes of training; the steps of a round are fitted to it")
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="override any setting, e.g. training.rounds=4")
+@click.option("--baseline", is_flag=True, help="also train the centralised model, with as many gradient steps")
+@click.option("--run-id", help="name of the run; made from the date when left out")
+@click.option("--resume", is_flag=True, help="go on with --run-id, or with the latest run")
+@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="folder of all runs")
+def run(
+    path: Path,
+    data: str | None,
+    budget: float | None,
+    changes: tuple[str, ...],
+    baseline: bool,
+    run_id: str | None,
+    resume: bool,
+    runs: Path,
+) -> None:
+    """Play a whole federation on this machine: one aggregator and the sites, as processes over mTLS."""
+    from fedmol.simulation.display import Display
+    from fedmol.simulation.outcome import conclude
+    from fedmol.simulation.play import play
+    from fedmol.simulation.preparation import prepare, recall
+
+    console = Console()
+    if resume:
+        folder = _latest(runs) if run_id is None else runs / run_id
+        settings = recall(folder)
+    else:
+        settings = load(path, _overrides(data, budget, changes))
+        folder = runs / (run_id or f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}")
+        console.print(f"preparing {folder}: shards of {settings.data.source!r} for {_names(settings)}, certificates")
+        settings = prepare(settings, folder)
+    try:
+        with Display(console, FederationStatus()) as display:
+            play(settings, folder.name, folder, display)
+        conclude(settings, folder, baseline, console)
+    except KeyboardInterrupt:
+        cure = f"go on with: fedmol run --resume --run-id {folder.name} --runs {runs}"
+        raise FedmolError(Exit.INTERRUPTED, "the run was interrupted; nothing is lost", cure) from None
+    console.print(f"\nreport: {folder / 'report.html'}")
+    console.print(f"model:  {folder / 'model.safetensors'}")
+
+
+def _names(settings: Settings) -> str:
+    return ", ".join(settings.site_names)
+
+
+def _overrides(data: str | None, budget: float | None, changes: tuple[str, ...]) -> dict[str, Any]:
+    overrides: dict[str, Any] = {}
+    for change in changes:
+        key, equals, value = change.partition("=")
+        if not equals:
+            raise FedmolError(Exit.USAGE, f"--set {change}: that is not KEY=VALUE", "write --set training.rounds=4")
+        overrides[key] = yaml.safe_load(value)
+    if data is not None:
+        overrides["data.source"] = data
+    if budget is not None:
+        overrides["training.budget_minutes"] = budget
+    return overrides
+
+
+def _latest(runs: Path) -> Path:
+    found = sorted(runs.glob("*/settings.yaml"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise FedmolError(Exit.USAGE, f"there is no run in {os.fspath(runs)} to resume", "start one without --resume")
+    return found[-1].parent

@@ -1,0 +1,64 @@
+"""Play a prepared federation to its end: start the parties, show what happens, bring killed ones back."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.events import Follower
+from fedmol.federation.settings import Settings
+from fedmol.simulation.display import Display
+from fedmol.simulation.processes import AGGREGATOR, Party, parties, stop
+
+_LOOK_EVERY = 0.2  # seconds
+_FAREWELL = 20.0  # seconds for the sites to hear that the run is over
+
+
+def play(settings: Settings, run: str, folder: Path, display: Display) -> None:
+    """Returns when the aggregator has finished the run.
+
+    Raises:
+        FedmolError: with the aggregator's own exit code, or SITE_FAILED when too few sites are left for the quorum.
+    """
+    aggregator, *sites = cast = parties(settings, run, folder)
+    follower = Follower(folder / AGGREGATOR / "events.jsonl")
+    display.status.follow(follower.new())  # what an earlier part of the run has shown already
+    try:
+        for party in cast:
+            party.start()
+        while aggregator.code is None or _revived(aggregator, display):
+            display.show(follower.new())
+            for site in sites:
+                _revived(site, display)
+            _check_quorum(settings, sites)
+            time.sleep(_LOOK_EVERY)
+        display.show(follower.new())
+        if aggregator.code != 0:
+            raise _failure(aggregator, Exit(aggregator.code) if aggregator.code in set(Exit) else Exit.INTERNAL)
+        _await(sites)
+    finally:
+        stop(cast)
+
+
+def _revived(party: Party, display: Display) -> bool:
+    if not party.revive():
+        return False
+    display.note(f"{party.name} was killed and has been started again")
+    return True
+
+
+def _check_quorum(settings: Settings, sites: list[Party]) -> None:
+    failed = [site for site in sites if site.code is not None and site.code != 0]
+    if len(sites) - len(failed) < settings.quorum:
+        raise _failure(failed[0], Exit.SITE_FAILED)
+
+
+def _failure(party: Party, exit: Exit) -> FedmolError:
+    return FedmolError(exit, f"{party.name} ended with exit code {party.code}: {party.last_words()}", f"see {party.log}")
+
+
+def _await(sites: list[Party]) -> None:
+    until = time.monotonic() + _FAREWELL
+    while time.monotonic() < until and any(site.code is None for site in sites):
+        time.sleep(_LOOK_EVERY)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fedmol.federation.algorithms import Vector
+from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound, input_digest
+
+
+def _vector(value: float) -> Vector:
+    return np.full(4, value, np.float32)
+
+
+def _trained(round: int, model: Vector) -> TrainedRound:
+    return TrainedRound(round, input_digest(model), model + 1, {"step": torch.tensor([float(round)])}, {"loss": 0.5})
+
+
+def test_a_trained_round_is_found_only_for_the_model_it_started_from(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path)
+    store.save(_trained(1, _vector(0)))
+    found = store.trained(1, input_digest(_vector(0)))
+    assert found is not None
+    assert found.update.tobytes() == _vector(1).tobytes()
+    assert found.metrics == {"loss": 0.5}
+    assert store.trained(1, input_digest(_vector(9))) is None
+    assert store.trained(2, input_digest(_vector(0))) is None
+
+
+def test_a_round_starts_from_the_optimiser_of_the_one_before_even_when_repeated(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path)
+    assert store.optimizer_before(1) is None
+    for round in (1, 2, 3):
+        store.save(_trained(round, _vector(round)))
+    before = store.optimizer_before(3)
+    assert before is not None
+    assert before["step"].item() == 2
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["round-0002.safetensors", "round-0003.safetensors"]
+
+
+def test_a_site_that_missed_rounds_goes_on_from_its_latest_state(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path)
+    store.save(_trained(2, _vector(0)))
+    before = store.optimizer_before(7)
+    assert before is not None
+    assert before["step"].item() == 2
+
+
+def test_a_broken_off_round_is_taken_up_only_for_its_own_model(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path)
+    generator = torch.Generator().manual_seed(5)
+    torch.rand(3, generator=generator)
+    digest = input_digest(_vector(0))
+    store.save_partial(PartialRound(2, digest, 7, _vector(3), {"step": torch.tensor([7.0])}, generator.get_state()))
+    partial = store.partial(2, digest)
+    assert partial is not None
+    resumed = torch.Generator()
+    resumed.set_state(partial.generator)
+    assert torch.equal(torch.rand(4, generator=resumed), torch.rand(4, generator=generator))
+    assert (partial.steps, partial.weights[0]) == (7, 3)
+    assert store.partial(2, input_digest(_vector(1))) is None
+    assert store.partial(3, digest) is None
+
+
+def test_a_finished_round_makes_the_broken_off_one_void(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path)
+    store.save_partial(PartialRound(1, "x", 1, _vector(0), {}, torch.Generator().get_state()))
+    store.save(_trained(1, _vector(0)))
+    assert store.partial(1, "x") is None
