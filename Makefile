@@ -1,0 +1,79 @@
+# The front door. CI calls these targets too, so that what passes here passes there.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+TORCH ?= auto
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-$(TORCH)
+LOCKS := $(wildcard requirements/*.txt)
+PACKAGES := shared aggregator collaborator
+TORCH_CPU := $(shell grep -o '^torch==[^ ]*' requirements/cpu.in)
+
+.PHONY: help
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "  TORCH=cpu|cuda   force a build of torch (default: the CPU build where pip can find it)"
+	@echo "  PYTHON=...       the Python 3.11 that .venv is made from"
+
+.PHONY: run
+run: $(STAMP) ## play a federation on this machine; DATA=qm9 BUDGET=<minutes> ARGS="--baseline"
+	@$(BIN)/fedmol run $(if $(DATA),--data "$(DATA)") $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
+
+.PHONY: test
+test: $(STAMP) ## run every test; ARGS="-k name" for some of them
+	$(BIN)/python -m pytest $(ARGS)
+
+.PHONY: lint
+lint: $(STAMP) ## style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+.PHONY: format
+format: $(STAMP) ## put the code into the form that lint asks for
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.PHONY: venv
+venv: $(STAMP) ## install everything into .venv, from the lock, with hashes
+
+$(STAMP): $(LOCKS) $(PACKAGES:%=%/pyproject.toml)
+	@command -v $(PYTHON) >/dev/null || { echo "fedmol needs Python 3.11, and there is no $(PYTHON) here." \
+		"Install it (Debian: apt-get install python3.11 python3.11-venv), or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "fedmol needs Python 3.11, and $(PYTHON) is" \
+		"$$($(PYTHON) --version 2>&1). Name another: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments." \
+		"Install its venv module (Debian: apt-get install python3.11-venv)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@torch=$(TORCH); if [ $$torch = auto ]; then \
+		$(BIN)/python -m pip index versions torch 2>/dev/null | grep -qF '$(TORCH_CPU:torch==%=%)' && torch=cpu || torch=cuda; fi; \
+	lock=requirements/$$torch.txt; test -f $$lock || { echo "TORCH is cpu, cuda or auto, not $(TORCH)" >&2; exit 1; }; \
+	echo "installing with $$lock"; \
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt -r $$lock -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation $(PACKAGES:%=-e ./%)
+	@rm -f $(VENV)/.installed-* && touch $@
+
+# Hashes come from the registry; the CPU build of torch from wherever pip has been told to look (pip config, find-links).
+LOCK = $(abspath $(BIN))/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
+	--no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
+
+.PHONY: lock
+lock: $(STAMP) ## renew requirements/*.txt from requirements/*.in; LOCK_ARGS=--upgrade for newer versions
+	links=$$($(BIN)/python -m pip config get global.find-links 2>/dev/null || true); \
+	cd requirements; \
+	$(LOCK) runtime.in -o runtime.txt; \
+	$(LOCK) -c runtime.txt $${links:+--find-links $$links} cpu.in -o cpu.txt; \
+	$(LOCK) -c runtime.txt cuda.in -o cuda.txt; \
+	$(LOCK) -c runtime.txt -c cuda.txt dev.in -o dev.txt
+
+.PHONY: clean
+clean: ## remove .venv, caches and build products; runs/ stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(PACKAGES:%=%/*.egg-info) $(PACKAGES:%=%/build)
+	find $(PACKAGES) tests -name __pycache__ -prune -exec rm -rf {} +
