@@ -53,7 +53,8 @@ $(STAMP): $(LOCKS) $(PACKAGES:%=%/pyproject.toml)
 		"Install its venv module (Debian: apt-get install python3.11-venv)" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@torch=$(TORCH); if [ $$torch = auto ]; then \
-		$(BIN)/python -m pip index versions torch 2>/dev/null | grep -qF '$(TORCH_CPU:torch==%=%)' && torch=cpu || torch=cuda; fi; \
+		found=$$($(BIN)/python -m pip index versions torch 2>/dev/null || true); \
+		[[ $$found == *'$(TORCH_CPU:torch==%=%)'* ]] && torch=cpu || torch=cuda; fi; \
 	lock=requirements/$$torch.txt; test -f $$lock || { echo "TORCH is cpu, cuda or auto, not $(TORCH)" >&2; exit 1; }; \
 	echo "installing with $$lock"; \
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt -r $$lock -r requirements/dev.txt
