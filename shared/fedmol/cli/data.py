@@ -1,0 +1,130 @@
+"""`fedmol data`: look at a file of molecules before a federation sees it, make one, split one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from pydantic import TypeAdapter, ValidationError
+from rich.console import Console
+from rich.table import Table as Grid
+
+from fedmol.chem.vocabulary import VOCABULARIES, get
+from fedmol.data.card import DataCard, check
+from fedmol.data.reading import read_table
+from fedmol.data.shards import build_shard
+from fedmol.data.sources import load, write_table
+from fedmol.data.splits import split
+from fedmol.errors import Exit, FedmolError
+from fedmol.federation.settings import DataSettings, Split
+
+
+@click.group()
+def data() -> None:
+    """Look at, make and split files of molecules."""
+
+
+def _rows(card: DataCard) -> list[tuple[str, str]]:
+    def listed(counts: dict[str, int] | dict[int, int]) -> str:
+        return ", ".join(f"{name}: {n:,}" for name, n in counts.items())
+
+    rejected = [
+        (
+            f"rejected: {reason}",
+            f"{one.count:,} (line{'s' if len(one.lines) > 1 else ''} {', '.join(map(str, one.lines))}"
+            f"{', ...' if one.count > len(one.lines) else ''})",
+        )
+        for reason, one in card.rejected.items()
+    ]
+    scaffolds = ", ".join(f"{one.smiles or 'no ring'}: {one.count:,}" for one in card.largest_scaffolds)
+    return [
+        ("rows read", f"{card.read:,}"),
+        ("molecules kept", f"{card.kept:,}"),
+        ("duplicates", f"{card.duplicates:,}"),
+        *(rejected or [("rejected", "0")]),
+        ("heavy atoms", listed(card.sizes)),
+        ("atoms", listed(card.atoms)),
+        ("bonds", listed(card.bonds)),
+        ("scaffolds", f"{card.scaffolds:,}; largest {scaffolds}" if card.scaffolds else "0"),
+        ("vocabulary", f"{card.vocabulary} ({card.vocabulary_digest[:12]})"),
+    ]
+
+
+def _grid(card: DataCard) -> Grid:
+    grid = Grid(title=f"Data card of {card.source}", show_header=False, title_justify="left")
+    grid.add_column(style="bold", max_width=44)
+    grid.add_column(overflow="fold")
+    for name, value in _rows(card):
+        # SMILES have brackets, which rich would take for markup.
+        grid.add_row(name.replace("[", r"\["), value.replace("[", r"\["))
+    return grid
+
+
+@data.command()
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--column", default="smiles", show_default=True, help="Column of the CSV that holds SMILES.")
+@click.option("--vocabulary", default="qm9-charged", show_default=True, help=f"One of {', '.join(VOCABULARIES)}.")
+@click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
+def card(file: Path, column: str, vocabulary: str, as_json: bool) -> None:
+    """Print what a site's FILE holds, and why rows of it cannot be used."""
+    types = get(vocabulary)
+    made = build_shard(read_table(file, column), types).card
+    if as_json:
+        click.echo(made.to_json())
+    else:
+        Console().print(_grid(made))
+    check(made)
+
+
+@data.command()
+@click.option("--source", default="embedded", show_default=True, help="embedded, qm9 or a file.")
+@click.option("--column", default="smiles", show_default=True, help="Column of the source file, where it is one.")
+@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="CSV file to write.")
+@click.option("--limit", type=click.IntRange(min=1), help="Only so many molecules, drawn with --seed.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+def make(source: str, column: str, out: Path, limit: int | None, seed: int) -> None:
+    """Write the molecules of a source into a CSV file."""
+    table = load(DataSettings(source=source, column=column, limit=limit), seed=seed)
+    write_table(out, table.smiles)
+    click.echo(f"{len(table):,} molecules written to {out}")
+
+
+def _split_settings(kind: str, alpha: float | None, sizes: str | None) -> Split:
+    document: dict[str, object] = {"kind": kind}
+    if alpha is not None:
+        document["alpha"] = alpha
+    if sizes is not None:
+        document["sizes"] = sizes.split(",")
+    try:
+        adapter: TypeAdapter[Split] = TypeAdapter(Split)
+        return adapter.validate_python(document)
+    except ValidationError as error:
+        wrong = "; ".join(f"{e['loc'][-1]}: {e['msg']}" for e in error.errors())
+        raise FedmolError(
+            Exit.BAD_SETTINGS,
+            f"the options of the split {kind!r} do not fit: {wrong}",
+            "dirichlet needs --alpha, uneven needs --sizes, scaffold takes --sizes, iid neither",
+        ) from None
+
+
+@data.command("split")
+@click.argument("file")
+@click.option("--sites", default=2, show_default=True, type=click.IntRange(min=1))
+@click.option("--kind", default="iid", show_default=True, type=click.Choice(["iid", "uneven", "scaffold", "dirichlet"]))
+@click.option("--alpha", type=float, help="Of the Dirichlet split; small: very different sites.")
+@click.option("--sizes", help="Relative sizes of the sites, such as 4,2,1.")
+@click.option("--column", default="smiles", show_default=True)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for site-1.csv, ..."
+)
+def split_file(
+    file: str, sites: int, kind: str, alpha: float | None, sizes: str | None, column: str, seed: int, out: Path
+) -> None:
+    """Deal the rows of FILE (or of the source embedded or qm9) out to sites, one CSV file each."""
+    how = _split_settings(kind, alpha, sizes)
+    table = load(DataSettings(source=file, column=column))
+    for number, rows in enumerate(split(table.smiles, how, sites, seed), start=1):
+        path = out / f"site-{number}.csv"
+        write_table(path, table.take(rows.tolist()).smiles, table.column)
+        click.echo(f"{len(rows):>8,} rows  {path}")

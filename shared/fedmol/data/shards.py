@@ -1,0 +1,159 @@
+"""A site's shard: its molecules as graphs, with the data card, encoded once and kept in a cache."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rdkit import rdBase
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from fedmol.chem.encoding import Encoded, encode
+from fedmol.chem.vocabulary import Vocabulary
+from fedmol.data.card import EXAMPLES, DataCard, Rejection, check, counts, largest_scaffolds
+from fedmol.data.reading import Table, is_smiles_file, parse_table, read_bytes
+from fedmol.errors import FedmolError
+from fedmol.files import write_bytes
+from fedmol.graphs import Graphs
+
+_FORMAT = "1"  # of the cache; a change makes old caches unread
+_HASH_RANGE = 1 << 64
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Different molecules of one source: `smiles[k]` is the canonical SMILES of graph k; `held_out[k]` is True if it
+    is for validation."""
+
+    graphs: Graphs
+    smiles: list[str]
+    card: DataCard
+    held_out: Tensor  # (molecules,) bool
+
+    @property
+    def training(self) -> Graphs:
+        return self.graphs[~self.held_out]
+
+    @property
+    def validation(self) -> Graphs:
+        return self.graphs[self.held_out]
+
+    def __len__(self) -> int:
+        return len(self.smiles)
+
+
+def _positions(smiles: list[str]) -> NDArray[np.float64]:
+    """A number in [0, 1) that depends on the molecule alone."""
+    heads = (hashlib.sha256(one.encode()).digest()[:8] for one in smiles)
+    return np.array([int.from_bytes(head, "big") / _HASH_RANGE for head in heads])
+
+
+def held_out(smiles: list[str], share: float) -> Tensor:
+    """True for about `share` of the molecules, chosen by the hash of their canonical SMILES.
+
+    The same molecule therefore lands on the same side at every site, and nobody validates on what another trains on.
+    In a shard so small that one side would stay empty, the molecule nearest to the threshold goes there.
+    """
+    positions = _positions(smiles)
+    chosen = positions < share
+    if not chosen.any():
+        chosen[positions.argmin()] = True
+    elif chosen.all():
+        chosen[positions.argmax()] = False
+    return torch.from_numpy(chosen)  # (molecules,) bool
+
+
+def _first_of_each(smiles: list[str]) -> list[int]:
+    first: dict[str, int] = {}
+    for index, one in enumerate(smiles):
+        first.setdefault(one, index)
+    return list(first.values())
+
+
+def _rejections(table: Table, encoded: Encoded) -> dict[str, Rejection]:
+    return {
+        reason: Rejection(count=len(rows), lines=tuple(table.lines[row] for row in rows[:EXAMPLES]))
+        for reason, rows in sorted(encoded.rejected.items())
+    }
+
+
+def build_shard(table: Table, vocabulary: Vocabulary, validation_share: float = 0.05) -> Shard:
+    """The shard of a table, whatever is left of it: `fedmol.data.card.check` says whether that is enough."""
+    encoded = encode(table.smiles, vocabulary)
+    kept = _first_of_each(encoded.smiles)
+    graphs, smiles = encoded.graphs[torch.tensor(kept, dtype=torch.int64)], [encoded.smiles[k] for k in kept]
+    sizes, atoms, bonds = counts(graphs, vocabulary)
+    number, largest = largest_scaffolds(smiles)
+    card = DataCard(
+        source=table.source,
+        column=table.column,
+        vocabulary=vocabulary.name,
+        vocabulary_digest=vocabulary.digest(),
+        read=len(table),
+        kept=len(kept),
+        duplicates=len(encoded.smiles) - len(kept),
+        rejected=_rejections(table, encoded),
+        sizes=sizes,
+        atoms=atoms,
+        bonds=bonds,
+        scaffolds=number,
+        largest_scaffolds=largest,
+    )
+    return Shard(
+        graphs, smiles, card, held_out(smiles, validation_share) if smiles else torch.zeros(0, dtype=torch.bool)
+    )
+
+
+def _cache_file(cache: Path, path: Path, content: bytes, column: str, vocabulary: Vocabulary) -> Path:
+    parts = [_FORMAT, rdBase.rdkitVersion, str(is_smiles_file(path)), column, vocabulary.digest()]
+    key = hashlib.sha256("\n".join(parts).encode() + hashlib.sha256(content).digest()).hexdigest()
+    return cache / f"shard-{key[:32]}.safetensors"
+
+
+def _store(path: Path, shard: Shard) -> None:
+    text = np.frombuffer("\n".join(shard.smiles).encode(), np.uint8).copy()
+    graphs = shard.graphs
+    tensors = {"atoms": graphs.atoms, "bonds": graphs.bonds, "counts": graphs.counts, "smiles": torch.from_numpy(text)}
+    content = save({name: one.contiguous() for name, one in tensors.items()}, metadata={"card": shard.card.to_json()})
+    write_bytes(path, content, mode=0o600)
+
+
+def _restore(path: Path, source: str, validation_share: float) -> Shard | None:
+    """The shard in the cache, None if there is none or it is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            card = DataCard.from_json(file.metadata()["card"])
+            graphs = Graphs(*(file.get_tensor(name) for name in ("atoms", "bonds", "counts")))
+            smiles = file.get_tensor("smiles").numpy().tobytes().decode().split("\n")
+    except (OSError, SafetensorError, FedmolError, KeyError, TypeError, UnicodeDecodeError):
+        return None
+    card = card.model_copy(update={"source": source})
+    return Shard(graphs, smiles, card, held_out(smiles, validation_share))
+
+
+def open_shard(
+    path: Path, column: str, vocabulary: Vocabulary, validation_share: float, cache: Path | None = None
+) -> Shard:
+    """The shard in a CSV or SMILES file, see `fedmol.data.reading.read_table`.
+
+    With `cache`, a folder, the encoded graphs are kept there (readable by the owner only) under a name made from the
+    file's content, the column, the vocabulary and RDKit's version; a damaged cache is made again.
+
+    Raises:
+        FedmolError: BAD_DATA, VOCABULARY_DIFFERS: see `read_table` and `fedmol.data.card.check`.
+    """
+    content = read_bytes(path)
+    cached = None if cache is None else _cache_file(cache, path, content, column, vocabulary)
+    shard = None if cached is None else _restore(cached, str(path), validation_share)
+    if shard is None:
+        shard = build_shard(parse_table(path, content, column), vocabulary, validation_share)
+        check(shard.card)
+        if cached is not None:
+            _store(cached, shard)
+    return shard

@@ -1,0 +1,126 @@
+"""Dealing molecules out to sites, for simulations: IID, uneven, by scaffold, Dirichlet."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedmol.chem.scaffolds import scaffolds
+from fedmol.errors import Exit, FedmolError
+from fedmol.federation.settings import Dirichlet, Iid, Scaffold, Split, Uneven
+
+Indices = NDArray[np.int64]
+
+
+def sizes_of(total: int, weights: Sequence[float]) -> list[int]:
+    """`total` divided in the proportion of `weights`, by largest remainder."""
+    exact = [total * Fraction(weight) / sum(map(Fraction, weights)) for weight in weights]
+    sizes = [int(share) for share in exact]
+    order = sorted(range(len(weights)), key=lambda site: (sizes[site] - exact[site], site))
+    for site in order[: total - sum(sizes)]:
+        sizes[site] += 1
+    return sizes
+
+
+def _shuffled(total: int, weights: Sequence[float], rng: np.random.Generator) -> list[Indices]:
+    bounds = np.cumsum(sizes_of(total, weights))[:-1]
+    return np.split(rng.permutation(total), bounds)
+
+
+def _groups(smiles: Sequence[str], rng: np.random.Generator) -> list[Indices]:
+    """Rows by Murcko scaffold, in random order; a row that cannot be read is a group of its own."""
+    members: dict[str, list[int]] = {}
+    for row, one in enumerate(scaffolds(smiles)):
+        members.setdefault(f"?{row}" if one is None else one, []).append(row)
+    groups = [np.array(rows, np.int64) for rows in members.values()]
+    return [groups[k] for k in rng.permutation(len(groups))]
+
+
+def _whole_groups(groups: list[Indices], targets: list[int]) -> list[Indices]:
+    """Largest group first, each to the site that still lacks most."""
+    room = list(targets)
+    dealt: list[list[Indices]] = [[] for _ in targets]
+    for group in sorted(groups, key=len, reverse=True):
+        site = max(range(len(room)), key=room.__getitem__)
+        dealt[site].append(group)
+        room[site] -= len(group)
+    return [np.concatenate([*parts, np.zeros(0, np.int64)]) for parts in dealt]
+
+
+def _spread(groups: list[Indices], sites: int, alpha: float, rng: np.random.Generator) -> list[Indices]:
+    """Each group is spread by its own draw of site probabilities from Dirichlet(alpha)."""
+    rows = np.concatenate(groups)
+    shares = np.nan_to_num(rng.dirichlet(np.full(sites, alpha), len(groups)))  # (groups, sites)
+    # A minute alpha underflows to all zeros: its limit is one site per group.
+    empty = shares.sum(1) == 0
+    shares[empty] = np.eye(sites)[rng.integers(sites, size=int(empty.sum()))]
+    edges = np.repeat(np.cumsum(shares, axis=1), [len(group) for group in groups], axis=0)  # (rows, sites)
+    edges[:, -1] = 1.0
+    site = (rng.random(len(rows))[:, None] >= edges).sum(1)
+    return [rows[site == k] for k in range(sites)]
+
+
+def _weights(split: Uneven | Scaffold, sites: int) -> Sequence[float]:
+    weights = split.sizes or (1.0,) * sites
+    if len(weights) != sites:
+        raise FedmolError(
+            Exit.BAD_SETTINGS,
+            f"the split names {len(weights)} sizes for {sites} sites",
+            "give one relative size per site",
+        )
+    if not np.isfinite(weights).all():
+        raise FedmolError(
+            Exit.BAD_SETTINGS, "the split names a size that is not a finite number", "give one relative size per site"
+        )
+    return weights
+
+
+def split(smiles: Sequence[str], how: Split, sites: int, seed: int) -> list[Indices]:
+    """Row indices per site, ascending; every row goes to exactly one site, and equal arguments give equal results.
+
+    Raises:
+        FedmolError: BAD_SETTINGS if the sizes do not fit the sites, BAD_DATA if a site would stay empty.
+    """
+    rng = np.random.default_rng(seed)
+    match how:
+        case Iid():
+            parts = _shuffled(len(smiles), (1.0,) * sites, rng)
+        case Uneven():
+            parts = _shuffled(len(smiles), _weights(how, sites), rng)
+        case Scaffold():
+            targets = sizes_of(len(smiles), _weights(how, sites))
+            parts = _whole_groups(_groups(smiles, rng), targets)
+        case Dirichlet():
+            parts = _spread(_groups(smiles, rng), sites, how.alpha, rng) if smiles else []
+    filled = sum(len(part) > 0 for part in parts)
+    if filled < sites:
+        raise FedmolError(
+            Exit.BAD_DATA,
+            f"the split {how.kind!r} of {len(smiles)} molecules leaves {sites - filled} of {sites} sites without any",
+            "use more molecules, fewer sites, less uneven sizes or a larger alpha",
+        )
+    return [np.sort(part).astype(np.int64) for part in parts]
+
+
+def holdout(smiles: Sequence[str], share: float, seed: int) -> tuple[Indices, Indices]:
+    """Row indices (kept, held out): `share` of the different SMILES, at least one, chosen by a hash of seed and SMILES.
+
+    All rows with the same SMILES go to the same side, so that no held-out molecule is trained on; give canonical ones.
+
+    Raises:
+        FedmolError: BAD_DATA if there are fewer than two different SMILES.
+    """
+    different = sorted(set(smiles), key=lambda one: hashlib.sha256(f"{seed} {one}".encode()).digest())
+    if len(different) < 2:
+        raise FedmolError(
+            Exit.BAD_DATA,
+            f"{len(different)} different molecules cannot be split into training and test",
+            "use a source with more",
+        )
+    chosen = set(different[: min(max(round(share * len(different)), 1), len(different) - 1)])
+    out = np.array([one in chosen for one in smiles])
+    return np.flatnonzero(~out), np.flatnonzero(out)
