@@ -12,7 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(TORCH)
 LOCKS := $(wildcard requirements/*.txt)
 PACKAGES := shared aggregator collaborator
-TORCH_CPU := $(shell grep -o '^torch==[^ ]*' requirements/cpu.in)
+TORCH_CPU := $(patsubst torch==%,%,$(shell grep -o '^torch==[^ ]*' requirements/cpu.in))
 
 .PHONY: help
 help: ## show this list
@@ -54,7 +54,7 @@ $(STAMP): $(LOCKS) $(PACKAGES:%=%/pyproject.toml)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@torch=$(TORCH); if [ $$torch = auto ]; then \
 		found=$$($(BIN)/python -m pip index versions torch 2>/dev/null || true); \
-		[[ $$found == *'$(TORCH_CPU:torch==%=%)'* ]] && torch=cpu || torch=cuda; fi; \
+		[[ $$found == *'$(TORCH_CPU)'* ]] && torch=cpu || torch=cuda; fi; \
 	lock=requirements/$$torch.txt; test -f $$lock || { echo "TORCH is cpu, cuda or auto, not $(TORCH)" >&2; exit 1; }; \
 	echo "installing with $$lock"; \
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt -r $$lock -r requirements/dev.txt
