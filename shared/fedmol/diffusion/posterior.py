@@ -31,7 +31,7 @@ def plug_in_posterior(clean: Tensor, noisy: Tensor, kept_s: Tensor, kept_t: Tens
 
 
 def mixture_posterior(clean: Tensor, noisy: Tensor, kept_s: Tensor, kept_t: Tensor, marginal: Tensor) -> Tensor:
-    """p(z_s | z_t) = sum over x of `clean`(x) q(z_s | z_t, x): what the sampler draws from (Vignac et al. 2023, eq. 6)."""
+    """p(z_s | z_t) = sum over x of `clean`(x) q(z_s | z_t, x): what sampling draws from (Vignac et al. 2023, eq. 6)."""
     tiny = torch.finfo(clean.dtype).tiny ** 0.5
     stays = one_hot(noisy.long(), marginal.shape[0])
     evidence = kept_t[..., None] * stays + ((1 - kept_t) * marginal[noisy.long()])[..., None]  # q(z_t | x)

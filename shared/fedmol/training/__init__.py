@@ -1,0 +1,31 @@
+"""Training a denoiser, and keeping what was trained."""
+
+from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
+from fedmol.training.flat import Manifest, flatten, manifest, unflatten_into
+from fedmol.training.loop import (
+    StepReport,
+    TrainingConfig,
+    TrainingReport,
+    build_optimizer,
+    learning_rate,
+    train,
+)
+from fedmol.training.model_file import TrainedModel, load_model, save_model
+
+__all__ = [
+    "Manifest",
+    "StepReport",
+    "TrainedModel",
+    "TrainingConfig",
+    "TrainingReport",
+    "build_optimizer",
+    "flatten",
+    "learning_rate",
+    "load_model",
+    "load_optimizer_tensors",
+    "manifest",
+    "optimizer_tensors",
+    "save_model",
+    "train",
+    "unflatten_into",
+]

@@ -1,0 +1,86 @@
+"""The file that people keep: a trained denoiser with everything that sampling needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedmol.diffusion import Census, NoiseModel
+from fedmol.errors import Exit, FedmolError
+from fedmol.network import Denoiser, build
+from fedmol.training import checkpoint
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A denoiser in evaluation mode and the noise model it was trained with."""
+
+    denoiser: Denoiser
+    noise: NoiseModel
+    census: Census
+    preset: str
+    vocabulary_name: str
+    meta: dict[str, Any]  # whatever else was saved along
+
+
+def save_model(
+    path: Path,
+    denoiser: Denoiser,
+    *,
+    preset: str,
+    vocabulary_name: str,
+    census: Census,
+    noise_steps: int = 500,
+    meta: dict[str, Any] | None = None,
+) -> None:
+    """Write the model to one .safetensors file; `meta` is anything JSON can hold."""
+    description = {
+        "format": FORMAT,
+        "preset": preset,
+        "layers": denoiser.config.layers,
+        "atom_types": denoiser.atom_types,
+        "bond_types": denoiser.bond_types,
+        "max_atoms": denoiser.max_atoms,
+        "vocabulary": vocabulary_name,
+        "noise_steps": noise_steps,
+        "census": census.to_json(),
+        "meta": meta or {},
+    }
+    checkpoint.save(path, denoiser.state_dict(), description)
+
+
+def load_model(path: Path) -> TrainedModel:
+    """The model in `path`, ready to sample.
+
+    Raises:
+        FedmolError: BAD_MODEL when the file is missing, damaged, or not a model of this version.
+    """
+    try:
+        tensors, described = checkpoint.load(path)
+        denoiser = build(
+            described["preset"],
+            described["atom_types"],
+            described["bond_types"],
+            described["max_atoms"],
+            seed=0,
+            layers=described["layers"],
+        )
+        denoiser.load_state_dict(tensors)
+        census = Census.from_json(described["census"])
+        noise = NoiseModel.from_census(census, described["noise_steps"])
+        return TrainedModel(
+            denoiser.eval(), noise, census, described["preset"], described["vocabulary"], described["meta"]
+        )
+    except FedmolError as error:
+        raise _unusable(path, error.message) from None
+    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+        raise _unusable(path, f"{type(error).__name__}: {error}") from None
+
+
+def _unusable(path: Path, reason: str) -> FedmolError:
+    return FedmolError(
+        Exit.BAD_MODEL, f"{path} is not a usable model: {reason}", "name a model.safetensors written by this version"
+    )
