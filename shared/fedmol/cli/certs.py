@@ -1,0 +1,145 @@
+"""fedmol certs: the federation's authority, and certificates for its parties."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from fedmol.federation import certificates
+
+_PATH = click.Path(path_type=Path)
+_LONGEST = 36_500  # days
+
+
+def _validity(days: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The options --days and --minutes, handed on as one `validity`."""
+
+    def join(context: click.Context, parameter: click.Parameter, minutes: int | None) -> timedelta:
+        chosen: int = context.params.pop("days")
+        return timedelta(minutes=minutes) if minutes is not None else timedelta(days=chosen)
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        span = click.IntRange(1, _LONGEST)
+        in_days = click.option(
+            "--days", type=span, default=days, show_default=True, is_eager=True, help="how long it is valid"
+        )
+        minutes: dict[str, Any] = {"type": click.IntRange(min=1, max=_LONGEST * 1440), "callback": join}
+        in_minutes = click.option("--minutes", "validity", help="the same in minutes, for trials", **minutes)
+        return in_days(in_minutes(function))
+
+    return decorate
+
+
+_authority = click.option(
+    "--ca", "authority", type=_PATH, required=True, help="folder of the authority (fedmol certs ca)"
+)
+
+
+@click.group()
+def certs() -> None:
+    """Make, sign, install and show certificates.
+
+    \b
+    A site's key never leaves the site:
+      site         fedmol certs request --site NAME --out DIR      send DIR/party.csr
+      coordinator  fedmol certs sign party.csr --ca CA --site NAME --out NAME.crt
+                   compare the fingerprints; send NAME.crt and CA/ca.crt
+      site         fedmol certs install NAME.crt --ca ca.crt --dir DIR
+    """
+
+
+@certs.command()
+@click.option("--out", type=_PATH, required=True, help="folder for ca.crt and ca.key; keep it to yourself")
+@click.option("--name", default="fedmol", show_default=True, help="name of the federation")
+@_validity(days=3650)
+def ca(out: Path, name: str, validity: timedelta) -> None:
+    """Make the federation's authority."""
+    certificates.make_ca(out, name, validity)
+    click.echo(f"authority made in {out}: give ca.crt to every site, and ca.key to nobody")
+    click.echo(f"fingerprint of ca.crt: {certificates.describe(out / 'ca.crt').fingerprint}")
+
+
+@certs.command()
+@_authority
+@click.option(
+    "--san", "names", multiple=True, required=True, help="host name or IP address that sites dial; repeatable"
+)
+@click.option("--out", type=_PATH, required=True, help="the aggregator's folder, for its --certs")
+@_validity(days=365)
+def aggregator(authority: Path, names: tuple[str, ...], out: Path, validity: timedelta) -> None:
+    """Make the aggregator's key and certificate."""
+    certificates.issue_aggregator(authority, out, names, validity)
+    click.echo(f"ca.crt, party.crt and party.key are in {out}")
+
+
+@certs.command()
+@_authority
+@click.option("--site", required=True, help="the site's name in federation.yaml")
+@click.option("--out", type=_PATH, required=True, help="the site's folder, for its --certs")
+@_validity(days=365)
+def site(authority: Path, site: str, out: Path, validity: timedelta) -> None:
+    """Make a site's key and certificate in one place. For trials: the key has to travel."""
+    certificates.issue_site(authority, out, site, validity)
+    click.echo(f"ca.crt, party.crt and party.key are in {out}")
+
+
+@certs.command()
+@click.option("--site", required=True, help="this site's name in federation.yaml")
+@click.option("--out", type=_PATH, required=True, help="this site's folder, for its --certs")
+def request(site: str, out: Path) -> None:
+    """At a site: make a key, and a request for a certificate."""
+    fingerprint = certificates.request(out, site)
+    click.echo(f"send {out / certificates.REQUEST} to the coordinator; party.key stays here")
+    click.echo(f"fingerprint of the key: {fingerprint}")
+
+
+@certs.command()
+@click.argument("request", type=_PATH)
+@_authority
+@click.option("--site", required=True, help="the site that the request must come from")
+@click.option("--out", type=_PATH, required=True, help="file for the certificate")
+@_validity(days=365)
+def sign(request: Path, authority: Path, site: str, out: Path, validity: timedelta) -> None:
+    """At the coordinator: make a certificate from a site's REQUEST."""
+    fingerprint = certificates.sign(authority, request, site, out, validity)
+    click.echo(f"fingerprint of the key: {fingerprint}")
+    click.echo(f"compare it with the site by another way than the request came, then send {out} and ca.crt")
+
+
+@certs.command()
+@click.argument("certificate", type=_PATH)
+@click.option("--ca", "ca_certificate", type=_PATH, required=True, help="the authority's ca.crt, from the coordinator")
+@click.option("--dir", "folder", type=_PATH, required=True, help="the folder that the request was made in")
+def install(certificate: Path, ca_certificate: Path, folder: Path) -> None:
+    """At a site: check the signed CERTIFICATE, and put it beside its key."""
+    info = certificates.install(certificate, ca_certificate, folder)
+    click.echo(f"{info.subject} is ready in {folder}, until {info.not_after:%Y-%m-%d %H:%M} UTC")
+    click.echo(f"fingerprint of ca.crt: {certificates.describe(folder / 'ca.crt').fingerprint}")
+
+
+@certs.command()
+@click.argument("paths", type=_PATH, nargs=-1, required=True)
+def show(paths: tuple[Path, ...]) -> None:
+    """Say what the certificates in PATHS say."""
+    now = datetime.now(UTC)
+    for path in paths:
+        click.echo(f"{path}")
+        for label, said in _lines(certificates.describe(path), now):
+            click.echo(f"  {label:<12} {said}")
+
+
+def _lines(info: certificates.CertificateInfo, now: datetime) -> list[tuple[str, str]]:
+    days = info.days_left(now)
+    return [
+        ("subject", info.subject),
+        ("issuer", info.issuer),
+        ("names", ", ".join(info.names) or "none"),
+        ("use", "authority" if info.authority else ", ".join(info.usages) or "any"),
+        ("valid", f"{info.not_before:%Y-%m-%d %H:%M} to {info.not_after:%Y-%m-%d %H:%M} UTC"),
+        ("days left", f"{days:.2f}" if days > 0 else "none: it has expired"),
+        ("fingerprint", info.fingerprint),
+    ]

@@ -1,0 +1,79 @@
+"""The `fedmol` command. Sub-commands are imported when they are called, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.metadata import version
+
+import click
+
+from fedmol.errors import Exit, FedmolError
+
+_COMMANDS = {
+    "run": ("fedmol.cli.run:run", "Play a whole federation on this machine."),
+    "train": ("fedmol.cli.train:train", "Train one model on one data set, without a federation."),
+    "sample": ("fedmol.cli.sample:sample", "Generate molecules with a trained model."),
+    "evaluate": (
+        "fedmol.cli.evaluate:evaluate",
+        "Measure a trained model: NLL, validity, uniqueness, novelty, distances.",
+    ),
+    "report": ("fedmol.cli.report:report", "Write the report of a run folder anew."),
+    "data": ("fedmol.cli.data:data", "Look at data sets and deal them out to sites."),
+    "certs": ("fedmol.cli.certs:certs", "Make, sign, install and show certificates."),
+}
+
+
+class _Commands(click.Group):
+    """A group that knows its commands by name and one line, and imports the one that is called."""
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[name][0].split(":")
+        command = getattr(import_module(module), attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(version("fedmol"), prog_name="fedmol")
+def fedmol() -> None:
+    """Train one generator of molecules across sites that keep their molecules to themselves."""
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code of one call of `fedmol`; whatever went wrong has been said on standard error."""
+    try:
+        fedmol.main(list(arguments), prog_name="fedmol", standalone_mode=False)
+    except FedmolError as error:
+        click.echo(f"error: {error}", err=True)
+        return error.exit
+    except click.ClickException as error:
+        error.show()
+        return Exit.USAGE
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return Exit.INTERRUPTED
+    except OSError as error:
+        cure = "check that the path exists, that you may use it, and that the disk has room"
+        place = f"{error.filename}: " if error.filename else ""
+        click.echo(f"error: {FedmolError(Exit.USAGE, f'{place}{error.strerror or error}', cure)}", err=True)
+        return Exit.USAGE
+    return Exit.DONE
+
+
+def main() -> None:
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

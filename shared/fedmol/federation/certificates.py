@@ -1,0 +1,279 @@
+"""The federation's own small authority: ECDSA P-256 certificates for the aggregator and for every site.
+
+A site is known by the common name of its certificate. Its key is made at the site and never leaves it: what travels is
+a request (`request`), which the coordinator signs (`sign`), and the certificate that comes back (`install`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.federation import issuing, pem
+
+CA_KEY = "ca.key"
+REQUEST = "party.csr"
+_SITE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+_USAGES = {ExtendedKeyUsageOID.SERVER_AUTH: "server", ExtendedKeyUsageOID.CLIENT_AUTH: "client"}
+
+
+@dataclass(frozen=True)
+class CertificateFiles:
+    """The three files a party needs: whom it trusts, who it is, and the key that proves it."""
+
+    ca: Path
+    certificate: Path
+    key: Path
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> CertificateFiles:
+        return cls(folder / "ca.crt", folder / "party.crt", folder / "party.key")
+
+
+@dataclass(frozen=True)
+class CertificateInfo:
+    """What a certificate says, for people."""
+
+    subject: str
+    issuer: str
+    authority: bool
+    names: tuple[str, ...]
+    usages: tuple[str, ...]  # "server", "client" or a dotted object identifier
+    not_before: datetime
+    not_after: datetime
+    fingerprint: str
+
+    def days_left(self, now: datetime) -> float:
+        """Negative once the certificate has expired."""
+        return (self.not_after - now) / timedelta(days=1)
+
+
+def make_ca(folder: Path, name: str, validity: timedelta) -> None:
+    """A new authority: `ca.crt` for everyone, `ca.key` for nobody but the coordinator.
+
+    Raises:
+        FedmolError: USAGE, when the folder holds a key already.
+    """
+    key = pem.new_key(folder / CA_KEY)
+    pem.write_certificate(folder / "ca.crt", issuing.authority_certificate(f"{name} authority", key, validity))
+
+
+def issue_aggregator(authority: Path, folder: Path, names: Sequence[str], validity: timedelta) -> None:
+    """Key and certificate of an aggregator that sites reach under `names` (DNS names or IP addresses)."""
+    if not names:
+        raise FedmolError(
+            Exit.USAGE,
+            "the aggregator's certificate names no address",
+            "give the host name or IP address that sites dial",
+        )
+    for name in names:
+        issuing.alternative(name)
+    _issue_with_key(authority, folder, "aggregator", names, ExtendedKeyUsageOID.SERVER_AUTH, validity)
+
+
+def issue_site(authority: Path, folder: Path, site: str, validity: timedelta) -> None:
+    """Key and certificate of a site, made in one place: for trials. Real sites use `request`, `sign` and `install`."""
+    _check_site_name(site)
+    _issue_with_key(authority, folder, site, [site], ExtendedKeyUsageOID.CLIENT_AUTH, validity)
+
+
+def request(folder: Path, site: str) -> str:
+    """At the site: a new key, and the request for a certificate beside it (`party.csr`).
+
+    Returns:
+        The fingerprint of the new key, to be read out to the coordinator.
+    """
+    _check_site_name(site)
+    key = pem.new_key(folder / "party.key")
+    subject = issuing.common_name_only(site)
+    csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    pem.write_request(folder / REQUEST, csr)
+    return pem.key_fingerprint(key.public_key())
+
+
+def sign(authority: Path, request_path: Path, site: str, out: Path, validity: timedelta) -> str:
+    """At the coordinator: a site's certificate from its request, of which only name and key are taken over.
+
+    Returns:
+        The fingerprint of the key in the request, to be compared with the one that the site reads out.
+
+    Raises:
+        FedmolError: CERTIFICATE_NAME when the request is another site's; CERTIFICATE_FOREIGN when it is not in order.
+    """
+    _check_site_name(site)
+    csr = pem.read_request(request_path)
+    asked = pem.common_name(csr.subject)
+    if asked != site:
+        raise FedmolError(
+            Exit.CERTIFICATE_NAME,
+            f"{request_path} asks for the name {asked!r}, not {site!r}",
+            f"have the site make its request anew with: fedmol certs request --site {site}",
+        )
+    if out.exists():
+        raise FedmolError(Exit.USAGE, f"there is a file {out} already", "choose another --out, or move the file away")
+    key = csr.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)
+    ca, ca_key = _read_authority(authority)
+    usage = ExtendedKeyUsageOID.CLIENT_AUTH
+    pem.write_certificate(out, issuing.party_certificate(ca, ca_key, site, key, [site], usage, validity))
+    return pem.key_fingerprint(key)
+
+
+def install(certificate: Path, ca: Path, folder: Path) -> CertificateInfo:
+    """At the site: put the signed certificate and the authority's beside the key, once all three have been checked.
+
+    Raises:
+        FedmolError: any of the certificate codes; nothing is written then.
+    """
+    target = CertificateFiles.in_folder(folder)
+    site = pem.common_name(pem.read_request(folder / REQUEST).subject)
+    check_files(CertificateFiles(ca, certificate, target.key), site)
+    trusted, signed = pem.read_certificate(ca), pem.read_certificate(certificate)
+    pem.write_certificate(target.ca, trusted)
+    pem.write_certificate(target.certificate, signed)
+    return describe(target.certificate)
+
+
+def describe(path: Path) -> CertificateInfo:
+    """What the certificate at `path` says.
+
+    Raises:
+        FedmolError: CERTIFICATE_MISSING or CERTIFICATE_FOREIGN when there is none to read.
+    """
+    certificate = pem.read_certificate(path)
+    return CertificateInfo(
+        subject=pem.common_name(certificate.subject),
+        issuer=pem.common_name(certificate.issuer),
+        authority=_is_authority(certificate),
+        names=_alternative_names(certificate),
+        usages=_usages(certificate),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        fingerprint=pem.grouped(certificate.fingerprint(hashes.SHA256())),
+    )
+
+
+def check_files(party: CertificateFiles, expected_name: str | None, now: datetime | None = None) -> None:
+    """Whether a party could show these files: all there, in time, of one another, and under the expected name.
+
+    Raises:
+        FedmolError: CERTIFICATE_MISSING, CERTIFICATE_EXPIRED, CERTIFICATE_FOREIGN or CERTIFICATE_NAME.
+    """
+    now = now or datetime.now(UTC)
+    ca, certificate = pem.read_certificate(party.ca), pem.read_certificate(party.certificate)
+    key = pem.read_key(party.key)
+    _check_issued(certificate, ca, party)
+    if certificate.public_key() != key.public_key():
+        raise FedmolError(
+            Exit.CERTIFICATE_FOREIGN,
+            f"{party.key} is not the key of {party.certificate}",
+            "install the certificate that was signed for this key's request, in the folder where the request was made",
+        )
+    name = pem.common_name(certificate.subject)
+    if expected_name is not None and name != expected_name:
+        raise FedmolError(
+            Exit.CERTIFICATE_NAME,
+            f"{party.certificate} is the certificate of {name!r}, not of {expected_name!r}",
+            f"use the folder of {expected_name!r}, or have a certificate with that name signed",
+        )
+    for path, each in ((party.ca, ca), (party.certificate, certificate)):
+        _check_in_time(path, each, now)
+
+
+def _check_site_name(site: str) -> None:
+    if not _SITE_NAME.fullmatch(site):
+        raise FedmolError(
+            Exit.USAGE,
+            f"{site!r} is not a site's name",
+            "use lower-case letters, digits and inner hyphens, 40 characters at most, as in federation.yaml",
+        )
+
+
+def _check_issued(certificate: x509.Certificate, ca: x509.Certificate, party: CertificateFiles) -> None:
+    try:
+        certificate.verify_directly_issued_by(ca)
+        trusted = _is_authority(ca)
+    except (ValueError, TypeError, InvalidSignature):
+        trusted = False
+    if not trusted:
+        raise FedmolError(
+            Exit.CERTIFICATE_FOREIGN,
+            f"{party.certificate} was not issued by the authority in {party.ca}",
+            "get both from the coordinator of this federation (fedmol certs request, sign, install)",
+        )
+
+
+def _check_in_time(path: Path, certificate: x509.Certificate, now: datetime) -> None:
+    if now > certificate.not_valid_after_utc:
+        raise FedmolError(
+            Exit.CERTIFICATE_EXPIRED,
+            f"{path} expired on {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
+            "have a new one signed (fedmol certs request, sign, install)",
+        )
+    if now < certificate.not_valid_before_utc:
+        raise FedmolError(
+            Exit.CERTIFICATE_EXPIRED,
+            f"{path} is not valid before {certificate.not_valid_before_utc:%Y-%m-%d %H:%M} UTC",
+            "set this machine's clock right",
+        )
+
+
+def _issue_with_key(
+    authority: Path, folder: Path, name: str, names: Sequence[str], usage: ObjectIdentifier, validity: timedelta
+) -> None:
+    ca, ca_key = _read_authority(authority)  # first, so that no key is left behind when it fails
+    key = pem.new_key(folder / "party.key").public_key()
+    target = CertificateFiles.in_folder(folder)
+    pem.write_certificate(target.certificate, issuing.party_certificate(ca, ca_key, name, key, names, usage, validity))
+    pem.write_certificate(target.ca, ca)
+
+
+def _read_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+    path = folder / "ca.crt"
+    ca, key = pem.read_certificate(path), pem.read_key(folder / CA_KEY)
+    if ca.public_key() != key.public_key() or not _is_authority(ca):
+        raise FedmolError(
+            Exit.CERTIFICATE_FOREIGN,
+            f"{folder} does not hold an authority: {CA_KEY} is not the key of ca.crt",
+            "name the folder that `fedmol certs ca` made",
+        )
+    if datetime.now(UTC) > ca.not_valid_after_utc:
+        raise FedmolError(
+            Exit.CERTIFICATE_EXPIRED,
+            f"the authority in {path} expired on {ca.not_valid_after_utc:%Y-%m-%d %H:%M} UTC",
+            "make a new one (fedmol certs ca) and have every party install certificates from it",
+        )
+    return ca, key
+
+
+def _is_authority(certificate: x509.Certificate) -> bool:
+    try:
+        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        return False
+
+
+def _alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(str(name.value) for name in names)
+
+
+def _usages(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return ()
+    return tuple(_USAGES.get(usage, usage.dotted_string) for usage in usages)
