@@ -1,0 +1,88 @@
+"""Figures as tables on the console."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from fedmol.evaluation.comparison import NOT_MEASURED, Row
+from fedmol.evaluation.evaluation import Evaluation
+from fedmol.evaluation.quality import Quality, Rate
+
+_MEANINGS = {
+    "validity": "of all samples",
+    "relaxed_validity": "of all samples, N and O may be charged",
+    "connected": "of all samples, one fragment",
+    "uniqueness": "distinct of relaxed-valid (the reference's)",
+    "uniqueness_strict": "distinct of valid",
+    "novelty": "unknown of distinct relaxed-valid (the reference's)",
+    "novelty_strict": "unknown of distinct valid",
+    "valid_unique_novel": "of all samples",
+}
+
+
+def print_evaluation(console: Console, result: Evaluation) -> None:
+    """Quality, likelihood and distances, each with the number of molecules behind it."""
+    console.print(_quality(result.quality, bool(result.known)))
+    if result.likelihood is not None:
+        found = result.likelihood
+        console.print(
+            f"NLL {found.published:.2f} ± {1.96 * found.standard_error:.2f} nats per molecule by the published "
+            f"definition ({found.molecules:,} test molecules); {found.sampler:.2f} for the model that is sampled",
+            highlight=False,
+        )
+    if result.distances:
+        console.print(_distances(result))
+
+
+def print_comparison(console: Console, rows: tuple[Row, ...]) -> None:
+    """Federated beside centralised, with the published differences."""
+    table = Table("metric", title="federated against centralised", title_justify="left")
+    for heading in ("federated", "centralised", "difference", "±", "%", "published %"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        if row.federated is not None:
+            table.add_row(
+                row.metric,
+                *map(_figure, (row.federated, row.centralised, row.difference, row.noise)),
+                _percent(row.percent),
+                _percent(None if row.published is None else row.published.percent_off),
+            )
+    console.print(table)
+    console.print(NOT_MEASURED, highlight=False)
+
+
+def _quality(quality: Quality, novelty: bool) -> Table:
+    table = Table("metric", "", title="quality of the samples", title_justify="left")
+    for heading in ("count", "share", "95 % interval"):
+        table.add_column(heading, justify="right")
+    for name, meaning in _MEANINGS.items():
+        rate: Rate = getattr(quality, name)
+        if novelty or "novel" not in name:
+            low, high = rate.interval
+            table.add_row(
+                name.replace("_", " "),
+                meaning,
+                f"{rate.count:,} / {rate.total:,}",
+                f"{rate.share:.2%}",
+                f"{low:.2%} - {high:.2%}",
+            )
+    return table
+
+
+def _distances(result: Evaluation) -> Table:
+    table = Table("distribution", title=f"distance to {result.test:,} test molecules", title_justify="left")
+    for heading in ("total variation", "expected by chance", "Wasserstein"):
+        table.add_column(heading, justify="right")
+    for one in result.distances:
+        shift = "" if one.wasserstein is None else f"{one.wasserstein:.3f}"
+        table.add_row(one.unit, f"{one.total_variation:.4f}", f"{one.by_chance:.4f}", shift)
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f} %"

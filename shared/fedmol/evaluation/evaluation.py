@@ -1,0 +1,169 @@
+"""The evaluation of a model, or of a file of molecules: what the result is, and how it is made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from fedmol import files
+from fedmol.chem import vocabulary as vocabularies
+from fedmol.chem.encoding import encode
+from fedmol.chem.reading import Reading, read_graphs
+from fedmol.chem.vocabulary import Vocabulary
+from fedmol.diffusion import Likelihood, nll, sample
+from fedmol.errors import Exit, FedmolError
+from fedmol.evaluation.distances import Distance, distances
+from fedmol.evaluation.quality import Quality, measure
+from fedmol.evaluation.smiles import read_smiles
+from fedmol.federation.settings import EvaluationSettings
+from fedmol.graphs import Graphs
+from fedmol.training.model_file import TrainedModel
+
+Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
+
+_EXAMPLES = 48
+
+
+@dataclass(frozen=True)
+class Example:
+    """One generated molecule to show."""
+
+    smiles: str
+    novel: bool
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was measured, on how many molecules."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(
+        ser_json_inf_nan="strings"
+    )  # a diverged model has a NLL, too
+
+    vocabulary: str
+    samples: int
+    known: int  # different molecules that novelty is counted against; 0 if none were named
+    test: int  # real molecules that NLL and distances are measured on; 0 if none were named
+    seed: int | None  # None where the molecules came from a file
+    sampling_steps: int | None
+    sampling_seconds: float | None
+    likelihood: Likelihood | None
+    quality: Quality
+    distances: tuple[Distance, ...]
+    examples: tuple[Example, ...]  # the first different, strictly valid samples
+
+    def to_json(self) -> str:
+        return _ADAPTER.dump_json(self, indent=1).decode()
+
+    @staticmethod
+    def from_json(text: str, origin: str = "this text") -> Evaluation:
+        """The evaluation that `to_json` wrote; `origin` names it in the message.
+
+        Raises:
+            FedmolError: BAD_DATA if it is none.
+        """
+        try:
+            return _ADAPTER.validate_json(text)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(map(str, first["loc"])) or "the whole"
+            raise FedmolError(
+                Exit.BAD_DATA,
+                f"{origin} is not an evaluation: {where}: {first['msg']}",
+                "make it again: fedmol evaluate",
+            ) from None
+
+
+_ADAPTER = TypeAdapter(Evaluation)
+
+
+def evaluate(
+    model: TrainedModel,
+    test: Graphs | None,
+    known: Collection[str],
+    settings: EvaluationSettings,
+    seed: int,
+    on_progress: Progress | None = None,
+    samples_path: Path | None = None,
+) -> Evaluation:
+    """Sample from the model, look at the samples, and estimate the likelihood of the test molecules.
+
+    `known` holds the canonical SMILES that the model was trained on. The same seed asks two models about the same test
+    molecules at the same noise levels. Valid samples go to `samples_path`, one SMILES per line, in order.
+    """
+    report = on_progress or (lambda *_: None)
+    vocabulary = vocabularies.get(model.vocabulary_name)
+    began = time.monotonic()
+    graphs = sample(
+        model.denoiser,
+        model.noise,
+        settings.samples,
+        torch.Generator().manual_seed(seed),
+        steps=settings.sampling_steps,
+        on_step=lambda done, total: report("sampling", done, total),
+    )
+    seconds = time.monotonic() - began
+    readings = read_graphs(graphs, vocabulary)
+    if samples_path is not None:
+        files.write_text(samples_path, "".join(f"{one.smiles}\n" for one in readings if one.smiles is not None))
+    report("likelihood", 0, 1)
+    likelihood = _likelihood(model, test, settings.nll_molecules, seed)
+    report("likelihood", 1, 1)
+    return Evaluation(
+        vocabulary=vocabulary.name,
+        samples=len(readings),
+        known=len(known),
+        test=0 if test is None else len(test),
+        seed=seed,
+        sampling_steps=settings.sampling_steps or model.noise.steps,
+        sampling_seconds=seconds,
+        likelihood=likelihood,
+        quality=measure(readings, known),
+        distances=() if test is None else distances(graphs, test, vocabulary),
+        examples=examples(readings, known),
+    )
+
+
+def evaluate_smiles(
+    smiles: Sequence[str], test: Graphs | None, known: Collection[str], vocabulary: Vocabulary
+) -> Evaluation:
+    """The evaluation of molecules that came as SMILES: no likelihood, and validity is that of the text.
+
+    Distances are measured on the molecules that fit the vocabulary.
+    """
+    readings = read_smiles(smiles)
+    fitting = encode([one.smiles for one in readings if one.smiles is not None], vocabulary).graphs
+    return Evaluation(
+        vocabulary=vocabulary.name,
+        samples=len(readings),
+        known=len(known),
+        test=0 if test is None else len(test),
+        seed=None,
+        sampling_steps=None,
+        sampling_seconds=None,
+        likelihood=None,
+        quality=measure(readings, known),
+        distances=() if test is None else distances(fitting, test, vocabulary),
+        examples=examples(readings, known),
+    )
+
+
+def _likelihood(model: TrainedModel, test: Graphs | None, molecules: int, seed: int) -> Likelihood | None:
+    """On molecules chosen at random: data sets are often sorted by size, so a prefix would not be the same thing."""
+    if test is None:
+        return None
+    generator = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(test), generator=generator)[:molecules]
+    return nll(model.denoiser, model.noise, test[chosen], generator)
+
+
+def examples(readings: Sequence[Reading], known: Collection[str]) -> tuple[Example, ...]:
+    """The first different, strictly valid molecules."""
+    distinct = list(dict.fromkeys(one.smiles for one in readings if one.smiles is not None))[:_EXAMPLES]
+    return tuple(Example(smiles, smiles not in known) for smiles in distinct)
