@@ -10,6 +10,9 @@ from rdkit.Chem.Draw import rdMolDraw2D
 
 from fedmol.errors import Exit, FedmolError
 
+# RDKit's own colours of fluorine, sulphur and chlorine are too pale for white paper.
+_DARKER = {9: (0.0, 0.5, 0.5), 16: (0.65, 0.5, 0.0), 17: (0.0, 0.55, 0.0)}
+
 
 def svg(smiles: str, size: tuple[int, int] = (180, 140)) -> str:
     """An SVG element (no XML prolog, transparent ground) that can stand inside HTML as it is; size in pixels.
@@ -27,6 +30,7 @@ def svg(smiles: str, size: tuple[int, int] = (180, 140)) -> str:
     options.fixedBondLength = 28.0
     options.bondLineWidth = 1
     options.minFontSize = 11
+    options.updateAtomPalette(_DARKER)
     rdMolDraw2D.PrepareAndDrawMolecule(canvas, mol)
     canvas.FinishDrawing()
     width, height = size

@@ -139,3 +139,16 @@ def encode(smiles: Sequence[str], vocabulary: Vocabulary) -> Encoded:
             except _RejectedError as reason:
                 rejected.setdefault(str(reason), []).append(row)
     return Encoded(_batch(coded), [one.smiles for one in coded], rows, rejected)
+
+
+def canonical_smiles(smiles: Sequence[str]) -> list[str | None]:
+    """Canonical SMILES without stereo, isotopes and atom maps of each; None for what is rejected in any vocabulary."""
+
+    def one(text: str) -> str | None:
+        try:
+            return str(Chem.MolToSmiles(_parse(text), isomericSmiles=False))
+        except _RejectedError:
+            return None
+
+    with rdBase.BlockLogs():
+        return [one(text) for text in smiles]

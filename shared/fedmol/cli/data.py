@@ -8,9 +8,10 @@ import click
 from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
 from fedmol.chem.vocabulary import VOCABULARIES, get
-from fedmol.data.card import DataCard, check
+from fedmol.data.card import DataCard, Rejection, check
 from fedmol.data.reading import read_table
 from fedmol.data.shards import build_shard
 from fedmol.data.sources import load, write_table
@@ -28,14 +29,11 @@ def _rows(card: DataCard) -> list[tuple[str, str]]:
     def listed(counts: dict[str, int] | dict[int, int]) -> str:
         return ", ".join(f"{name}: {n:,}" for name, n in counts.items())
 
-    rejected = [
-        (
-            f"rejected: {reason}",
-            f"{one.count:,} (line{'s' if len(one.lines) > 1 else ''} {', '.join(map(str, one.lines))}"
-            f"{', ...' if one.count > len(one.lines) else ''})",
-        )
-        for reason, one in card.rejected.items()
-    ]
+    def named(reason: str, one: Rejection) -> str:
+        lines = ", ".join(map(str, one.lines)) + (", ..." if one.count > len(one.lines) else "")
+        return f"{one.count:,}: {reason}, line{'s' if one.count > 1 else ''} {lines}"
+
+    rejected = [("rejected", named(reason, one)) for reason, one in card.rejected.items()]
     scaffolds = ", ".join(f"{one.smiles or 'no ring'}: {one.count:,}" for one in card.largest_scaffolds)
     return [
         ("rows read", f"{card.read:,}"),
@@ -51,12 +49,12 @@ def _rows(card: DataCard) -> list[tuple[str, str]]:
 
 
 def _grid(card: DataCard) -> Grid:
-    grid = Grid(title=f"Data card of {card.source}", show_header=False, title_justify="left")
-    grid.add_column(style="bold", max_width=44)
+    # Text, not strings: rich would take the brackets of a SMILES for markup.
+    grid = Grid(title=Text(f"Data card of {card.source}"), show_header=False, title_justify="left")
+    grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     for name, value in _rows(card):
-        # SMILES have brackets, which rich would take for markup.
-        grid.add_row(name.replace("[", r"\["), value.replace("[", r"\["))
+        grid.add_row(name, Text(value))
     return grid
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from functools import cache
 from itertools import combinations_with_replacement
 
 from rdkit import Chem, rdBase
@@ -134,7 +135,8 @@ def _choose(found: dict[tuple[int, int], dict[str, None]], rng: random.Random) -
         yield from rng.sample(list(smiles), min(round(_QUOTA[size] * _SHARES[kind]), len(smiles)))
 
 
-def embedded() -> list[str]:
+@cache
+def embedded() -> tuple[str, ...]:
     """Canonical SMILES of different molecules with 4 to 9 heavy atoms (C, N, O, F), in an order that mixes sizes."""
     found: dict[tuple[int, int], dict[str, None]] = {}
     with rdBase.BlockLogs():
@@ -144,4 +146,4 @@ def embedded() -> list[str]:
     rng = random.Random(0)
     chosen = list(_choose(found, rng))
     rng.shuffle(chosen)
-    return chosen
+    return tuple(chosen)

@@ -18,8 +18,8 @@ from fedmol.chem.encoding import Encoded, encode
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.card import EXAMPLES, DataCard, Rejection, check, counts, largest_scaffolds
 from fedmol.data.reading import Table, is_smiles_file, parse_table, read_bytes
+from fedmol.data.writing import write_file
 from fedmol.errors import FedmolError
-from fedmol.files import write_bytes
 from fedmol.graphs import Graphs
 
 _FORMAT = "1"  # of the cache; a change makes old caches unread
@@ -121,7 +121,7 @@ def _store(path: Path, shard: Shard) -> None:
     graphs = shard.graphs
     tensors = {"atoms": graphs.atoms, "bonds": graphs.bonds, "counts": graphs.counts, "smiles": torch.from_numpy(text)}
     content = save({name: one.contiguous() for name, one in tensors.items()}, metadata={"card": shard.card.to_json()})
-    write_bytes(path, content, mode=0o600)
+    write_file(path, content, mode=0o600)
 
 
 def _restore(path: Path, source: str, validation_share: float) -> Shard | None:

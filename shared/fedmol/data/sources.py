@@ -15,9 +15,9 @@ import numpy as np
 
 from fedmol.data.embedded import embedded
 from fedmol.data.reading import Table, parse_table, read_bytes, read_table
+from fedmol.data.writing import write_file
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import DataSettings
-from fedmol.files import write_bytes, write_text
 
 _TIMEOUT = 60.0  # seconds without a byte
 
@@ -106,7 +106,7 @@ def qm9(cache: Path) -> Table:
     folder = os.environ.get("FEDMOL_DATA")
     table = (_qm9_in(Path(folder)) if folder else None) or _qm9_in(cache)
     if table is None:
-        write_bytes(cache / QM9.name, _download(QM9))
+        write_file(cache / QM9.name, _download(QM9))
         table = read_table(cache / QM9.name)
     return Table("qm9", table.column, table.smiles, table.lines)
 
@@ -129,7 +129,7 @@ def load(data: DataSettings, cache: Path | None = None, seed: int = 0) -> Table:
     """
     if data.source == "embedded":
         smiles = embedded()
-        table = Table("embedded", "smiles", tuple(smiles), tuple(range(2, len(smiles) + 2)))
+        table = Table("embedded", "smiles", smiles, tuple(range(2, len(smiles) + 2)))
     elif data.source == "qm9":
         table = qm9(cache or cache_folder())
     else:
@@ -138,7 +138,11 @@ def load(data: DataSettings, cache: Path | None = None, seed: int = 0) -> Table:
 
 
 def write_table(path: Path, smiles: Sequence[str], column: str = "smiles") -> None:
-    """A CSV file with one column that `read_table` reads back cell by cell, written whole or not at all."""
+    """A CSV file with one column that `read_table` reads back cell by cell, written whole or not at all.
+
+    Raises:
+        FedmolError: BAD_DATA if nothing can be written there.
+    """
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([[column], *([one] for one in smiles)])
-    write_text(path, text.getvalue())
+    write_file(path, text.getvalue().encode())

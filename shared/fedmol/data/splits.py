@@ -9,6 +9,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import NDArray
 
+from fedmol.chem.encoding import canonical_smiles
 from fedmol.chem.scaffolds import scaffolds
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import Dirichlet, Iid, Scaffold, Split, Uneven
@@ -54,7 +55,7 @@ def _whole_groups(groups: list[Indices], targets: list[int]) -> list[Indices]:
 def _spread(groups: list[Indices], sites: int, alpha: float, rng: np.random.Generator) -> list[Indices]:
     """Each group is spread by its own draw of site probabilities from Dirichlet(alpha)."""
     rows = np.concatenate(groups)
-    shares = np.nan_to_num(rng.dirichlet(np.full(sites, alpha), len(groups)))  # (groups, sites)
+    shares = np.nan_to_num(rng.dirichlet(np.full(sites, min(alpha, 1e9)), len(groups)))  # (groups, sites)
     # A minute alpha underflows to all zeros: its limit is one site per group.
     empty = shares.sum(1) == 0
     shares[empty] = np.eye(sites)[rng.integers(sites, size=int(empty.sum()))]
@@ -107,14 +108,16 @@ def split(smiles: Sequence[str], how: Split, sites: int, seed: int) -> list[Indi
 
 
 def holdout(smiles: Sequence[str], share: float, seed: int) -> tuple[Indices, Indices]:
-    """Row indices (kept, held out): `share` of the different SMILES, at least one, chosen by a hash of seed and SMILES.
+    """Row indices (kept, held out): `share` of the different molecules, at least one, by a hash of seed and molecule.
 
-    All rows with the same SMILES go to the same side, so that no held-out molecule is trained on; give canonical ones.
+    All rows of one molecule go to the same side, however its SMILES is written, so that no held-out molecule is
+    trained on; a row that cannot be read counts as a molecule of its own text.
 
     Raises:
-        FedmolError: BAD_DATA if there are fewer than two different SMILES.
+        FedmolError: BAD_DATA if there are fewer than two different molecules.
     """
-    different = sorted(set(smiles), key=lambda one: hashlib.sha256(f"{seed} {one}".encode()).digest())
+    names = [text if name is None else name for text, name in zip(smiles, canonical_smiles(smiles), strict=True)]
+    different = sorted(set(names), key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
     if len(different) < 2:
         raise FedmolError(
             Exit.BAD_DATA,
@@ -122,5 +125,5 @@ def holdout(smiles: Sequence[str], share: float, seed: int) -> tuple[Indices, In
             "use a source with more",
         )
     chosen = set(different[: min(max(round(share * len(different)), 1), len(different) - 1)])
-    out = np.array([one in chosen for one in smiles])
+    out = np.array([name in chosen for name in names])
     return np.flatnonzero(~out), np.flatnonzero(out)

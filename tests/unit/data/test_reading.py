@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from fedmol.data.reading import read_table
+from fedmol.data.sources import write_table
+from fedmol.errors import Exit, FedmolError
+
+PLAIN = b"id,smiles\n1,CCO\n2,CCN\n"
+
+
+def write(folder: Path, content: bytes, name: str = "site.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("site.csv", PLAIN),
+        ("site.tsv", b"id\tsmiles\n1\tCCO\n2\tCCN\n"),
+        ("site.csv", b"id;smiles\r\n1;CCO\r\n2;CCN\r\n"),
+        ("site.csv", b"\xef\xbb\xbfsmiles , id\n CCO ,1\nCCN,2"),
+        ("site.csv", PLAIN + b"\n\n"),
+        ("site.csv", gzip.compress(PLAIN)),
+        ("site.csv.gz", gzip.compress(PLAIN)),
+        ("site.csv.gz", PLAIN),
+        ("site.smi", b"CCO ethanol\nCCN\tethylamine\n"),
+        ("site.smi.gz", gzip.compress(b"CCO\nCCN\n")),
+        ("SITE.SMILES", b"CCO\nCCN"),
+    ],
+)
+def test_forms_that_are_read(tmp_path: Path, name: str, content: bytes) -> None:
+    assert read_table(write(tmp_path, content, name)).smiles == ("CCO", "CCN")
+
+
+def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
+    table = read_table(write(tmp_path, b'note,smiles\n"two\nlines",C\n\nshort\nx,O\n'))
+    assert table.smiles == ("C", "", "", "O")
+    assert table.lines == (2, 4, 5, 6)
+
+
+def zipped(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("site.csv", content)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"\n \n", "is empty"),
+        (b"id,smiles\n", "no rows"),
+        (zipped(PLAIN), "zip archive"),
+        (lzma.compress(PLAIN), "xz-compressed"),
+        (bz2.compress(PLAIN), "bzip2-compressed"),
+        (gzip.compress(PLAIN)[:-9], "damaged gzip"),
+        (gzip.compress(PLAIN)[:12] + b"\xff" * 20, "damaged gzip"),
+        (bytes(range(256)), "not a text file"),
+        (PLAIN.decode().encode("utf-16"), "not a text file"),
+        ("smiles,name\nCCO,äthanol\n".encode("latin-1"), "not UTF-8"),
+        (b'id,smiles\n1,"CCO\n2,CCN\n', "line 2"),
+        (b"smiles,smiles\nC,N\n", "more than one column"),
+    ],
+)
+def test_what_cannot_be_read_says_why(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(FedmolError, match=message) as caught:
+        read_table(write(tmp_path, content))
+    assert caught.value.exit is Exit.BAD_DATA
+    assert "site.csv" in caught.value.message
+    assert caught.value.cure
+
+
+def test_wrong_column_lists_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(FedmolError, match="no column 'SMILES'; its columns are: id, smiles"):
+        read_table(write(tmp_path, PLAIN), "SMILES")
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(FedmolError, match="there is no file"):
+        read_table(tmp_path / "nothing.csv")
+    with pytest.raises(FedmolError, match="is a folder"):
+        read_table(tmp_path)
+
+
+def test_written_table_reads_back_cell_by_cell(tmp_path: Path) -> None:
+    cells = ["CCO", "", 'a "quoted", cell', "CC |&1:0,f:1|", "N"]
+    write_table(tmp_path / "out.csv", cells)
+    assert list(read_table(tmp_path / "out.csv").smiles) == cells

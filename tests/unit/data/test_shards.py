@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+import fedmol.data.shards
+from fedmol.chem import vocabulary
+from fedmol.data.card import DataCard
+from fedmol.data.embedded import embedded
+from fedmol.data.shards import held_out, open_shard
+from fedmol.data.sources import write_table
+from fedmol.errors import Exit, FedmolError
+
+CHARGED = vocabulary.get("qm9-charged")
+MIXED = ["CCO", "OCC", "C.C", "nonsense", "", "CC[Si]", "CCN", "c1ccncc1", "C1CC1", "CC(=O)[O-].[Na+]", "OC1CC1", "NCC"]
+
+
+def shard_file(folder: Path, smiles: list[str]) -> Path:
+    write_table(folder / "site.csv", smiles)
+    return folder / "site.csv"
+
+
+def test_card_accounts_for_every_row(tmp_path: Path) -> None:
+    shard = open_shard(shard_file(tmp_path, MIXED), "smiles", CHARGED, 0.05)
+    card = shard.card
+    assert shard.smiles == ["CCO", "CCN", "c1ccncc1", "C1CC1", "OC1CC1"]
+    assert (card.read, card.kept, card.duplicates) == (12, 5, 2)
+    assert {reason: (one.count, one.lines) for reason, one in card.rejected.items()} == {
+        "atom not in the vocabulary qm9-charged: Si": (1, (7,)),
+        "empty cell": (1, (6,)),
+        "more than one fragment (salt?)": (2, (4, 11)),
+        "not a SMILES": (1, (5,)),
+    }
+    assert card.sizes == {3: 3, 4: 1, 6: 1}
+    assert card.atoms == {"C": 15, "N": 2, "O": 2}
+    assert card.bonds == {"single": 4 + 3 + 3 + 4, "double": 3}
+    assert card.scaffolds == 3
+    assert [(one.smiles, one.count) for one in card.largest_scaffolds] == [("", 2), ("C1CC1", 2), ("c1ccncc1", 1)]
+
+
+def test_card_survives_json_and_refuses_what_does_not_add_up(tmp_path: Path) -> None:
+    card = open_shard(shard_file(tmp_path, MIXED), "smiles", CHARGED, 0.05).card
+    assert DataCard.from_json(card.to_json()) == card
+    with pytest.raises(FedmolError, match="not a data card"):
+        DataCard.from_json(card.to_json().replace('"kept": 5', '"kept": 6'))
+
+
+def test_cache_gives_the_same_shard_without_encoding_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, cache = shard_file(tmp_path, MIXED), tmp_path / "cache"
+    first = open_shard(path, "smiles", CHARGED, 0.3, cache)
+    (file,) = cache.iterdir()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(fedmol.data.shards, "encode", refuse)
+    again = open_shard(path, "smiles", CHARGED, 0.3, cache)
+    assert (again.smiles, again.card) == (first.smiles, first.card)
+    for name in ("atoms", "bonds", "counts"):
+        assert torch.equal(getattr(again.graphs, name), getattr(first.graphs, name))
+    assert torch.equal(again.held_out, first.held_out)
+
+
+def test_cache_is_not_used_for_other_content_or_vocabulary_or_when_damaged(tmp_path: Path) -> None:
+    path, cache = shard_file(tmp_path, MIXED), tmp_path / "cache"
+    open_shard(path, "smiles", CHARGED, 0.05, cache)
+    (file,) = cache.iterdir()
+    file.write_bytes(file.read_bytes()[:100])
+    assert len(open_shard(path, "smiles", CHARGED, 0.05, cache)) == 5
+    assert len(open_shard(path, "smiles", vocabulary.get("drug"), 0.05, cache)) == 5
+    shard_file(tmp_path, [*MIXED, "CCCC"])
+    assert len(open_shard(path, "smiles", CHARGED, 0.05, cache)) == 6
+    assert len(list(cache.iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("smiles", "code", "message"),
+    [
+        (["CCO", "x", "y", "C.C"], Exit.BAD_DATA, r"only 1 of 4 rows .*2 rows: not a SMILES \(lines 3, 4\)"),
+        (["x"], Exit.BAD_DATA, "only 0 of 1 rows"),
+        (["CCO", "OCC"], Exit.BAD_DATA, "only 1 of 2 rows .*1 are duplicates"),
+        (["CCO", "CCN", "CBr", "CCl", "C" * 30, "x"], Exit.VOCABULARY_DIFFERS, "only 2 of 6 rows"),
+    ],
+    ids=["rubbish", "nothing", "one molecule", "other vocabulary"],
+)
+def test_shard_of_which_too_little_is_left_is_refused(
+    tmp_path: Path, smiles: list[str], code: Exit, message: str
+) -> None:
+    with pytest.raises(FedmolError, match=f"(?s){message}") as caught:
+        open_shard(shard_file(tmp_path, smiles), "smiles", CHARGED, 0.05)
+    assert caught.value.exit is code
+
+
+def test_half_rejected_is_still_a_shard(tmp_path: Path) -> None:
+    assert len(open_shard(shard_file(tmp_path, ["CCO", "CCN", "x", "y"]), "smiles", CHARGED, 0.05)) == 2
+
+
+def test_training_and_validation_are_the_whole_shard_and_never_empty(tmp_path: Path) -> None:
+    for share in (1e-9, 0.05, 0.5, 1 - 1e-9):
+        shard = open_shard(shard_file(tmp_path, ["CCO", "CCN"]), "smiles", CHARGED, share)
+        assert len(shard.training) == len(shard.validation) == 1
+
+
+def test_a_molecule_is_held_out_at_every_site_or_at_none() -> None:
+    smiles = list(embedded()[:2000])
+    everywhere = dict(zip(smiles, held_out(smiles, 0.1).tolist(), strict=True))
+    site = smiles[700:1500][::-1]
+    assert held_out(site, 0.1).tolist() == [everywhere[one] for one in site]
+    assert 120 < sum(everywhere.values()) < 280
