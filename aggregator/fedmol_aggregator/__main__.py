@@ -67,8 +67,7 @@ def serve(settings: Settings, run: str, certificates: CertificateFiles, work: Pa
         work / "model.safetensors",
         denoiser,
         preset=settings.model.preset,
-        layers=settings.model.layers,
-        vocabulary=vocabulary.name,
+        vocabulary_name=vocabulary.name,
         census=Census.from_json(gathering.agreement.census),
         meta={"run": run, "rounds": settings.training.rounds, "digest": record["digest"]},
     )

@@ -14,7 +14,7 @@ from torch import Tensor
 from fedmol.federation.algorithms import Vector
 from fedmol.training import checkpoint
 
-_UPDATE, _GENERATOR, _OPTIMIZER = "update", "generator", "optimizer."
+_UPDATE, _OPTIMIZER = "update", "optimizer."
 _KEPT_ROUNDS = 2  # the open round may be asked for again, and then starts from the one before
 
 
@@ -42,7 +42,6 @@ class PartialRound:
     steps: int
     weights: Vector
     optimizer: dict[str, Tensor]
-    generator: Tensor  # (state,) uint8
 
 
 class SiteStore:
@@ -81,11 +80,7 @@ class SiteStore:
         )
 
     def save_partial(self, partial: PartialRound) -> None:
-        tensors = {
-            _UPDATE: torch.from_numpy(partial.weights),
-            _GENERATOR: partial.generator,
-            **_prefixed(partial.optimizer),
-        }
+        tensors = {_UPDATE: torch.from_numpy(partial.weights), **_prefixed(partial.optimizer)}
         meta = {"round": partial.round, "model_in": partial.model_in, "steps": partial.steps}
         checkpoint.save(self.partial_path, tensors, meta)
 
@@ -96,9 +91,7 @@ class SiteStore:
         tensors, meta = checkpoint.load(self.partial_path)
         if meta["round"] != round or meta["model_in"] != model_in:
             return None
-        return PartialRound(
-            round, model_in, meta["steps"], _vector(tensors[_UPDATE]), _unprefixed(tensors), tensors[_GENERATOR]
-        )
+        return PartialRound(round, model_in, meta["steps"], _vector(tensors[_UPDATE]), _unprefixed(tensors))
 
 
 def _vector(tensor: Tensor) -> Vector:

@@ -17,9 +17,9 @@ from fedmol.federation.assembly import training_config
 from fedmol.federation.identity import stream_seed
 from fedmol.federation.settings import Settings
 from fedmol.network.denoiser import Denoiser
+from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from fedmol.training.flat import flatten, manifest, unflatten_into
 from fedmol.training.loop import StepReport, build_optimizer, train
-from fedmol.training.optimizer import load_optimizer_tensors, optimizer_tensors
 from fedmol_collaborator.pulse import Pulse
 from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound, input_digest
 
@@ -108,21 +108,17 @@ class SiteTraining:
         unflatten_into(self.denoiser, partial.weights if partial else model, self.layout)
         if state is not None:
             load_optimizer_tensors(optimizer, state)
-        if partial:
-            generator.set_state(partial.generator)
         first = partial.steps if partial else 0
-        saved = time.monotonic()
+        began = saved = time.monotonic()
 
         def on_step(report: StepReport) -> None:
             nonlocal saved
             steps = report.step + 1 - (round - 1) * self.local_steps
-            self._show(round, steps, report)
+            self._show(round, steps, report.loss, (steps - first) * report.molecules / (time.monotonic() - began))
             if self.stop.is_set() or time.monotonic() - saved > _SAVE_EVERY:
                 saved = time.monotonic()
                 weights = flatten(self.denoiser)
-                self.store.save_partial(
-                    PartialRound(round, model_in, steps, weights, optimizer_tensors(optimizer), generator.get_state())
-                )
+                self.store.save_partial(PartialRound(round, model_in, steps, weights, optimizer_tensors(optimizer)))
             if self.stop.is_set():
                 raise FedmolError(
                     Exit.TERMINATED,
@@ -148,13 +144,8 @@ class SiteTraining:
         self.store.save(trained)
         return trained
 
-    def _show(self, round: int, steps: int, report: StepReport) -> None:
-        fields = {
-            "step": steps,
-            "steps": self.local_steps,
-            "loss": report.loss,
-            "molecules_per_second": report.molecules_per_second,
-        }
+    def _show(self, round: int, steps: int, loss: float, molecules_per_second: float) -> None:
+        fields = {"step": steps, "steps": self.local_steps, "loss": loss, "molecules_per_second": molecules_per_second}
         self.pulse.step(**fields)
         if time.monotonic() - self._logged >= _LOG_EVERY or steps == self.local_steps:
             self._logged = time.monotonic()

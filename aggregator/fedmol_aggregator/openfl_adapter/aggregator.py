@@ -26,7 +26,7 @@ class CheckedAggregator(Aggregator):  # type: ignore[misc]
         self.failure: Exception | None = None
         super().__init__(**settings)
 
-    def model(self, round_number: int) -> Vector | None:
+    def entering(self, round_number: int) -> Vector | None:
         """The model with which OpenFL's round `round_number` starts."""
         key = TensorKey(MODEL, self.uuid, round_number, False, ("model",))
         found: Vector | None = self.tensor_db.get_tensor_from_cache(key)
@@ -63,7 +63,7 @@ class CheckedAggregator(Aggregator):  # type: ignore[misc]
             if self._collaborator_task_completed(collaborator_name, task_name, round_number):
                 return  # sent twice because the first answer was lost
             if task_name == TRAIN:
-                current, update = self.model(round_number), _values(named_tensors)[MODEL]
+                current, update = self.entering(round_number), _values(named_tensors)[MODEL]
                 assert current is not None
                 self.book.admit(site, round_number + 1, current, update, data_size, update.nbytes)
             self._guarded(
@@ -101,7 +101,7 @@ class CheckedAggregator(Aggregator):  # type: ignore[misc]
         """Called at round end, before the round is committed: its model is on our disk first, so none is ever lost."""
         if file_path == self.best_state_path:
             return  # it would be the model that entered the round; every round's own is in the round store
-        model = self.model(round_number + 1)
+        model = self.entering(round_number + 1)
         assert model is not None
         self.book.close(round_number + 1, model)
         super()._save_model(round_number, file_path)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.federation.settings import Settings
-from fedmol.network.denoiser import Denoiser
-from fedmol.network.presets import build
+from fedmol.network.denoiser import Denoiser, build
 from fedmol.training.loop import TrainingConfig
 
 

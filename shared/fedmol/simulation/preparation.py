@@ -6,9 +6,6 @@ import socket
 from datetime import timedelta
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
-
 from fedmol import files
 from fedmol.data import sources
 from fedmol.data.splits import holdout, split
@@ -58,18 +55,18 @@ def free_port() -> int:
 
 def _deal(settings: Settings, folder: Path) -> None:
     """Hold a test set out that no site sees, and deal the rest out to the sites."""
-    table = sources.load(settings.data)
+    table = sources.load(settings.data, seed=settings.seed)
     rest, test = holdout(table.smiles, settings.data.test_share, settings.seed)
-    dealt = np.asarray(table.smiles, dtype=object)[rest]
-    shards = split(list(dealt), settings.data.split, len(settings.sites), settings.seed)
-    _write(folder / "data" / "test.csv", np.asarray(table.smiles, dtype=object)[test])
-    _write(folder / "data" / "known.csv", dealt)
-    for site, index in zip(settings.site_names, shards, strict=True):
-        _write(folder / "sites" / site / "shard.csv", dealt[index])
+    known = table.take(rest.tolist())
+    shards = split(known.smiles, settings.data.split, len(settings.sites), settings.seed)
+    sources.write_table(folder / "data" / "test.csv", table.take(test.tolist()).smiles)
+    for site, rows in zip(settings.site_names, shards, strict=True):
+        sources.write_table(shard_path(folder, site), known.take(rows.tolist()).smiles)
 
 
-def _write(path: Path, smiles: np.ndarray) -> None:  # type: ignore[type-arg]
-    files.write_text(path, pd.DataFrame({"smiles": smiles}).to_csv(index=False))
+def shard_path(folder: Path, site: str) -> Path:
+    """Where the file of a simulated site lies."""
+    return folder / "sites" / site / "shard.csv"
 
 
 def _certify(settings: Settings, folder: Path) -> None:

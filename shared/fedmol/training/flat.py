@@ -68,7 +68,7 @@ def unflatten_into(module: nn.Module, vector: NDArray[np.float32], expected: Man
             "run the same version of fedmol with the same model settings everywhere",
         )
     state = module.state_dict()
-    values = torch.from_numpy(np.ascontiguousarray(vector, dtype=np.float32))
+    values = torch.from_numpy(np.array(vector, dtype=np.float32))  # a copy: what OpenFL hands over is read-only
     with torch.no_grad():
         start = 0
         for name, shape in zip(expected.names, expected.shapes, strict=True):

@@ -49,22 +49,17 @@ def test_a_site_that_missed_rounds_goes_on_from_its_latest_state(tmp_path: Path)
 
 def test_a_broken_off_round_is_taken_up_only_for_its_own_model(tmp_path: Path) -> None:
     store = SiteStore(tmp_path)
-    generator = torch.Generator().manual_seed(5)
-    torch.rand(3, generator=generator)
     digest = input_digest(_vector(0))
-    store.save_partial(PartialRound(2, digest, 7, _vector(3), {"step": torch.tensor([7.0])}, generator.get_state()))
+    store.save_partial(PartialRound(2, digest, 7, _vector(3), {"step": torch.tensor([7.0])}))
     partial = store.partial(2, digest)
     assert partial is not None
-    resumed = torch.Generator()
-    resumed.set_state(partial.generator)
-    assert torch.equal(torch.rand(4, generator=resumed), torch.rand(4, generator=generator))
-    assert (partial.steps, partial.weights[0]) == (7, 3)
+    assert (partial.steps, partial.weights[0], partial.optimizer["step"].item()) == (7, 3, 7)
     assert store.partial(2, input_digest(_vector(1))) is None
     assert store.partial(3, digest) is None
 
 
 def test_a_finished_round_makes_the_broken_off_one_void(tmp_path: Path) -> None:
     store = SiteStore(tmp_path)
-    store.save_partial(PartialRound(1, "x", 1, _vector(0), {}, torch.Generator().get_state()))
+    store.save_partial(PartialRound(1, "x", 1, _vector(0), {}))
     store.save(_trained(1, _vector(0)))
     assert store.partial(1, "x") is None
