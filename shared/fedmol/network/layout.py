@@ -51,7 +51,7 @@ class UnorderedPairs:
         return matrix.flatten(1, 2).index_select(1, self.first * self.atoms + self.second)  # (B, P, ...)
 
     def unpack(self, rows: Tensor) -> Tensor:
-        padded = torch.cat([rows, torch.zeros_like(rows[:, :1])], dim=1)
+        padded = torch.cat([rows, rows.new_zeros(rows.shape[0], 1, *rows.shape[2:])], dim=1)
         places = padded.index_select(1, self.place.flatten())
         return places.view(-1, self.atoms, self.atoms, *rows.shape[2:])  # (B, N, N, ...)
 
