@@ -64,8 +64,10 @@ def make_ca(folder: Path, name: str, validity: timedelta) -> None:
     Raises:
         FedmolError: USAGE, when the folder holds a key already.
     """
-    key = pem.new_key(folder / CA_KEY)
-    pem.write_certificate(folder / "ca.crt", issuing.authority_certificate(f"{name} authority", key, validity))
+    key = pem.new_key()
+    certificate = issuing.authority_certificate(f"{name} authority", key, validity)
+    pem.write_key(folder / CA_KEY, key)
+    pem.write_certificate(folder / "ca.crt", certificate)
 
 
 def issue_aggregator(authority: Path, folder: Path, names: Sequence[str], validity: timedelta) -> None:
@@ -76,8 +78,6 @@ def issue_aggregator(authority: Path, folder: Path, names: Sequence[str], validi
             "the aggregator's certificate names no address",
             "give the host name or IP address that sites dial",
         )
-    for name in names:
-        issuing.alternative(name)
     _issue_with_key(authority, folder, "aggregator", names, ExtendedKeyUsageOID.SERVER_AUTH, validity)
 
 
@@ -94,9 +94,10 @@ def request(folder: Path, site: str) -> str:
         The fingerprint of the new key, to be read out to the coordinator.
     """
     _check_site_name(site)
-    key = pem.new_key(folder / "party.key")
+    key = pem.new_key()
     subject = issuing.common_name_only(site)
     csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    pem.write_key(folder / "party.key", key)
     pem.write_request(folder / REQUEST, csr)
     return pem.key_fingerprint(key.public_key())
 
@@ -231,10 +232,12 @@ def _check_in_time(path: Path, certificate: x509.Certificate, now: datetime) -> 
 def _issue_with_key(
     authority: Path, folder: Path, name: str, names: Sequence[str], usage: ObjectIdentifier, validity: timedelta
 ) -> None:
-    ca, ca_key = _read_authority(authority)  # first, so that no key is left behind when it fails
-    key = pem.new_key(folder / "party.key").public_key()
+    ca, ca_key = _read_authority(authority)
+    key = pem.new_key()
+    certificate = issuing.party_certificate(ca, ca_key, name, key.public_key(), names, usage, validity)
     target = CertificateFiles.in_folder(folder)
-    pem.write_certificate(target.certificate, issuing.party_certificate(ca, ca_key, name, key, names, usage, validity))
+    pem.write_key(target.key, key)
+    pem.write_certificate(target.certificate, certificate)
     pem.write_certificate(target.ca, ca)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
@@ -13,6 +14,7 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from fedmol.errors import Exit, FedmolError
 
+_HOST = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]{0,250}[A-Za-z0-9])?")
 _SKEW = timedelta(minutes=5)  # a peer's clock may be this far behind ours
 
 
@@ -54,11 +56,10 @@ def alternative(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         pass
-    try:
-        return x509.DNSName(name)
-    except ValueError:
+    if not _HOST.fullmatch(name):
         cure = "write a plain host name (punycode for non-ASCII ones) or an IP address"
-        raise FedmolError(Exit.USAGE, f"{name!r} is neither a DNS name nor an IP address", cure) from None
+        raise FedmolError(Exit.USAGE, f"{name!r} is neither a host name nor an IP address", cure)
+    return x509.DNSName(name)
 
 
 def _builder(

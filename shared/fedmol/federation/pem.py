@@ -13,8 +13,12 @@ from fedmol import files
 from fedmol.errors import Exit, FedmolError
 
 
-def new_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """A key in a file that only its owner can read, in a folder that only its owner can enter, unless it was there."""
+def new_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+    """To a file that only its owner can read, in a folder that only its owner can enter, unless it was there."""
     if path.exists():
         raise FedmolError(
             Exit.USAGE,
@@ -22,11 +26,9 @@ def new_key(path: Path) -> ec.EllipticCurvePrivateKey:
             "choose another folder, or move the old key away if nothing needs it any more",
         )
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    key = ec.generate_private_key(ec.SECP256R1())
     form = serialization.PrivateFormat.PKCS8
     pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
     files.write_bytes(path, pem, mode=0o600)
-    return key
 
 
 def read_key(path: Path) -> ec.EllipticCurvePrivateKey:

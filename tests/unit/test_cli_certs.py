@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fedmol.cli.main import run
+from fedmol.errors import Exit
+
+
+def test_a_federation_gets_its_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ca, site, signed = tmp_path / "ca", tmp_path / "north", tmp_path / "north.crt"
+    for call in (
+        ["ca", "--out", str(ca), "--name", "trial"],
+        [
+            "aggregator",
+            "--ca",
+            str(ca),
+            "--san",
+            "localhost",
+            "--san",
+            "127.0.0.1",
+            "--out",
+            str(tmp_path / "aggregator"),
+        ],
+        ["request", "--site", "north", "--out", str(site)],
+        ["sign", str(site / "party.csr"), "--ca", str(ca), "--site", "north", "--minutes", "10", "--out", str(signed)],
+        ["install", str(signed), "--ca", str(ca / "ca.crt"), "--dir", str(site)],
+        ["show", str(site / "party.crt"), str(ca / "ca.crt")],
+    ):
+        assert run(["certs", *call]) == Exit.DONE, call
+    said = capsys.readouterr().out
+    fingerprints = [line for line in said.splitlines() if line.startswith("fingerprint of the key")]
+    assert len(fingerprints) == 2
+    assert len(set(fingerprints)) == 1
+    assert "north" in said
+    assert "0.01" in said  # days left of ten minutes
+
+
+@pytest.mark.parametrize(
+    ("call", "code", "named"),
+    [
+        (["certs", "show", "nothing.crt"], Exit.CERTIFICATE_MISSING, "nothing.crt"),
+        (["certs", "request", "--site", "No Such Name", "--out", "x"], Exit.USAGE, "No Such Name"),
+        (["certs", "site", "--ca", "nowhere", "--site", "north", "--out", "x"], Exit.CERTIFICATE_MISSING, "nowhere"),
+        (["certs", "ca", "--out", "x", "--days", "0"], Exit.USAGE, "--days"),
+        (["certs", "ca", "--out", "x", "--days", "99999999999"], Exit.USAGE, "--days"),
+        (["certs", "ca", "--out", "x", "--name", "n" * 99], Exit.USAGE, "64"),
+        (["certs", "ca", "--out", "/dev/null/x"], Exit.USAGE, "/dev/null"),
+        (["certs", "sing"], Exit.USAGE, "sing"),
+        (["cert"], Exit.USAGE, "cert"),
+    ],
+)
+def test_a_wrong_call_ends_with_its_code_and_no_traceback(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    call: list[str],
+    code: Exit,
+    named: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(call) == code
+    said = capsys.readouterr().err
+    assert named in said
+    assert "Traceback" not in said
+    assert list(tmp_path.iterdir()) == []
