@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
-from torch import Tensor
+from torch import Tensor, nn, no_grad
 
 
 class Logits(NamedTuple):
@@ -18,3 +20,17 @@ class Denoises(Protocol):
     """Predicts the clean graph from a noisy one; `time` is t / T in [0, 1]."""
 
     def __call__(self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits: ...
+
+
+@contextmanager
+def evaluating(denoiser: Denoises) -> Iterator[None]:
+    """Without gradients and, for a module, in evaluation mode; the module's own mode comes back afterwards."""
+    training = isinstance(denoiser, nn.Module) and denoiser.training
+    if isinstance(denoiser, nn.Module):
+        denoiser.eval()
+    try:
+        with no_grad():
+            yield
+    finally:
+        if isinstance(denoiser, nn.Module):
+            denoiser.train(training)

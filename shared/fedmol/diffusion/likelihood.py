@@ -18,7 +18,7 @@ import torch
 from torch import Generator, Tensor
 
 from fedmol.diffusion.census import NoiseModel
-from fedmol.diffusion.denoising import Denoises, Logits
+from fedmol.diffusion.denoising import Denoises, Logits, evaluating
 from fedmol.diffusion.noising import add_noise, stratified_times
 from fedmol.diffusion.posterior import mixture_posterior, plug_in_posterior
 from fedmol.graphs import Graphs
@@ -41,7 +41,6 @@ class Likelihood:
         return asdict(self)
 
 
-@torch.no_grad()
 def nll(
     denoiser: Denoises, noise: NoiseModel, graphs: Graphs, generator: Generator, batch_size: int = 256
 ) -> Likelihood:
@@ -50,12 +49,9 @@ def nll(
     -log p(N) + prior term + T x KL at one time t of 1..T (stratified over the whole set) + reconstruction from z_0.
     """
     times = stratified_times(len(graphs), 1, noise.steps, generator, graphs.counts.device)
-    parts = [
-        _terms(
-            denoiser, noise, graphs[start : start + batch_size].trimmed(), times[start : start + batch_size], generator
-        )
-        for start in range(0, len(graphs), batch_size)
-    ]
+    slices = [slice(start, start + batch_size) for start in range(0, len(graphs), batch_size)]
+    with evaluating(denoiser):
+        parts = [_terms(denoiser, noise, graphs[part].trimmed(), times[part], generator) for part in slices]
     each = {name: torch.cat([part[name] for part in parts]).double() for name in parts[0]}
     sums = {
         "published": each["size"]

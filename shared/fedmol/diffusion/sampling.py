@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 
 from fedmol.diffusion.census import NoiseModel
-from fedmol.diffusion.denoising import Denoises
+from fedmol.diffusion.denoising import Denoises, evaluating
 from fedmol.diffusion.noising import draw, draw_prior, mirrored
 from fedmol.diffusion.posterior import mixture_posterior
 from fedmol.graphs import Graphs
@@ -21,7 +21,6 @@ def time_grid(last: int, steps: int) -> list[int]:
     return [round(last * (jumps - jump) / jumps) for jump in range(jumps + 1)]
 
 
-@torch.no_grad()
 def sample(
     denoiser: Denoises,
     noise: NoiseModel,
@@ -47,7 +46,8 @@ def sample(
     atoms = torch.zeros(count, width, dtype=torch.int8, device=device)
     bonds = torch.zeros(count, width, width, dtype=torch.int8, device=device)
     for part in parts:
-        made = _sample_batch(denoiser, noise, drawn[part], generator, grid, calls)
+        with evaluating(denoiser):
+            made = _sample_batch(denoiser, noise, drawn[part], generator, grid, calls)
         n = made.width
         atoms[part, :n] = made.atoms.to(torch.int8)
         bonds[part, :n, :n] = made.bonds.to(torch.int8)

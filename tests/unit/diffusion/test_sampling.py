@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedmol.diffusion import Census, Logits, NoiseModel, sample
+from fedmol.diffusion import Census, Logits, NoiseModel, nll, sample
 from fedmol.diffusion.sampling import time_grid
 from fedmol.graphs import Graphs
 
@@ -94,3 +94,15 @@ def test_time_grid(last: int, steps: int) -> None:
     assert grid[-1] == 0
     assert len(grid) == min(steps, last) + 1
     assert all(t > s for t, s in itertools.pairwise(grid))
+
+
+def test_a_module_is_asked_in_evaluation_mode_and_left_as_it_was() -> None:
+    class Wary(torch.nn.Module):
+        def forward(self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+            assert not self.training
+            return Logits(torch.zeros(*atoms.shape, 4), torch.zeros(*bonds.shape, 5))
+
+    noise, wary = NoiseModel.from_census(Census.take(data(10), 4, 5, 2)), Wary()
+    sample(wary, noise, 2, torch.Generator().manual_seed(0), steps=1)
+    nll(wary, noise, data(10), torch.Generator().manual_seed(0))
+    assert wary.training

@@ -120,7 +120,7 @@ def test_learning_rate_rises_and_falls() -> None:
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == pytest.approx(1.0)
     assert rates[9] == rates[10] == pytest.approx(1.0)
-    assert all(later <= sooner for sooner, later in itertools.pairwise(rates))
+    assert all(later <= sooner for sooner, later in itertools.pairwise(rates[10:]))
     assert rates[100] == pytest.approx(0, abs=1e-12)
 
 
