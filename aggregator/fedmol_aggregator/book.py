@@ -35,7 +35,6 @@ class RoundBook:
 
     def begin(self, round: int) -> None:
         self.rule.restart()
-        self.reports, self.weights = {}, {}
         self.events.write("round_started", round=round)
 
     def admit(self, site: str, round: int, current: Vector, update: Vector, molecules: int, bytes: int) -> None:
@@ -64,12 +63,12 @@ class RoundBook:
     def close(self, round: int, model: Vector) -> None:
         """Put the round's model on disk and log the round. A replay that ends in the same model changes nothing."""
         digest = vector_digest(model)
-        if self.store.path(round).exists() and self.store.load(round)[2]["digest"] == digest:
-            return
-        record = self._record(round, digest)
-        path = self.store.save(round, model, self._state, record)
-        self.events.write("checkpoint", round=round, path=path.name, digest=digest)
-        self.events.write("round_finished", **record)
+        if not self.store.path(round).exists() or self.store.load(round)[2]["digest"] != digest:
+            record = self._record(round, digest)
+            path = self.store.save(round, model, self._state, record)
+            self.events.write("checkpoint", round=round, path=path.name, digest=digest)
+            self.events.write("round_finished", **record)
+        self.reports = {}
 
     def _record(self, round: int, digest: str) -> dict[str, Any]:
         cpu, self._cpu = time.process_time() - self._cpu, time.process_time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,7 @@ def run(
     from fedmol.simulation.preparation import prepare, recall
 
     console = Console()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # being asked to stop is the same as Ctrl-C
     if resume:
         folder = _latest(runs) if run_id is None else runs / run_id
         settings = recall(folder)

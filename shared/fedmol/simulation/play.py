@@ -24,6 +24,8 @@ def play(settings: Settings, run: str, folder: Path, display: Display) -> None:
     aggregator, *sites = cast = parties(settings, run, folder)
     follower = Follower(folder / AGGREGATOR / "events.jsonl")
     display.status.follow(follower.new())  # what an earlier part of the run has shown already
+    if display.status.outcome is not None:
+        return
     try:
         for party in cast:
             party.start()

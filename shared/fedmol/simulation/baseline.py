@@ -1,0 +1,85 @@
+"""The centralised model to compare with: the sites' molecules in one place, as many gradient steps as all sites made."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from fedmol import files
+from fedmol.diffusion import Census, NoiseModel
+from fedmol.federation.assembly import denoiser_of, training_config
+from fedmol.federation.identity import stream_seed
+from fedmol.federation.messages import Agreement
+from fedmol.federation.settings import Settings
+from fedmol.graphs import Graphs
+from fedmol.training.loop import StepReport, build_optimizer, train
+from fedmol.training.model_file import save_model
+from fedmol.training.position import load_position, save_position
+
+_SAVE_EVERY = 60.0  # seconds of training that a break may cost
+_LOG_EVERY = 10  # steps between two lines of losses.csv
+
+OnStep = Callable[[StepReport, int], None]  # the step done, and how many there are
+
+
+def train_baseline(settings: Settings, agreement: Agreement, graphs: Graphs, folder: Path, on_step: OnStep) -> Path:
+    """The trained model's file; an earlier, broken-off training is taken up, a finished one is left as it is.
+
+    `graphs` are the sites' training molecules together. Initial weights, noise, batch size and schedule are the
+    federation's; the steps are those of all sites together, so that both process as many molecules.
+    """
+    path = folder / "model.safetensors"
+    if path.exists():
+        return path
+    total = settings.training.rounds * agreement.local_steps * len(agreement.molecules)
+    census = Census.from_json(agreement.census)
+    denoiser, config = denoiser_of(settings), training_config(settings)
+    optimizer = build_optimizer(denoiser, config)
+    kept, meta = folder / "position.safetensors", {"steps": total, "seed": settings.seed}
+    first = load_position(kept, denoiser, optimizer, meta)
+    losses: list[tuple[int, float]] = []
+    saved = time.monotonic()
+
+    def note(report: StepReport) -> None:
+        nonlocal saved
+        on_step(report, total)
+        if (report.step + 1) % _LOG_EVERY == 0:
+            losses.append((report.step + 1, report.loss))
+        if time.monotonic() - saved > _SAVE_EVERY:
+            save_position(kept, denoiser, optimizer, report.step + 1, meta)
+            saved = time.monotonic()
+
+    train(
+        denoiser,
+        optimizer,
+        NoiseModel.from_census(census),
+        graphs,
+        first_step=first,
+        steps=total - first,
+        total_steps=total,
+        config=config,
+        generator=torch.Generator().manual_seed(stream_seed(settings.seed, "baseline")),
+        on_step=note,
+    )
+    _write_losses(folder / "losses.csv", losses)
+    save_model(
+        path,
+        denoiser,
+        preset=settings.model.preset,
+        vocabulary_name=settings.model.vocabulary,
+        census=census,
+        meta={"baseline": True, "steps": total},
+    )
+    kept.unlink(missing_ok=True)
+    return path
+
+
+def _write_losses(path: Path, losses: list[tuple[int, float]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([("step", "loss"), *losses])
+    files.write_text(path, text.getvalue())

@@ -1,0 +1,93 @@
+"""What a simulated run leaves behind: the model, samples, figures, the baseline beside it, and the report."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from fedmol import files
+from fedmol.cli.tables import print_comparison, print_evaluation
+from fedmol.data.shards import Shard, open_shard
+from fedmol.evaluation import Evaluation, compare, evaluate
+from fedmol.federation.assembly import vocabulary_of
+from fedmol.federation.messages import Agreement
+from fedmol.federation.settings import Settings
+from fedmol.graphs import Graphs, concatenate
+from fedmol.report import write_metrics, write_report
+from fedmol.simulation.baseline import train_baseline
+from fedmol.simulation.preparation import shard_path
+from fedmol.simulation.processes import AGGREGATOR
+from fedmol.training.model_file import load_model
+
+Step = Callable[[str, int, int], None]
+
+
+def conclude(settings: Settings, folder: Path, baseline: bool, console: Console) -> None:
+    """Evaluate the finished federation's model, train and evaluate the baseline if asked to, and write the report."""
+    torch.set_num_threads(os.cpu_count() or 1)
+    shutil.copyfile(folder / AGGREGATOR / "model.safetensors", folder / "model.safetensors")
+    shards = _shards(settings, folder)
+    test = open_shard(folder / "data" / "test.csv", "smiles", vocabulary_of(settings), 0.5, folder / "data" / "cache")
+    with _progress(console) as progress:
+        step = _stepper(progress)
+        federated = _evaluate(settings, folder, "", shards, test.graphs, step)
+        central = None
+        if baseline:
+            agreement = Agreement.model_validate_json((folder / AGGREGATOR / "agreement.json").read_bytes())
+            graphs = concatenate([shard.training for shard in shards])
+            train_baseline(
+                settings, agreement, graphs, folder / "baseline", lambda r, n: step("baseline", r.step + 1, n)
+            )
+            central = _evaluate(settings, folder / "baseline", "baseline ", shards, test.graphs, step)
+    write_metrics(folder)
+    write_report(folder)
+    print_evaluation(console, federated)
+    if central is not None:
+        print_comparison(console, compare(federated, central))
+
+
+def _shards(settings: Settings, folder: Path) -> list[Shard]:
+    """The sites' shards, from the caches that the sites have made."""
+    share, vocabulary = settings.data.validation_share, vocabulary_of(settings)
+    paths = [shard_path(folder, site) for site in settings.site_names]
+    return [open_shard(path, "smiles", vocabulary, share, path.parent / "cache") for path in paths]
+
+
+def _evaluate(settings: Settings, folder: Path, label: str, shards: list[Shard], test: Graphs, step: Step) -> Evaluation:
+    known = {one for shard in shards for one, out in zip(shard.smiles, shard.held_out.tolist(), strict=True) if not out}
+    result = evaluate(
+        load_model(folder / "model.safetensors"),
+        test,
+        known,
+        settings.evaluation,
+        settings.seed,
+        lambda phase, done, total: step(label + phase, done, total),
+        folder / "samples.smi",
+    )
+    files.write_text(folder / "evaluation.json", result.to_json())
+    return result
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description:<20}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console, disable=not console.is_terminal, transient=True)
+
+
+def _stepper(progress: Progress) -> Step:
+    """Shows any phase by its name; on a plain console, says once that it has begun."""
+    tasks = {}
+
+    def step(phase: str, done: int, total: int) -> None:
+        if phase not in tasks:
+            tasks[phase] = progress.add_task(phase, total=total)
+            if progress.disable:
+                progress.console.print(f"{phase} ...")
+        progress.update(tasks[phase], completed=done)
+
+    return step
