@@ -45,6 +45,7 @@ format: $(STAMP) ## put the code into the form that lint asks for
 venv: $(STAMP) ## install everything into .venv, from the lock, with hashes
 
 $(STAMP): $(LOCKS) $(PACKAGES:%=%/pyproject.toml)
+	@[[ " auto cpu cuda " == *" $(TORCH) "* ]] || { echo "TORCH is cpu, cuda or auto, not $(TORCH)" >&2; exit 1; }
 	@command -v $(PYTHON) >/dev/null || { echo "fedmol needs Python 3.11, and there is no $(PYTHON) here." \
 		"Install it (Debian: apt-get install python3.11 python3.11-venv), or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "fedmol needs Python 3.11, and $(PYTHON) is" \
@@ -55,9 +56,8 @@ $(STAMP): $(LOCKS) $(PACKAGES:%=%/pyproject.toml)
 	@torch=$(TORCH); if [ $$torch = auto ]; then \
 		found=$$($(BIN)/python -m pip index versions torch 2>/dev/null || true); \
 		[[ $$found == *'$(TORCH_CPU)'* ]] && torch=cpu || torch=cuda; fi; \
-	lock=requirements/$$torch.txt; test -f $$lock || { echo "TORCH is cpu, cuda or auto, not $(TORCH)" >&2; exit 1; }; \
-	echo "installing with $$lock"; \
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt -r $$lock -r requirements/dev.txt
+	echo "installing into $(VENV), with the $$torch build of torch"; \
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt -r requirements/$$torch.txt -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation $(PACKAGES:%=-e ./%)
 	@rm -f $(VENV)/.installed-* && touch $@
 
