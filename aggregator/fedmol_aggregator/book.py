@@ -1,7 +1,7 @@
 """The round book: what fedmol adds around OpenFL's rounds.
 
-OpenFL's aggregator calls it when an upload arrives, when it averages, and when a round closes. Rounds are counted from 1
-here, as in every file, event and page; OpenFL counts from 0.
+OpenFL's aggregator calls it when an upload arrives, when it averages, and when a round closes. Rounds are counted from
+1 here, as in every file, event and page; OpenFL counts from 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fedmol.errors import FedmolError
-from fedmol.events import EventLog
+from fedmol.events import EventLog, read
 from fedmol.federation.algorithms import Algorithm, State, Update, Vector
 from fedmol.federation.plan import LOSS, NEGATIVE_NLL, SECONDS
 from fedmol_aggregator.inspection import inspect
@@ -63,12 +63,18 @@ class RoundBook:
     def close(self, round: int, model: Vector) -> None:
         """Put the round's model on disk and log the round. A replay that ends in the same model changes nothing."""
         digest = vector_digest(model)
-        if not self.store.path(round).exists() or self.store.load(round)[2]["digest"] != digest:
+        replayed = self.store.path(round).exists() and self.store.load(round)[2]["digest"] == digest
+        if not (replayed and self._logged(round, digest)):
             record = self._record(round, digest)
-            path = self.store.save(round, model, self._state, record)
-            self.events.write("checkpoint", round=round, path=path.name, digest=digest)
+            self.store.save(round, model, self._state, record)
             self.events.write("round_finished", **record)
         self.reports = {}
+
+    def _logged(self, round: int, digest: str) -> bool:
+        finished = (
+            event for event in read(self.events.path) if event.kind == "round_finished" and event.round == round
+        )
+        return any(event.fields["model_digest"] == digest for event in finished)
 
     def _record(self, round: int, digest: str) -> dict[str, Any]:
         cpu, self._cpu = time.process_time() - self._cpu, time.process_time()

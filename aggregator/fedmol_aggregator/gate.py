@@ -78,7 +78,8 @@ class Gate:
     def _quorum_lost(self, count: int, what: str) -> FedmolError:
         return FedmolError(
             Exit.QUORUM_LOST,
-            f"only {count} of {len(self.rule.sites)} sites have {what} before the deadline; the quorum is {self.rule.quorum}",
+            f"only {count} of {len(self.rule.sites)} sites have {what} before the deadline; "
+            f"the quorum is {self.rule.quorum}",
             "bring the missing sites back and start the aggregator again: the run goes on where it was",
         )
 

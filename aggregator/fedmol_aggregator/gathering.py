@@ -50,7 +50,7 @@ class Roster:
                 f"the certificate names {common_name or 'nobody'!r}, which is not a site of this federation",
                 "use a certificate whose common name is the site's name in federation.yaml",
             )
-        if site != common_name:
+        if site is None or site != common_name:
             raise FedmolError(
                 Exit.CERTIFICATE_OF_ANOTHER_SITE,
                 f"the certificate is that of site {common_name!r}, but the caller says it is {site or 'unknown'!r}",
@@ -61,7 +61,9 @@ class Roster:
     def check_run(self, run: str) -> None:
         if run != self.run:
             raise FedmolError(
-                Exit.UNKNOWN_RUN, f"this aggregator serves run {self.run!r}, not {run!r}", "ask the coordinator for the run's id"
+                Exit.UNKNOWN_RUN,
+                f"this aggregator serves run {self.run!r}, not {run!r}",
+                "ask the coordinator for the run's id",
             )
 
     def examine(self, joining: Joining) -> None:
@@ -75,7 +77,7 @@ class Roster:
             raise FedmolError(
                 Exit.VOCABULARY_DIFFERS,
                 "the site's vocabulary of atoms and bonds differs from the federation's",
-                f"set model.vocabulary to {self.expected['settings']['model.vocabulary']!r} and install the same fedmol",
+                f"set model.vocabulary to {self.expected['settings']['model.vocabulary']!r}, with the same fedmol",
             )
         if joining.model_code != self.expected["model_code"]:
             raise FedmolError(
@@ -87,7 +89,9 @@ class Roster:
         _compare_settings(self.expected["settings"], joining.settings)
         if joining.manifest != self.expected["manifest"]:
             raise FedmolError(
-                Exit.MODEL_DIFFERS, "the site's model has other tensors than the aggregator's", "use the same model settings"
+                Exit.MODEL_DIFFERS,
+                "the site's model has other tensors than the aggregator's",
+                "use the same model settings",
             )
 
 
@@ -99,7 +103,9 @@ def _compare_settings(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     ]
     if wrong:
         raise FedmolError(
-            Exit.BAD_SETTINGS, f"the site's settings differ: {'; '.join(wrong)}", "use the coordinator's federation.yaml"
+            Exit.BAD_SETTINGS,
+            f"the site's settings differ: {'; '.join(wrong)}",
+            "use the coordinator's federation.yaml",
         )
 
 

@@ -24,7 +24,9 @@ def inspect(site: str, current: Vector, update: Vector, limit_ratio: float) -> f
         raise _refusal(site, f"has {update.size} weights where the model has {current.size}", "install the same fedmol")
     if not np.isfinite(update).all():
         count = int((~np.isfinite(update)).sum())
-        raise _refusal(site, f"holds {count} weights that are not finite", "look at the site's losses and lower the learning rate")
+        raise _refusal(
+            site, f"holds {count} weights that are not finite", "look at the site's losses and lower the learning rate"
+        )
     norm, limit = update_norm(current, update), limit_ratio * max(float(np.linalg.norm(current)), 1.0)
     if norm > limit:
         raise _refusal(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import signal
 import sys
 import threading
@@ -13,6 +12,7 @@ import click
 import torch
 
 from fedmol import files
+from fedmol.cli.ending import call, log_to_stderr
 from fedmol.data.shards import Shard, open_shard
 from fedmol.diffusion.census import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
@@ -35,7 +35,13 @@ _TRIAL_STEPS = 6  # steps to measure the speed by, the first two left out
 
 
 def take_part(
-    settings: Settings, run: str, site: str, certificates: CertificateFiles, shard_path: Path, work: Path, events: EventLog
+    settings: Settings,
+    run: str,
+    site: str,
+    certificates: CertificateFiles,
+    shard_path: Path,
+    work: Path,
+    events: EventLog,
 ) -> None:
     """Train with the federation until the run is over; resumes whatever `work` holds."""
     stop = threading.Event()
@@ -131,11 +137,14 @@ def seconds_per_step(settings: Settings, shard: Shard, census: Census) -> float:
 @click.option("--settings", "settings_path", type=click.Path(path_type=Path), required=True, help="federation.yaml")
 @click.option("--run", required=True, help="the run's id, as the coordinator gave it")
 @click.option("--site", required=True, help="this site's name in federation.yaml")
-@click.option("--certs", type=click.Path(path_type=Path), required=True, help="folder with ca.crt, party.crt, party.key")
+@click.option(
+    "--certs", type=click.Path(path_type=Path), required=True, help="folder with ca.crt, party.crt, party.key"
+)
 @click.option("--shard", "shard_path", type=click.Path(path_type=Path), required=True, help="CSV or SMILES file")
 @click.option("--work", type=click.Path(path_type=Path), required=True, help="folder for this site's state")
 def command(settings_path: Path, run: str, site: str, certs: Path, shard_path: Path, work: Path) -> None:
     """Take part in one run of a federation with this site's private shard."""
+    log_to_stderr()
     settings = load(settings_path)
     events = EventLog(work / "events.jsonl", run=run, site=site)
     try:
@@ -147,16 +156,7 @@ def command(settings_path: Path, run: str, site: str, certs: Path, shard_path: P
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("openfl").setLevel(logging.ERROR)
-    try:
-        command(standalone_mode=False)
-    except FedmolError as error:
-        print(f"error: {error}", file=sys.stderr, flush=True)
-        sys.exit(error.exit)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(Exit.USAGE)
+    sys.exit(call(command, sys.argv[1:], "fedmol-collaborator"))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ def try_handshake(address: str, port: int, files: CertificateFiles, site: str) -
         with socket.create_connection((address, port), timeout=_PATIENCE) as plain:
             plain.settimeout(_PATIENCE)
             with _context(files).wrap_socket(plain, server_hostname=address) as secure:
-                # In TLS 1.3 the server judges our certificate after the handshake has ended for us: its first bytes tell.
+                # In TLS 1.3 the server judges our certificate after the handshake has ended for us.
                 if secure.recv(1):
                     return True
                 raise ConnectionResetError("closed by the aggregator")

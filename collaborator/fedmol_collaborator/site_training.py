@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -145,7 +146,12 @@ class SiteTraining:
         return trained
 
     def _show(self, round: int, steps: int, loss: float, molecules_per_second: float) -> None:
-        fields = {"step": steps, "steps": self.local_steps, "loss": loss, "molecules_per_second": molecules_per_second}
+        fields: dict[str, Any] = {
+            "step": steps,
+            "steps": self.local_steps,
+            "loss": loss,
+            "molecules_per_second": molecules_per_second,
+        }
         self.pulse.step(**fields)
         if time.monotonic() - self._logged >= _LOG_EVERY or steps == self.local_steps:
             self._logged = time.monotonic()

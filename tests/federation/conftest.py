@@ -11,7 +11,8 @@ from fedmol.federation.settings import Settings
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        item.add_marker(pytest.mark.federation)
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.federation)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
-"""Run a program that kills itself, as `kill -9` would, at a chosen call of a chosen function, once.
+"""Run a program that sends itself a signal at a chosen call of a chosen function, once.
 
-python crash_at.py MARKER MODULE:FUNCTION before|after N PROGRAM [ARGUMENT...]
+python crash_at.py MARKER MODULE:FUNCTION before|after N SIGNAL PROGRAM [ARGUMENT...]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 
-def _arm(marker: Path, target: str, when: str, nth: int) -> None:
+def _arm(marker: Path, target: str, when: str, nth: int, number: int) -> None:
     module_name, _, path = target.partition(":")
     *owners, name = path.split(".")
     owner: Any = importlib.import_module(module_name)
@@ -27,23 +27,23 @@ def _arm(marker: Path, target: str, when: str, nth: int) -> None:
         nonlocal calls
         calls += 1
         if calls == nth and when == "before":
-            _die(marker)
+            _die(marker, number)
         result = original(*arguments, **named)
         if calls == nth and when == "after":
-            _die(marker)
+            _die(marker, number)
         return result
 
     setattr(owner, name, fatal)
 
 
-def _die(marker: Path) -> None:
+def _die(marker: Path, number: int) -> None:
     marker.touch()
-    os.kill(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), number)
 
 
 if __name__ == "__main__":
-    marker, target, when, nth, program, *rest = sys.argv[1:]
+    marker, target, when, nth, number, program, *rest = sys.argv[1:]
     if not Path(marker).exists():
-        _arm(Path(marker), target, when, int(nth))
+        _arm(Path(marker), target, when, int(nth), signal.Signals[number])
     sys.argv = [program, *rest]
     runpy.run_module(program, run_name="__main__")

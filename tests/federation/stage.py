@@ -55,12 +55,12 @@ class Stage:
         for name in names or self.parties:
             self.parties[name].start()
 
-    def crash(self, name: str, target: str, when: str, nth: int = 1) -> None:
-        """Start a party so that it dies at the nth call of `target`; started again, it lives."""
+    def crash(self, name: str, target: str, when: str, nth: int = 1, number: str = "SIGKILL") -> None:
+        """Start a party so that it gets a signal at the nth call of `target`; started again, it does not."""
         party = self.parties[name]
         script, marker = Path(__file__).with_name("crash_at.py"), self.folder / f"crashed-{name}"
         module, *arguments = party.command[2:]
-        armed = [sys.executable, str(script), str(marker), target, when, str(nth), module, *arguments]
+        armed = [sys.executable, str(script), str(marker), target, when, str(nth), number, module, *arguments]
         self.parties[name] = replace(party, command=armed)
         self.start(name)
 

@@ -93,7 +93,11 @@ def _other_code(stage: Stage, folder: Path) -> dict[str, str]:
 
 REFUSALS = {
     "wrong-common-name": (_strangers_certificate, Exit.CERTIFICATE_NAME, "certificate-name"),
-    "neighbours-certificate": (_neighbours_certificate, Exit.CERTIFICATE_OF_ANOTHER_SITE, "certificate-of-another-site"),
+    "neighbours-certificate": (
+        _neighbours_certificate,
+        Exit.CERTIFICATE_OF_ANOTHER_SITE,
+        "certificate-of-another-site",
+    ),
     "foreign-authority": (_foreign_authority, Exit.CERTIFICATE_FOREIGN, "tls-handshake"),
     "foreign-certificate": (_foreign_certificate, Exit.CERTIFICATE_FOREIGN, "tls-handshake"),
     "expired-certificate": (_expired, Exit.CERTIFICATE_EXPIRED, "tls-handshake"),

@@ -1,7 +1,7 @@
 """OpenFL's straggler policy, decided by the round rule.
 
-OpenFL's own policies start timers of their own, in a thread and under a lock of their own; this one has none: the server's
-loop asks again every quarter of a second.
+OpenFL's own policies start timers of their own, in a thread and under a lock of their own; this one has none: the
+server's loop asks again every quarter of a second.
 """
 
 from __future__ import annotations

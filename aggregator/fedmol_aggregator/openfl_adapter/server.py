@@ -43,10 +43,10 @@ class FederationServer(AggregatorGRPCServer):  # type: ignore[misc]
         header = request.header
         _refusing(context, lambda: self.gate.admit(_common_name(context), header.sender, header.federation_uuid))
 
-    def GetAggregatedTensor(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def GetAggregatedTensor(self, request: Any, context: grpc.ServicerContext) -> Any:
         return _refusing(context, lambda: super(FederationServer, self).GetAggregatedTensor(request, context))
 
-    def SendLocalTaskResults(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+    def SendLocalTaskResults(self, request: Any, context: grpc.ServicerContext) -> Any:
         return _refusing(context, lambda: super(FederationServer, self).SendLocalTaskResults(request, context))
 
     def serve(self, stop: threading.Event) -> None:

@@ -1,4 +1,4 @@
-"""OpenFL's gRPC client with errors told apart: what will pass is tried again within a deadline, the rest ends the site."""
+"""OpenFL's gRPC client with errors told apart: what may pass is tried again for a while, the rest ends the site."""
 
 from __future__ import annotations
 
@@ -52,6 +52,8 @@ class _Deadline(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientIntercep
 
 
 class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
+    channel: grpc.Channel
+
     def __init__(
         self, network: NetworkSettings, certificates: CertificateFiles, site: str, stop: threading.Event, **ids: str
     ) -> None:
@@ -65,7 +67,10 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         """Open a new channel. The certificates are read anew, and so may have been renewed."""
         self.channel.close()
         try:
-            parts = [path.read_bytes() for path in (self.certificates.ca, self.certificates.key, self.certificates.certificate)]
+            parts = [
+                path.read_bytes()
+                for path in (self.certificates.ca, self.certificates.key, self.certificates.certificate)
+            ]
         except FileNotFoundError as error:
             raise FedmolError(
                 Exit.CERTIFICATE_MISSING, f"there is no {error.filename}", "install it with `fedmol certs install`"

@@ -9,7 +9,7 @@ from importlib.metadata import version
 
 import click
 
-from fedmol.errors import Exit, FedmolError
+from fedmol.cli.ending import call
 
 _COMMANDS = {
     "run": ("fedmol.cli.run:run", "Play a whole federation on this machine."),
@@ -51,24 +51,8 @@ def fedmol() -> None:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit code of one call of `fedmol`; whatever went wrong has been said on standard error."""
-    try:
-        fedmol.main(list(arguments), prog_name="fedmol", standalone_mode=False)
-    except FedmolError as error:
-        click.echo(f"error: {error}", err=True)
-        return error.exit
-    except click.ClickException as error:
-        error.show()
-        return Exit.USAGE
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
-        return Exit.INTERRUPTED
-    except OSError as error:
-        cure = "check that the path exists, that you may use it, and that the disk has room"
-        place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {FedmolError(Exit.USAGE, f'{place}{error.strerror or error}', cure)}", err=True)
-        return Exit.USAGE
-    return Exit.DONE
+    """The exit code of one call of `fedmol`."""
+    return call(fedmol, arguments, "fedmol")
 
 
 def main() -> None:

@@ -21,11 +21,15 @@ from fedmol.federation.status import FederationStatus
 @click.option("--settings", "path", type=click.Path(path_type=Path), default=Path("federation.yaml"), show_default=True)
 @click.option("--data", help='"embedded", "qm9", or a CSV or SMILES file; overrides data.source')
 @click.option("--budget", type=float, help="minutes of training; the steps of a round are fitted to it")
-@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="override any setting, e.g. training.rounds=4")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="override any setting, e.g. training.rounds=4"
+)
 @click.option("--baseline", is_flag=True, help="also train the centralised model, with as many gradient steps")
 @click.option("--run-id", help="name of the run; made from the date when left out")
 @click.option("--resume", is_flag=True, help="go on with --run-id, or with the latest run")
-@click.option("--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="folder of all runs")
+@click.option(
+    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="folder of all runs"
+)
 def run(
     path: Path,
     data: str | None,

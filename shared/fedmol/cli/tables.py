@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -9,15 +10,15 @@ from fedmol.evaluation.comparison import NOT_MEASURED, Row
 from fedmol.evaluation.evaluation import Evaluation
 from fedmol.evaluation.quality import Quality, Rate
 
-_MEANINGS = {
-    "validity": "of all samples",
-    "relaxed_validity": "of all samples, N and O may be charged",
-    "connected": "of all samples, one fragment",
-    "uniqueness": "distinct of relaxed-valid (the reference's)",
-    "uniqueness_strict": "distinct of valid",
-    "novelty": "unknown of distinct relaxed-valid (the reference's)",
-    "novelty_strict": "unknown of distinct valid",
-    "valid_unique_novel": "of all samples",
+_OF = {
+    "validity": "samples",
+    "relaxed_validity": "samples, N+ and O+ allowed",
+    "connected": "samples",
+    "uniqueness": "relaxed-valid",
+    "uniqueness_strict": "valid",
+    "novelty": "distinct relaxed-valid",
+    "novelty_strict": "distinct valid",
+    "valid_unique_novel": "samples",
 }
 
 
@@ -37,7 +38,7 @@ def print_evaluation(console: Console, result: Evaluation) -> None:
 
 def print_comparison(console: Console, rows: tuple[Row, ...]) -> None:
     """Federated beside centralised, with the published differences."""
-    table = Table("metric", title="federated against centralised", title_justify="left")
+    table = Table("metric", title="federated against centralised", title_justify="left", box=box.SIMPLE)
     for heading in ("federated", "centralised", "difference", "±", "%", "published %"):
         table.add_column(heading, justify="right")
     for row in rows:
@@ -53,16 +54,16 @@ def print_comparison(console: Console, rows: tuple[Row, ...]) -> None:
 
 
 def _quality(quality: Quality, novelty: bool) -> Table:
-    table = Table("metric", "", title="quality of the samples", title_justify="left")
+    table = Table("metric", "share of", title="quality of the samples", title_justify="left", box=box.SIMPLE)
     for heading in ("count", "share", "95 % interval"):
         table.add_column(heading, justify="right")
-    for name, meaning in _MEANINGS.items():
+    for name, of in _OF.items():
         rate: Rate = getattr(quality, name)
         if novelty or "novel" not in name:
             low, high = rate.interval
             table.add_row(
                 name.replace("_", " "),
-                meaning,
+                of,
                 f"{rate.count:,} / {rate.total:,}",
                 f"{rate.share:.2%}",
                 f"{low:.2%} - {high:.2%}",
@@ -71,7 +72,9 @@ def _quality(quality: Quality, novelty: bool) -> Table:
 
 
 def _distances(result: Evaluation) -> Table:
-    table = Table("distribution", title=f"distance to {result.test:,} test molecules", title_justify="left")
+    table = Table(
+        "distribution", title=f"distance to {result.test:,} test molecules", title_justify="left", box=box.SIMPLE
+    )
     for heading in ("total variation", "expected by chance", "Wasserstein"):
         table.add_column(heading, justify="right")
     for one in result.distances:

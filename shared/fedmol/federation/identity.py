@@ -35,7 +35,9 @@ def digest(document: Any) -> str:
 def model_code_digest() -> str:
     """SHA-256 over the source of everything that decides what a given model computes."""
     root = Path(fedmol.__file__).parent
-    sources = sorted(path for name in _MODEL_CODE for path in ([root / name] if name.endswith(".py") else (root / name).glob("*.py")))
+    sources = sorted(
+        path for name in _MODEL_CODE for path in ([root / name] if name.endswith(".py") else (root / name).glob("*.py"))
+    )
     total = hashlib.sha256()
     for path in sources:
         total.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")

@@ -156,12 +156,18 @@ def parse(document: Any, origin: str) -> Settings:
         FedmolError: BAD_SETTINGS, with every wrong entry by its dotted path.
     """
     if not isinstance(document, dict):
-        raise FedmolError(Exit.BAD_SETTINGS, f"{origin} is not a mapping of settings", "start from the federation.yaml that ships with fedmol")
+        raise FedmolError(
+            Exit.BAD_SETTINGS,
+            f"{origin} is not a mapping of settings",
+            "start from the federation.yaml that ships with fedmol",
+        )
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
         wrong = "\n".join(f"  {'.'.join(map(str, e['loc'])) or 'federation'}: {e['msg']}" for e in error.errors())
-        raise FedmolError(Exit.BAD_SETTINGS, f"{origin} has wrong entries:\n{wrong}", "correct the entries named above") from None
+        raise FedmolError(
+            Exit.BAD_SETTINGS, f"{origin} has wrong entries:\n{wrong}", "correct the entries named above"
+        ) from None
 
 
 def load(path: Path, overrides: dict[str, Any] | None = None) -> Settings:

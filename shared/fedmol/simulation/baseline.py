@@ -1,4 +1,4 @@
-"""The centralised model to compare with: the sites' molecules in one place, as many gradient steps as all sites made."""
+"""The centralised model to compare with: the sites' molecules in one place, as many steps as all sites made."""
 
 from __future__ import annotations
 

@@ -19,14 +19,18 @@ class Display:
 
     def __init__(self, console: Console, status: FederationStatus) -> None:
         self.console, self.status = console, status
-        self._live = Live(console=console, refresh_per_second=4, get_renderable=self._render) if console.is_terminal else None
+        self._live = (
+            Live(console=console, refresh_per_second=4, get_renderable=self._render) if console.is_terminal else None
+        )
 
     def __enter__(self) -> Display:
         if self._live:
             self._live.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._live:
             self._live.stop()
 

@@ -59,7 +59,9 @@ def _shards(settings: Settings, folder: Path) -> list[Shard]:
     return [open_shard(path, "smiles", vocabulary, share, path.parent / "cache") for path in paths]
 
 
-def _evaluate(settings: Settings, folder: Path, label: str, shards: list[Shard], test: Graphs, step: Step) -> Evaluation:
+def _evaluate(
+    settings: Settings, folder: Path, label: str, shards: list[Shard], test: Graphs, step: Step
+) -> Evaluation:
     known = {one for shard in shards for one, out in zip(shard.smiles, shard.held_out.tolist(), strict=True) if not out}
     result = evaluate(
         load_model(folder / "model.safetensors"),

@@ -24,7 +24,7 @@ def play(settings: Settings, run: str, folder: Path, display: Display) -> None:
     aggregator, *sites = cast = parties(settings, run, folder)
     follower = Follower(folder / AGGREGATOR / "events.jsonl")
     display.status.follow(follower.new())  # what an earlier part of the run has shown already
-    if display.status.outcome is not None:
+    if (folder / AGGREGATOR / "model.safetensors").exists():
         return
     try:
         for party in cast:
@@ -57,7 +57,9 @@ def _check_quorum(settings: Settings, sites: list[Party]) -> None:
 
 
 def _failure(party: Party, exit: Exit) -> FedmolError:
-    return FedmolError(exit, f"{party.name} ended with exit code {party.code}: {party.last_words()}", f"see {party.log}")
+    return FedmolError(
+        exit, f"{party.name} ended with exit code {party.code}: {party.last_words()}", f"see {party.log}"
+    )
 
 
 def _await(sites: list[Party]) -> None:

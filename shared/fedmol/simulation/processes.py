@@ -73,24 +73,37 @@ def stop(parties: list[Party]) -> None:
 
 def parties(settings: Settings, run: str, folder: Path) -> list[Party]:
     """The aggregator first, then every site, each with its own certificates, shard and working folder."""
-    common = ["--settings", str(folder / "settings.yaml"), "--run", run]
+    common = {"settings": folder / "settings.yaml", "run": run}
     certs, logs, threads = folder / "certs", folder / "logs", settings.training.threads
     aggregator = Party(
         AGGREGATOR,
-        [sys.executable, "-m", "fedmol_aggregator", *common]
-        + ["--certs", str(certs / AGGREGATOR), "--work", str(folder / AGGREGATOR)],
+        _command("fedmol_aggregator", **common, certs=certs / AGGREGATOR, work=folder / AGGREGATOR),
         logs / "aggregator.log",
         threads,
     )
     sites = [
         Party(
             site,
-            [sys.executable, "-m", "fedmol_collaborator", *common, "--site", site]
-            + ["--certs", str(certs / f"site-{site}"), "--work", str(folder / "sites" / site)]
-            + ["--shard", str(folder / "sites" / site / "shard.csv")],
+            _command(
+                "fedmol_collaborator",
+                **common,
+                site=site,
+                certs=certs / f"site-{site}",
+                work=folder / "sites" / site,
+                shard=folder / "sites" / site / "shard.csv",
+            ),
             logs / f"site-{site}.log",
             threads,
         )
         for site in settings.site_names
     ]
     return [aggregator, *sites]
+
+
+def _command(program: str, **options: object) -> list[str]:
+    return [
+        sys.executable,
+        "-m",
+        program,
+        *(word for name, value in options.items() for word in (f"--{name}", str(value))),
+    ]

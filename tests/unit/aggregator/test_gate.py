@@ -44,7 +44,9 @@ class Door:
         presence = Presence(settings.site_names, 60, self.events, self.clock)
         rule = RoundRule(settings.site_names, settings.quorum, 100, presence, self.clock)
         self.gathering = Gathering(settings, folder / "agreement.json", self.events, self.clock)
-        self.gate = Gate(Roster(settings, "r", self.vocabulary, "manifest"), self.gathering, presence, rule, self.events)
+        self.gate = Gate(
+            Roster(settings, "r", self.vocabulary, "manifest"), self.gathering, presence, rule, self.events
+        )
 
     def joining(self, site: str, **changes: Any) -> Joining:
         said: dict[str, Any] = {

@@ -6,7 +6,7 @@ from fedmol_aggregator.handshakes import reason
 def test_the_reason_is_read_from_a_line_of_grpc() -> None:
     line = (
         b"E0000 00:00:1732377.1 7 ssl_transport_security.cc:1654] Handshake failed with fatal error SSL_ERROR_SSL: "
-        b"error:1000007d:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate\n"
+        b"error:1000007d:SSL routines:OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: self-signed\n"
     )
     assert reason(line) == "CERTIFICATE_VERIFY_FAILED"
 

@@ -58,5 +58,5 @@ def test_overrides_reach_nested_entries(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FedmolError, match="nowhere.yaml"):
+    with pytest.raises(FedmolError, match=r"nowhere\.yaml"):
         load(tmp_path / "nowhere.yaml")

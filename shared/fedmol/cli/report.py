@@ -1,0 +1,17 @@
+"""fedmol report: write the report of a run folder anew."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command("report")
+@click.argument("run", type=click.Path(path_type=Path))
+def report(run: Path) -> None:
+    """Write report.html and metrics.csv into the run folder RUN (runs/<id>), finished or not."""
+    from fedmol.report import write_metrics, write_report
+
+    click.echo(f"metrics: {write_metrics(run)}")
+    click.echo(f"report:  {write_report(run)}")
