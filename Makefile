@@ -11,6 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(TORCH)
 LOCKS := $(wildcard requirements/*.txt)
+SETTINGS ?= $(if $(filter qm9,$(DATA)),federation.qm9.yaml,federation.yaml)
 PACKAGES := shared aggregator collaborator
 TORCH_CPU := $(patsubst torch==%,%,$(shell grep -o '^torch==[^ ]*' requirements/cpu.in))
 
@@ -23,7 +24,7 @@ help: ## show this list
 
 .PHONY: run
 run: $(STAMP) ## play a federation on this machine; DATA=qm9 BUDGET=<minutes> ARGS="--baseline"
-	@$(BIN)/fedmol run $(if $(DATA),--data "$(DATA)") $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
+	@$(BIN)/fedmol run --settings $(SETTINGS) $(if $(DATA),--data "$(DATA)") $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
 
 .PHONY: test
 test: $(STAMP) ## run every test; ARGS="-k name" for some of them

@@ -13,7 +13,7 @@ from fedmol.cli.ending import call, log_to_stderr
 from fedmol.errors import FedmolError
 from fedmol.events import EventLog
 from fedmol.federation.certificates import CertificateFiles, check_files
-from fedmol.federation.settings import load
+from fedmol.federation.settings import load, require_address
 from fedmol_aggregator.handshakes import watch_stderr
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -28,6 +28,7 @@ def command(path: Path, run: str, certs: Path, work: Path) -> None:
     """Serve one run of a federation until it is done."""
     log_to_stderr()
     settings, certificates = load(path), CertificateFiles.in_folder(certs)
+    require_address(settings, path)
     check_files(certificates, None)
     events = EventLog(work / "events.jsonl", run=run, site="aggregator")
     watch_stderr(events)

@@ -187,6 +187,16 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Settings:
     return parse(document, str(path))
 
 
+def require_address(settings: Settings, origin: Path) -> None:
+    """Port 0 is for `fedmol run`, which picks one: parties that meet must know it beforehand."""
+    if settings.network.port == 0:
+        raise FedmolError(
+            Exit.BAD_SETTINGS,
+            f"{origin}: network.port is not set",
+            "set network.address and network.port to where the aggregator is reached, the same for every party",
+        )
+
+
 def dump(settings: Settings) -> str:
     """The settings as YAML, every default spelled out."""
     return yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False)

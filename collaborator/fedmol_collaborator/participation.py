@@ -1,0 +1,131 @@
+"""A site's part in one run: connect, be let in, bring the shard's counts, train until the run is over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from fedmol import files
+from fedmol.data.shards import Shard, open_shard
+from fedmol.diffusion.census import Census, NoiseModel
+from fedmol.errors import Exit, FedmolError
+from fedmol.events import EventLog
+from fedmol.federation.assembly import denoiser_of, training_config, vocabulary_of
+from fedmol.federation.certificates import CertificateFiles
+from fedmol.federation.identity import model_code_digest, peer_name, shared_settings
+from fedmol.federation.messages import Agreement, Joining, Progress
+from fedmol.federation.settings import Settings
+from fedmol.training.flat import manifest
+from fedmol.training.loop import build_optimizer, train
+from fedmol_collaborator.openfl_adapter import federation
+from fedmol_collaborator.openfl_adapter.client import FederationClient
+from fedmol_collaborator.pulse import Pulse
+from fedmol_collaborator.site_store import SiteStore
+from fedmol_collaborator.site_training import SiteTraining
+
+_WAIT = 0.5  # seconds between two questions whether everyone is here
+_TRIAL_STEPS = 22  # steps to measure the speed by, the first two left out
+
+
+@dataclass(frozen=True)
+class Place:
+    """Who takes part in what, and where its files are."""
+
+    settings: Settings
+    run: str
+    site: str
+    certificates: CertificateFiles
+    shard: Path
+    work: Path
+
+
+def take_part(place: Place, events: EventLog, stop: threading.Event) -> None:
+    """Train with the federation until the run is over; resumes whatever the working folder holds.
+
+    Raises:
+        FedmolError: with the exit code of whatever ended the site's part.
+    """
+    torch.set_num_threads(place.settings.training.threads)
+    hello = Progress(run=place.run, peer=peer_name(place.site), round=None, phase="connecting")
+    pulse = Pulse(events, hello, lambda _: None)
+    pulse.phase("connecting")
+    client = federation.connect(place.settings, place.run, place.site, place.certificates, stop)
+    introduction = _introduce(place)
+    client.join(introduction)
+    pulse.send = client.report
+    pulse.start()
+    try:
+        training = _prepare(place, client, introduction, pulse, stop)
+        federation.take_part(place.settings, place.run, place.site, client, training)
+    except FedmolError as error:
+        # A site that was asked to stop will be back; one that failed is not worth waiting for.
+        pulse.phase("stopped" if error.exit is Exit.TERMINATED else "failed")
+        raise
+    else:
+        pulse.phase("finished")
+    finally:
+        pulse.stop()
+
+
+def _introduce(place: Place) -> Joining:
+    """Who the site is and what it would train, before it opens its shard."""
+    return Joining(
+        run=place.run,
+        site=place.site,
+        peer=peer_name(place.site),
+        model_code=model_code_digest(),
+        vocabulary=vocabulary_of(place.settings).digest(),
+        manifest=manifest(denoiser_of(place.settings)).digest,
+        settings=shared_settings(place.settings),
+    )
+
+
+def _prepare(
+    place: Place, client: FederationClient, introduction: Joining, pulse: Pulse, stop: threading.Event
+) -> SiteTraining:
+    """Open the shard, bring its counts to the federation's sum, and get ready to train."""
+    settings, vocabulary = place.settings, vocabulary_of(place.settings)
+    pulse.phase("reading shard")
+    share, cache = settings.data.validation_share, place.work / "cache"
+    shard = open_shard(place.shard, settings.data.column, vocabulary, share, cache)
+    files.write_text(place.work / "card.json", shard.card.to_json())
+    census = Census.take(shard.training, len(vocabulary.atoms), len(vocabulary.bonds), vocabulary.max_atoms)
+    seconds = _seconds_per_step(settings, shard, census) if settings.training.budget_minutes is not None else None
+    pulse.phase("waiting for the others")
+    counts = {"molecules": len(shard.training), "census": census.to_json(), "seconds_per_step": seconds}
+    agreement = _wait_for_agreement(client, introduction.model_copy(update=counts), stop)
+    noise = NoiseModel.from_census(Census.from_json(agreement.census))
+    store = SiteStore(place.work / "state")
+    denoiser = denoiser_of(settings)
+    return SiteTraining(settings, place.site, shard, denoiser, noise, agreement.local_steps, store, pulse, stop)
+
+
+def _wait_for_agreement(client: FederationClient, joining: Joining, stop: threading.Event) -> Agreement:
+    while True:
+        welcome = client.join(joining)
+        if welcome.agreement is not None:
+            return welcome.agreement
+        stop.wait(_WAIT)
+
+
+def _seconds_per_step(settings: Settings, shard: Shard, census: Census) -> float:
+    """How long one gradient step takes here, measured on a denoiser that is thrown away."""
+    denoiser, config = denoiser_of(settings), training_config(settings)
+    times: list[float] = []
+    train(
+        denoiser,
+        build_optimizer(denoiser, config),
+        NoiseModel.from_census(census),
+        shard.training,
+        first_step=0,
+        steps=_TRIAL_STEPS,
+        total_steps=_TRIAL_STEPS,
+        config=config,
+        generator=torch.Generator().manual_seed(settings.seed),
+        on_step=lambda _: times.append(time.monotonic()),
+    )
+    return (times[-1] - times[1]) / (len(times) - 2)
