@@ -1,0 +1,60 @@
+"""Whatever did not go as planned: refused peers and updates, late and lost sites, stops and restarts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from fedmol.events import Event
+from fedmol.report.formats import duration
+from fedmol.report.record import RunRecord
+
+_KINDS = {
+    "site_refused": "Peer refused",
+    "update_refused": "Update refused",
+    "update_late": "Update came too late",
+    "site_late": "Site late",
+    "site_lost": "Site lost",
+    "site_returned": "Site back",
+    "run_stopped": "Aggregator stopped",
+    "run_started": "Aggregator started again",
+}
+
+
+@dataclass(frozen=True)
+class Incident:
+    """Equal ones are told once; `time` is that of the first."""
+
+    time: datetime
+    what: str
+    site: str
+    round: int | None
+    detail: str
+    times: int = 1
+
+
+def incidents(record: RunRecord) -> list[Incident]:
+    """In the order in which they first happened."""
+    first_start = record.events.index(started) if (started := next(record.of_kind("run_started"), None)) else -1
+    told: dict[tuple[str, str, str], Incident] = {}
+    for position, event in enumerate(record.events):
+        if event.kind not in _KINDS or position == first_start:
+            continue
+        incident = _incident(event)
+        key = (incident.what, incident.site, incident.detail)
+        known = told.get(key)
+        told[key] = replace(known, times=known.times + 1) if known else incident
+    return list(told.values())
+
+
+def _incident(event: Event) -> Incident:
+    return Incident(datetime.fromisoformat(event.time), _KINDS[event.kind], event.site, event.round, _detail(event))
+
+
+def _detail(event: Event) -> str:
+    said = event.fields
+    if "silent_seconds" in said:
+        return f"silent for {duration(said['silent_seconds'])}"
+    if event.kind == "run_started":
+        return "the run went on where it was"
+    return ": ".join(str(said[name]) for name in ("reason", "detail") if said.get(name))

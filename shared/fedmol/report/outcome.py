@@ -1,0 +1,53 @@
+"""How the run ended, in one word and one plain sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fedmol.report.formats import names, number, ranges
+from fedmol.report.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Outcome:
+    state: Literal["complete", "quorum", "stopped", "open"]
+    title: str
+    sentence: str
+
+
+def outcome(record: RunRecord) -> Outcome:
+    """From the last word of the aggregator's log."""
+    last = record.last("run_started", "run_finished", "run_stopped")
+    if last is None:
+        return Outcome("open", "Not started", "The run is prepared; its aggregator has not written anything yet.")
+    if last.kind == "run_stopped":
+        detail = last.fields.get("detail") or last.fields.get("reason") or "no reason was written down"
+        return Outcome("stopped", "Stopped", f"{_done(record)} Then the aggregator stopped: {detail}.")
+    if last.kind == "run_started":
+        return Outcome(
+            "open", "Not finished", f"{_done(record)} The run was going on, or was broken off, at this point."
+        )
+    missing = last.fields.get("missing") or []
+    if last.fields.get("outcome") == "quorum" or missing:
+        return Outcome(
+            "quorum",
+            "Ended with the quorum",
+            f"{_done(record)} {names(missing) or 'Nobody'} {'were' if len(missing) > 1 else 'was'} missing at the end: "
+            f"the final model does not hold the last work of {'these sites' if len(missing) > 1 else 'this site'}.",
+        )
+    return Outcome("complete", "Complete", f"{_done(record)} {_absences(record)}")
+
+
+def _done(record: RunRecord) -> str:
+    return f"{len(record.rounds)} of {number(record.settings.training.rounds, 'round')} finished."
+
+
+def _absences(record: RunRecord) -> str:
+    absent = {
+        site: ranges([one.number for one in record.rounds if site in one.missing])
+        for site in record.settings.site_names
+    }
+    said = [f"{site} was missing from round {rounds}" for site, rounds in absent.items() if rounds]
+    everyone = number(len(absent), "site")
+    return f"{names(said).capitalize()}." if said else f"All {everyone} took part in every round."

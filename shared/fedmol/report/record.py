@@ -1,0 +1,163 @@
+"""A run as its folder tells it: settings, event logs, data cards, evaluations. What is missing is simply not there."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fedmol import events
+from fedmol.data.card import DataCard
+from fedmol.errors import Exit, FedmolError
+from fedmol.evaluation import Evaluation
+from fedmol.events import Event
+from fedmol.federation.settings import Settings, load
+
+_FIGURES = ("loss", "nll", "seconds", "seconds_outside_training", "aggregator_cpu_seconds")
+# `fedmol run` plays the aggregator in a folder of its own; an aggregator that serves real sites has the run folder.
+_LOGS = ("events.jsonl", "aggregator/events.jsonl")
+
+
+@dataclass(frozen=True)
+class Round:
+    """What the aggregator wrote when a round was finished."""
+
+    number: int
+    weights: dict[str, float]  # of the sites whose updates counted
+    missing: list[str]
+    site_loss: dict[str, float]
+    site_nll: dict[str, float]  # of the model that entered the round, on each site's validation molecules
+    loss: float | None = None
+    nll: float | None = None
+    seconds: float | None = None
+    seconds_outside_training: float | None = None
+    aggregator_cpu_seconds: float | None = None
+
+    @staticmethod
+    def of(event: Event) -> Round:
+        said = event.fields
+        return Round(
+            number=event.round or 0,
+            weights=said.get("weights") or {},
+            missing=said.get("missing") or [],
+            site_loss=said.get("site_loss") or {},
+            site_nll=said.get("site_nll") or {},
+            **{name: said.get(name) for name in _FIGURES},
+        )
+
+
+@dataclass(frozen=True)
+class SiteRecord:
+    """A site's own files, where they lie in the run folder."""
+
+    name: str
+    events: list[Event]
+    card: DataCard | None
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything that the report is made from."""
+
+    folder: Path
+    settings: Settings
+    events: list[Event]
+    sites: list[SiteRecord]
+    evaluation: Evaluation | None
+    baseline: Evaluation | None
+    baseline_losses: list[tuple[int, float]]  # (step, loss)
+
+    def of_kind(self, *kinds: str) -> Iterator[Event]:
+        return (event for event in self.events if event.kind in kinds)
+
+    def last(self, *kinds: str) -> Event | None:
+        found = list(self.of_kind(*kinds))
+        return found[-1] if found else None
+
+    def said(self, kind: str, name: str, default: Any = None) -> Any:
+        """A field of the last event of that kind."""
+        event = self.last(kind)
+        return default if event is None else event.fields.get(name, default)
+
+    @property
+    def run(self) -> str:
+        return self.events[0].run if self.events else self.folder.resolve().name
+
+    @property
+    def began(self) -> datetime | None:
+        return datetime.fromisoformat(self.events[0].time) if self.events else None
+
+    @property
+    def seconds(self) -> float | None:
+        if not self.events or self.began is None:
+            return None
+        return (datetime.fromisoformat(self.events[-1].time) - self.began).total_seconds()
+
+    @cached_property
+    def rounds(self) -> list[Round]:
+        """Finished rounds in order; of one that was played again after a restart, the last account."""
+        finished = {event.round: Round.of(event) for event in self.of_kind("round_finished") if event.round}
+        return [finished[number] for number in sorted(finished)]
+
+
+def read_record(folder: Path) -> RunRecord:
+    """The record of the run in `folder`.
+
+    Raises:
+        FedmolError: USAGE if it holds no run, STATE_UNUSABLE if a log in it is damaged, BAD_DATA or BAD_SETTINGS if
+            another file is.
+    """
+    if not (folder / "settings.yaml").is_file():
+        raise FedmolError(
+            Exit.USAGE,
+            f"{folder} is not the folder of a run: it has no settings.yaml",
+            "name a folder such as runs/<id>",
+        )
+    settings = load(folder / "settings.yaml")
+    return RunRecord(
+        folder,
+        settings,
+        next((found for name in _LOGS if (found := _events(folder / name))), []),
+        [_site(folder / "sites" / name, name) for name in settings.site_names],
+        _evaluation(folder / "evaluation.json"),
+        _evaluation(folder / "baseline" / "evaluation.json"),
+        _losses(folder / "baseline" / "losses.csv"),
+    )
+
+
+def _site(folder: Path, name: str) -> SiteRecord:
+    card = folder / "card.json"
+    return SiteRecord(
+        name, _events(folder / "events.jsonl"), DataCard.from_json(card.read_text()) if card.is_file() else None
+    )
+
+
+def _events(path: Path) -> list[Event]:
+    if not path.is_file():
+        return []
+    try:
+        return list(events.read(path))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise FedmolError(
+            Exit.STATE_UNUSABLE, f"{path} is not an event log, or is damaged: {error}", "restore the log from a backup"
+        ) from None
+
+
+def _evaluation(path: Path) -> Evaluation | None:
+    return Evaluation.from_json(path.read_text(), str(path)) if path.is_file() else None
+
+
+def _losses(path: Path) -> list[tuple[int, float]]:
+    if not path.is_file():
+        return []
+    try:
+        with path.open(newline="") as file:
+            return [(int(row["step"]), float(row["loss"])) for row in csv.DictReader(file)]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FedmolError(
+            Exit.STATE_UNUSABLE, f"{path} does not hold steps and losses: {error}", "train the baseline again"
+        ) from None
