@@ -39,7 +39,7 @@ def print_evaluation(console: Console, result: Evaluation) -> None:
 def print_comparison(console: Console, rows: tuple[Row, ...]) -> None:
     """Federated beside centralised, with the published differences."""
     table = Table("metric", title="federated against centralised", title_justify="left", box=box.SIMPLE)
-    for heading in ("federated", "centralised", "difference", "±", "%", "published %"):
+    for heading in ("federated", "central", "off by", "±", "%", "published"):
         table.add_column(heading, justify="right")
     for row in rows:
         if row.federated is not None:
@@ -79,7 +79,7 @@ def _distances(result: Evaluation) -> Table:
         table.add_column(heading, justify="right")
     for one in result.distances:
         shift = "" if one.wasserstein is None else f"{one.wasserstein:.3f}"
-        table.add_row(one.unit, f"{one.total_variation:.4f}", f"{one.by_chance:.4f}", shift)
+        table.add_row(one.name, f"{one.total_variation:.4f}", f"{one.by_chance:.4f}", shift)
     return table
 
 

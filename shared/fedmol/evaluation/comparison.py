@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from fedmol.diffusion import Likelihood
 from fedmol.evaluation.evaluation import Evaluation
+from fedmol.evaluation.likelihood import standard_error
 from fedmol.evaluation.quality import Rate
 from fedmol.federation.settings import DataSettings
 
@@ -82,9 +83,17 @@ def compare(federated: Evaluation, centralised: Evaluation | None) -> tuple[Row,
 def _nll(federated: Evaluation, centralised: Evaluation | None) -> Row:
     ours = federated.likelihood
     theirs = None if centralised is None else centralised.likelihood
-    # Both models see the same molecules, so the true noise of the difference is smaller than this.
-    noise = 1.96 * math.hypot(ours.standard_error, theirs.standard_error) if ours and theirs else None
+    noise = None if centralised is None else _nll_noise(federated, centralised)
     return Row("NLL", True, _published(ours), _published(theirs), noise, PUBLISHED["NLL"])
+
+
+def _nll_noise(ours: Evaluation, theirs: Evaluation) -> float | None:
+    if ours.likelihood is None or theirs.likelihood is None:
+        return None
+    asked, asked_too = ((one.seed, one.test, len(one.nll_blocks)) for one in (ours, theirs))
+    if asked == asked_too and len(ours.nll_blocks) > 1:  # both saw the same molecules at the same times
+        return 1.96 * standard_error([a - b for a, b in zip(ours.nll_blocks, theirs.nll_blocks, strict=True)])
+    return 1.96 * math.hypot(ours.likelihood.standard_error, theirs.likelihood.standard_error)
 
 
 def _published(likelihood: Likelihood | None) -> float | None:

@@ -16,9 +16,10 @@ from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.encoding import encode
 from fedmol.chem.reading import Reading, read_graphs
 from fedmol.chem.vocabulary import Vocabulary
-from fedmol.diffusion import Likelihood, nll, sample
+from fedmol.diffusion import Likelihood, sample
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation.distances import Distance, distances
+from fedmol.evaluation.likelihood import estimate
 from fedmol.evaluation.quality import Quality, measure
 from fedmol.evaluation.smiles import read_smiles
 from fedmol.federation.settings import EvaluationSettings
@@ -54,6 +55,7 @@ class Evaluation:
     sampling_steps: int | None
     sampling_seconds: float | None
     likelihood: Likelihood | None
+    nll_blocks: tuple[float, ...]  # published NLL of equal parts of the test molecules, see `estimate`
     quality: Quality
     distances: tuple[Distance, ...]
     examples: tuple[Example, ...]  # the first different, strictly valid samples
@@ -112,9 +114,12 @@ def evaluate(
     readings = read_graphs(graphs, vocabulary)
     if samples_path is not None:
         files.write_text(samples_path, "".join(f"{one.smiles}\n" for one in readings if one.smiles is not None))
-    report("likelihood", 0, 1)
-    likelihood = _likelihood(model, test, settings.nll_molecules, seed)
-    report("likelihood", 1, 1)
+    likelihood: Likelihood | None = None
+    blocks: tuple[float, ...] = ()
+    if test is not None:
+        likelihood, blocks = estimate(
+            model, test, settings.nll_molecules, seed, lambda done, total: report("likelihood", done, total)
+        )
     return Evaluation(
         vocabulary=vocabulary.name,
         samples=len(readings),
@@ -124,6 +129,7 @@ def evaluate(
         sampling_steps=settings.sampling_steps or model.noise.steps,
         sampling_seconds=seconds,
         likelihood=likelihood,
+        nll_blocks=blocks,
         quality=measure(readings, known),
         distances=() if test is None else distances(graphs, test, vocabulary),
         examples=examples(readings, known),
@@ -148,19 +154,11 @@ def evaluate_smiles(
         sampling_steps=None,
         sampling_seconds=None,
         likelihood=None,
+        nll_blocks=(),
         quality=measure(readings, known),
         distances=() if test is None else distances(fitting, test, vocabulary),
         examples=examples(readings, known),
     )
-
-
-def _likelihood(model: TrainedModel, test: Graphs | None, molecules: int, seed: int) -> Likelihood | None:
-    """On molecules chosen at random: data sets are often sorted by size, so a prefix would not be the same thing."""
-    if test is None:
-        return None
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(test), generator=generator)[:molecules]
-    return nll(model.denoiser, model.noise, test[chosen], generator)
 
 
 def examples(readings: Sequence[Reading], known: Collection[str]) -> tuple[Example, ...]:

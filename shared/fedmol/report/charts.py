@@ -107,6 +107,8 @@ class _Frame:
             + text.format(_LEFT - 7, self.y(mark) + 4, self.text(mark))
             for mark in self.marks
         )
+        if not name:
+            return rules
         middle = (HEIGHT - _BOTTOM + _TOP) / 2
         return rules + Markup('<text class="name" transform="translate(11 {:.0f}) rotate(-90)">{}</text>').format(
             middle, name

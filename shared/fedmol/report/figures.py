@@ -13,8 +13,8 @@ from fedmol.evaluation.distances import Distance
 from fedmol.report.charts import Series, bars, lines
 from fedmol.report.record import RunRecord
 
-_ALL, _TRAINING, _OUTSIDE = 0, 0, 1  # tones; sites take those after 0
-_CENTRAL = _REAL = 7
+_ALL = _GENERATED = _OUTSIDE = 0  # tones; sites take those after 0, and what they are set against the last
+_CENTRAL = _REAL = _WORK = 7
 
 
 def curves(record: RunRecord) -> list[Markup]:
@@ -55,7 +55,7 @@ def seconds(record: RunRecord) -> Markup:
         "Time per round",
         [str(one.number) for one in timed],
         [
-            Series("validating and training (slowest site)", working, _TRAINING),
+            Series("slowest site at work", working, _WORK),
             Series("outside training", outside, _OUTSIDE),
         ],
         "round",
@@ -72,10 +72,10 @@ def distribution(distance: Distance) -> Markup:
         [distance.labels[k] for k in shown],
         [
             Series("real (test set)", [distance.real[k] for k in shown], _REAL),
-            Series("generated", [distance.generated[k] for k in shown], _ALL),
+            Series("generated", [distance.generated[k] for k in shown], _GENERATED),
         ],
         "",
-        "share",
+        "",
         percent=True,
     )
 

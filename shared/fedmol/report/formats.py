@@ -33,8 +33,12 @@ def count(value: float | None) -> str:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share as 95.6 %."""
-    return NONE if share is None or _absent(share) else f"{fixed(100 * share, digits)}{_THIN}%"
+    """A share as 95.6 %; what is there but would round to nothing as <0.1 %."""
+    if share is None or _absent(share):
+        return NONE
+    least = 10.0**-digits
+    text = f"<{least:.{digits}f}" if 0 < 100 * share < least / 2 else fixed(100 * share, digits)
+    return f"{text}{_THIN}%"
 
 
 def interval(ends: tuple[float, float], digits: int = 1) -> str:

@@ -17,7 +17,7 @@ from fedmol.report.incidents import incidents
 from fedmol.report.outcome import outcome
 from fedmol.report.record import RunRecord, read_record
 
-PICTURES = 32
+PICTURES = 30  # fills rows of 2, 3, 5 and 6
 
 
 def write_report(run: Path) -> Path:

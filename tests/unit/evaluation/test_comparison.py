@@ -11,11 +11,11 @@ from fedmol.evaluation.quality import Quality, Rate
 from fedmol.federation.settings import DataSettings
 
 
-def evaluation(nll: float | None, valid: int, distinct: int) -> Evaluation:
+def evaluation(nll: float | None, valid: int, distinct: int, blocks: tuple[float, ...] = ()) -> Evaluation:
     rates = dict.fromkeys(Quality.__dataclass_fields__, Rate(500, 1000))
     quality = Quality(**{**rates, "validity": Rate(valid, 1000), "uniqueness": Rate(distinct, valid)})
     likelihood = None if nll is None else Likelihood(nll, nll, nll, 0.3, 2048, {})
-    return Evaluation("qm9", 1000, 9, 9, 0, 500, 1.0, likelihood, quality, (), ())
+    return Evaluation("qm9", 1000, 9, 9, 0, 500, 1.0, likelihood, blocks, quality, (), ())
 
 
 def rows(federated: Evaluation, centralised: Evaluation | None) -> dict[str, Row]:
@@ -53,6 +53,12 @@ def test_the_noise_of_a_rate_against_a_known_value() -> None:
         for rate in (Rate(56, 70), Rate(48, 80))
     )
     assert rows(ours, theirs)["validity"].noise == pytest.approx(0.2 - 0.0524, abs=1e-4)
+
+
+def test_the_noise_of_nll_is_that_of_the_differences_where_both_saw_the_same_molecules() -> None:
+    ours, theirs = evaluation(71.0, 1, 1, (60.0, 71.0, 82.0)), evaluation(70.0, 1, 1, (59.0, 70.5, 80.5))
+    assert rows(ours, theirs)["NLL"].noise == pytest.approx(1.96 * 0.5 / 3**0.5)
+    assert rows(ours, replace(theirs, seed=1))["NLL"].noise == pytest.approx(1.96 * 0.3 * 2**0.5)
 
 
 def test_what_was_not_measured_has_no_difference() -> None:

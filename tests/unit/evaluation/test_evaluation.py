@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ from fedmol.chem.encoding import encode
 from fedmol.chem.vocabulary import VOCABULARIES
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
-from fedmol.evaluation import Evaluation, evaluate, evaluate_smiles
+from fedmol.evaluation import Evaluation, compare, evaluate, evaluate_smiles
+from fedmol.evaluation.likelihood import standard_error
 from fedmol.federation.settings import EvaluationSettings
+from fedmol.graphs import concatenate
 from fedmol.network.denoiser import build
 from fedmol.training.model_file import TrainedModel
 
@@ -101,3 +104,28 @@ def test_torch_is_left_as_it_was(model: TrainedModel) -> None:
     torch.manual_seed(1)
     evaluate(model, MOLECULES.graphs, set(), SETTINGS, 0)
     assert torch.equal(torch.rand(1), expected)
+
+
+def test_likelihood_is_the_mean_of_its_blocks(model: TrainedModel) -> None:
+    blocks_of = EvaluationSettings(samples=1, sampling_steps=1, nll_molecules=64)
+    many = concatenate([MOLECULES.graphs] * 8)
+    result = evaluate(model, many, set(), blocks_of, 0)
+    assert result.likelihood is not None
+    assert result.likelihood.molecules == 64
+    assert len(result.nll_blocks) == 8
+    assert result.likelihood.published == pytest.approx(sum(result.nll_blocks) / 8)
+    assert result.likelihood.standard_error == pytest.approx(standard_error(result.nll_blocks))
+
+
+def test_two_models_are_asked_the_same_so_that_their_difference_is_sharp(model: TrainedModel) -> None:
+    other = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in other.denoiser.parameters():
+            parameter.mul_(0.99)
+    settings = EvaluationSettings(samples=1, sampling_steps=1, nll_molecules=256)
+    many = concatenate([MOLECULES.graphs] * 32)
+    rows = compare(*(evaluate(one, many, set(), settings, 0) for one in (model, other)))
+    alone = evaluate(model, many, set(), settings, 0).likelihood
+    assert alone is not None
+    assert rows[0].noise is not None
+    assert rows[0].noise < 1.96 * alone.standard_error / 2
