@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -30,7 +29,7 @@ Step = Callable[[str, int, int], None]
 
 def conclude(settings: Settings, folder: Path, baseline: bool, console: Console) -> None:
     """Evaluate the finished federation's model, train and evaluate the baseline if asked to, and write the report."""
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(settings.training.threads)
     shutil.copyfile(folder / AGGREGATOR / "model.safetensors", folder / "model.safetensors")
     shards = _shards(settings, folder)
     test = open_shard(folder / "data" / "test.csv", "smiles", vocabulary_of(settings), 0.5, folder / "data" / "cache")
