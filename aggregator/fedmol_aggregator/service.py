@@ -85,7 +85,7 @@ class Service:
             preset=self.settings.model.preset,
             vocabulary_name=self.settings.model.vocabulary,
             census=Census.from_json(agreement.census),
-            meta={"run": self.run, "rounds": rounds, "digest": record["digest"]},
+            meta={"rounds": rounds, "digest": record["digest"]},
         )
 
     def _announce(self, parameters: int, model_bytes: int) -> None:

@@ -1,11 +1,11 @@
-"""metrics.csv: the figures of every round, one per row."""
+"""metrics.csv: the figures of every round, one per row, ready for a spreadsheet or `pandas.read_csv`."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from pathlib import Path
+
+import pandas as pd
 
 from fedmol import files
 from fedmol.report.record import RunRecord, read_record
@@ -18,21 +18,24 @@ Row = tuple[int, str, str, float]  # round, site, metric, value
 
 
 def write_metrics(run: Path) -> Path:
-    """Write `metrics.csv` of a run folder: round, site ("all" for the federation), metric, value.
+    """Write `metrics.csv` of a run folder.
 
     Raises:
         FedmolError: see `read_record`.
     """
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("round", "site", "metric", "value"), *rows(read_record(run))])
     path = run / "metrics.csv"
-    files.write_text(path, text.getvalue())
+    files.write_text(path, metrics(read_record(run)).to_csv(index=False))
     return path
 
 
-def rows(record: RunRecord) -> list[Row]:
-    """Sorted by round, then site, then metric."""
-    return sorted({row[:3]: row for row in (*_rounds(record), *_updates(record))}.values())
+def metrics(record: RunRecord) -> pd.DataFrame:
+    """The columns round, site ("all" for the federation), metric and value, sorted by the first three.
+
+    Of a round that was played again after a restart, the last account counts.
+    """
+    keys = ["round", "site", "metric"]
+    table = pd.DataFrame([*_rounds(record), *_updates(record)], columns=[*keys, "value"])
+    return table.drop_duplicates(keys, keep="last").sort_values(keys, ignore_index=True)
 
 
 def _rounds(record: RunRecord) -> Iterator[Row]:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import torch
 
 from fedmol import files
@@ -66,7 +65,7 @@ def train_baseline(settings: Settings, agreement: Agreement, graphs: Graphs, fol
         generator=torch.Generator().manual_seed(stream_seed(settings.seed, "baseline")),
         on_step=note,
     )
-    _write_losses(folder / "losses.csv", losses)
+    files.write_text(folder / "losses.csv", pd.DataFrame(losses, columns=["step", "loss"]).to_csv(index=False))
     save_model(
         path,
         denoiser,
@@ -77,9 +76,3 @@ def train_baseline(settings: Settings, agreement: Agreement, graphs: Graphs, fol
     )
     kept.unlink(missing_ok=True)
     return path
-
-
-def _write_losses(path: Path, losses: list[tuple[int, float]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([("step", "loss"), *losses])
-    files.write_text(path, text.getvalue())
