@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 WIDTH, HEIGHT = 440, 232
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 12, 42
@@ -66,12 +66,13 @@ def bars(
 
 def ticks(low: float, high: float) -> list[float]:
     """About five round numbers that enclose `low` and `high`."""
-    span = (high - low) or abs(high) or 1.0
+    size = max(abs(low), abs(high))
+    span = high - low if high - low > 1e-9 * size else size or 1.0
     rough = span / 4
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if rough <= power * factor * (1 + 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [round(step * k, 12) for k in range(first, max(last, first + 1) + 1)]
+    return [float(f"{step * k:.12g}") for k in range(first, max(last, first + 1) + 1)]
 
 
 def _real(values: Sequence[float | None]) -> list[float]:
@@ -196,4 +197,4 @@ def _figure(title: str, body: list[Markup], legend: Sequence[Series]) -> Markup:
 def _empty(title: str) -> Markup:
     return Markup(
         '<figure class="plot"><figcaption>{}</figcaption><p class="absent">Nothing to draw yet.</p></figure>'
-    ).format(escape(title))
+    ).format(title)

@@ -74,7 +74,7 @@ def distribution(distance: Distance) -> Markup:
             Series("real (test set)", [distance.real[k] for k in shown], _REAL),
             Series("generated", [distance.generated[k] for k in shown], _GENERATED),
         ],
-        "",
+        distance.name,
         "",
         percent=True,
     )

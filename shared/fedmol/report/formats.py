@@ -8,6 +8,7 @@ from datetime import datetime
 NONE = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 _THIN = "\N{NARROW NO-BREAK SPACE}"
+_NBSP = "\N{NO-BREAK SPACE}"
 
 
 def _absent(value: float | None) -> bool:
@@ -53,9 +54,9 @@ def size(count: float | None) -> str:
         return NONE
     for unit in ("B", "kB", "MB", "GB"):
         if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.2f} {unit}"
+            return f"{count:.{0 if unit == 'B' else 2}f}{_NBSP}{unit}"
         count /= 1000
-    return f"{count:.2f} TB"
+    return f"{count:.2f}{_NBSP}TB"
 
 
 def duration(seconds: float | None) -> str:
@@ -63,10 +64,10 @@ def duration(seconds: float | None) -> str:
     if seconds is None or _absent(seconds):
         return NONE
     if seconds < 60:
-        return f"{seconds:.0f} s"
+        return f"{seconds:.0f}{_NBSP}s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes_left = divmod(minutes, 60)
-    return f"{hours} h {minutes_left:02d} min" if hours else f"{minutes} min {rest:02d} s"
+    return f"{hours}{_NBSP}h {minutes_left:02d}{_NBSP}min" if hours else f"{minutes}{_NBSP}min {rest:02d}{_NBSP}s"
 
 
 def date(time: datetime | None) -> str:
