@@ -15,10 +15,9 @@ if TYPE_CHECKING:
     from fedmol.diffusion import Census
     from fedmol.graphs import Graphs
     from fedmol.network import Denoiser
-    from fedmol.training import StepReport
+    from fedmol.training import StepReport, TrainingConfig
 
 _MODEL, _TRAINING = ModelSettings(), TrainingSettings()
-_SAVE_EVERY = 60.0  # seconds of training that a break may cost
 _PATH = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
 
@@ -96,47 +95,38 @@ def _advance(
     denoiser: Denoiser,
     graphs: Graphs,
     census: Census,
-    config: Any,
+    config: TrainingConfig,
     training: dict[str, Any],
     out: Path,
     resume: bool,
     console: Console,
 ) -> None:
-    """All steps that are still to be taken, with a bar; the state is kept beside `out` once a minute."""
+    """All steps that are still to be taken, with a bar; the state is kept beside `out`."""
     import time
 
     import torch
 
     from fedmol.diffusion import NoiseModel
-    from fedmol.training import build_optimizer
-    from fedmol.training import train as take_steps
-    from fedmol.training.position import load_position, save_position
+    from fedmol.training.position import train_to_the_end
 
-    optimizer = build_optimizer(denoiser, config)
-    total, first = training["steps"], 0
-    if resume:
-        first = load_position(_kept(out), denoiser, optimizer, training)
-        console.print(f"going on from step {first}" if first else "nothing to go on from: starting at step 0")
-    began = saved = time.monotonic()
+    if not resume:
+        _kept(out).unlink(missing_ok=True)
+    began, first, total = time.monotonic(), None, training["steps"]
     with _bar(console) as progress:
-        task = progress.add_task("training", total=total, completed=first, loss="", speed="")
+        task = progress.add_task("training", total=total, loss="", speed="")
 
         def on_step(report: StepReport) -> None:
-            nonlocal saved
-            done = report.step + 1
-            speed = (done - first) * report.molecules / (time.monotonic() - began)
-            progress.update(task, completed=done, loss=f"{report.loss:.3f}", speed=f"{speed:,.0f}")
-            if time.monotonic() - saved > _SAVE_EVERY:
-                save_position(_kept(out), denoiser, optimizer, done, training)
-                saved = time.monotonic()
+            nonlocal first
+            first = report.step if first is None else first
+            speed = (report.step + 1 - first) * report.molecules / (time.monotonic() - began)
+            progress.update(task, completed=report.step + 1, loss=f"{report.loss:.3f}", speed=f"{speed:,.0f}")
 
-        take_steps(
+        train_to_the_end(
+            _kept(out),
+            training,
             denoiser,
-            optimizer,
             NoiseModel.from_census(census),
             graphs,
-            first_step=first,
-            steps=total - first,
             total_steps=total,
             config=config,
             generator=torch.Generator().manual_seed(training["seed"]),

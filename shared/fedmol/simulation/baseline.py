@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,11 +15,10 @@ from fedmol.federation.identity import stream_seed
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
 from fedmol.graphs import Graphs
-from fedmol.training.loop import StepReport, build_optimizer, train
+from fedmol.training.loop import StepReport
 from fedmol.training.model_file import save_model
-from fedmol.training.position import load_position, save_position
+from fedmol.training.position import train_to_the_end
 
-_SAVE_EVERY = 60.0  # seconds of training that a break may cost
 _LOG_EVERY = 10  # steps between two lines of losses.csv
 
 OnStep = Callable[[StepReport, int], None]  # the step done, and how many there are
@@ -37,31 +35,22 @@ def train_baseline(settings: Settings, agreement: Agreement, graphs: Graphs, fol
         return path
     total = settings.training.rounds * agreement.local_steps * len(agreement.molecules)
     census = Census.from_json(agreement.census)
-    denoiser, config = denoiser_of(settings), training_config(settings)
-    optimizer = build_optimizer(denoiser, config)
-    kept, meta = folder / "position.safetensors", {"steps": total, "seed": settings.seed}
-    first = load_position(kept, denoiser, optimizer, meta)
+    denoiser, kept = denoiser_of(settings), folder / "position.safetensors"
     losses: list[tuple[int, float]] = []
-    saved = time.monotonic()
 
     def note(report: StepReport) -> None:
-        nonlocal saved
         on_step(report, total)
         if (report.step + 1) % _LOG_EVERY == 0:
             losses.append((report.step + 1, report.loss))
-        if time.monotonic() - saved > _SAVE_EVERY:
-            save_position(kept, denoiser, optimizer, report.step + 1, meta)
-            saved = time.monotonic()
 
-    train(
+    train_to_the_end(
+        kept,
+        {"steps": total, "seed": settings.seed},
         denoiser,
-        optimizer,
         NoiseModel.from_census(census),
         graphs,
-        first_step=first,
-        steps=total - first,
         total_steps=total,
-        config=config,
+        config=training_config(settings),
         generator=torch.Generator().manual_seed(stream_seed(settings.seed, "baseline")),
         on_step=note,
     )

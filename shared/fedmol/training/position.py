@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Generator, nn
 from torch.optim import Optimizer
 
+from fedmol.diffusion import NoiseModel
+from fedmol.graphs import Graphs
 from fedmol.training import checkpoint
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
+from fedmol.training.loop import StepReport, TrainingConfig, build_optimizer, train
 
+_KEEP_EVERY = 60.0  # seconds of training that a break may cost
 _WEIGHT, _OPTIMIZER = "weight.", "optimizer."
 
 
@@ -34,3 +40,45 @@ def load_position(path: Path, denoiser: nn.Module, optimizer: Optimizer, meta: d
     )
     steps: int = described["steps"]
     return steps
+
+
+def train_to_the_end(
+    kept: Path,
+    meta: dict[str, Any],
+    denoiser: nn.Module,
+    noise: NoiseModel,
+    graphs: Graphs,
+    *,
+    total_steps: int,
+    config: TrainingConfig,
+    generator: Generator,
+    on_step: Callable[[StepReport], None],
+) -> None:
+    """All steps that are left of a training, whose position is kept in `kept` once a minute while it lasts.
+
+    Raises:
+        FedmolError: DIVERGED, see `fedmol.training.loop.train`; STATE_UNUSABLE when `kept` is damaged.
+    """
+    optimizer = build_optimizer(denoiser, config)
+    first = load_position(kept, denoiser, optimizer, meta)
+    saved = time.monotonic()
+
+    def keep(report: StepReport) -> None:
+        nonlocal saved
+        on_step(report)
+        if time.monotonic() - saved > _KEEP_EVERY:
+            save_position(kept, denoiser, optimizer, report.step + 1, meta)
+            saved = time.monotonic()
+
+    train(
+        denoiser,
+        optimizer,
+        noise,
+        graphs,
+        first_step=first,
+        steps=total_steps - first,
+        total_steps=total_steps,
+        config=config,
+        generator=generator,
+        on_step=keep,
+    )
