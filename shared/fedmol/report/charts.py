@@ -11,7 +11,6 @@ from markupsafe import Markup
 
 WIDTH, HEIGHT = 440, 232
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 12, 42
-TONES = 8  # colours in the style sheet
 
 
 @dataclass(frozen=True)
@@ -22,6 +21,7 @@ class Series:
     values: Sequence[float | None]
     tone: int
     emphasis: bool = False  # a line drawn stronger than the others
+    dashed: bool = False
 
 
 def lines(title: str, x: Sequence[int], series: Sequence[Series], x_name: str, y_name: str) -> Markup:
@@ -154,8 +154,8 @@ def _line(series: Series, x: Sequence[int], places: list[float], frame: _Frame, 
         )
         for px, py, at, value in points
     )
-    strong = " strong" if series.emphasis else ""
-    return Markup('<g class="line tone-{}{}"><path d="{}"/>{}</g>').format(_tone(series), Markup(strong), path, dots)
+    style = f"{' strong' if series.emphasis else ''}{' dashed' if series.dashed else ''}"
+    return Markup('<g class="line tone-{}{}"><path d="{}"/>{}</g>').format(series.tone, style, path, dots)
 
 
 def _group(label: str, k: int, series: Sequence[Series], frame: _Frame, place: float, slot: float) -> list[Markup]:
@@ -178,18 +178,17 @@ def _bar(series: Series, label: str, value: float, below: float, frame: _Frame, 
     text = f"{100 * value:.2f} %" if frame.percent else f"{value:,.4g}"
     return Markup(
         '<rect class="tone-{}" x="{:.1f}" y="{:.1f}" width="{:.1f}" height="{:.1f}"><title>{}, {}: {}</title></rect>'
-    ).format(_tone(series), left, top, max(width - 1, 0.5), max(bottom - top, 0), series.name, label, text)
-
-
-def _tone(series: Series) -> int:
-    return series.tone % TONES
+    ).format(series.tone, left, top, max(width - 1, 0.5), max(bottom - top, 0), series.name, label, text)
 
 
 def _figure(title: str, body: list[Markup], legend: Sequence[Series]) -> Markup:
     drawing = Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>').format(
         WIDTH, HEIGHT, title, Markup("").join(body)
     )
-    keys = Markup("").join(Markup('<li class="tone-{}">{}</li>').format(_tone(one), one.name) for one in legend)
+    keys = Markup("").join(
+        Markup('<li class="tone-{}{}">{}</li>').format(one.tone, " dashed" if one.dashed else "", one.name)
+        for one in legend
+    )
     below = Markup('<ul class="legend">{}</ul>').format(keys) if legend else Markup("")
     return Markup('<figure class="plot"><figcaption>{}</figcaption>{}{}</figure>').format(title, drawing, below)
 

@@ -15,15 +15,27 @@ from fedmol.report.record import RunRecord
 
 _ALL = _GENERATED = _OUTSIDE = 0  # tones; sites take those after 0, and what they are set against the last
 _CENTRAL = _REAL = _WORK = 7
+_SITE_TONES = 6
+
+
+def site_tone(index: int) -> int:
+    """The colour of the site at that place in the settings; after six they come again, as dashed lines."""
+    return 1 + index % _SITE_TONES
 
 
 def curves(record: RunRecord) -> list[Markup]:
     """Loss, validation NLL and time, over the rounds."""
     rounds = record.rounds
     numbers = [one.number for one in rounds]
-    sites = {name: tone for tone, name in enumerate(record.settings.site_names, start=1)}
-    loss = [Series(name, [one.site_loss.get(name) for one in rounds], tone) for name, tone in sites.items()]
-    nll = [Series(name, [one.site_nll.get(name) for one in rounds], tone) for name, tone in sites.items()]
+    sites = record.settings.site_names
+    loss = [
+        Series(name, [one.site_loss.get(name) for one in rounds], site_tone(k), dashed=k >= _SITE_TONES)
+        for k, name in enumerate(sites)
+    ]
+    nll = [
+        Series(name, [one.site_nll.get(name) for one in rounds], site_tone(k), dashed=k >= _SITE_TONES)
+        for k, name in enumerate(sites)
+    ]
     if record.baseline_losses:
         loss.append(Series("central baseline", central_loss(record), _CENTRAL))
     if len(sites) > 1:
