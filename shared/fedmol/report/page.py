@@ -69,6 +69,9 @@ def _content(record: RunRecord) -> dict[str, Any]:
 
 
 def command(record: RunRecord) -> str:
-    """How to make this run again."""
+    """How to make this run again, with as many steps where they had been fitted to a time."""
     again = ["fedmol", "run", "--settings", str(record.folder / "settings.yaml")]
+    steps = record.said("agreement", "local_steps")
+    if record.settings.training.budget_minutes is not None and steps is not None:
+        again += ["--set", "training.budget_minutes=null", "--set", f"training.local_steps={steps}"]
     return shlex.join([*again, "--baseline"] if record.baseline else again)

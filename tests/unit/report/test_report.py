@@ -228,9 +228,15 @@ def test_a_line_still_being_written_is_left_out(going_on: Any) -> None:
 
 def test_the_way_to_repeat_it(finished: Any) -> None:
     again = page(finished).said("again")
+    assert "need not come out again" in again  # a site was missing
     assert f"fedmol run --settings {finished.path}{os.sep}settings.yaml --baseline" in again
     assert "ab" * 32 in again
     assert "learning_rate: " in again
+
+
+def test_steps_that_were_fitted_to_a_time_are_repeated_as_steps(going_on: Any) -> None:
+    going_on.settings(training={"rounds": 2, "budget_minutes": 5})
+    assert "--set training.budget_minutes=null --set training.local_steps=60" in page(going_on).said("again")
 
 
 def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
