@@ -57,12 +57,23 @@ class Stage:
 
     def crash(self, name: str, target: str, when: str, nth: int = 1, number: str = "SIGKILL") -> None:
         """Start a party so that it gets a signal at the nth call of `target`; started again, it does not."""
+        self._start_through("crash_at.py", name, str(self.folder / f"crashed-{name}"), target, when, str(nth), number)
+
+    def poison(self, name: str, round: int) -> None:
+        """Start a site whose update of `round` is full of NaN."""
+        self._start_through("poison.py", name, str(round))
+
+    def _start_through(self, script: str, name: str, *arguments: str) -> None:
         party = self.parties[name]
-        script, marker = Path(__file__).with_name("crash_at.py"), self.folder / f"crashed-{name}"
-        module, *arguments = party.command[2:]
-        armed = [sys.executable, str(script), str(marker), target, when, str(nth), number, module, *arguments]
-        self.parties[name] = replace(party, command=armed)
+        program = party.command[2:]  # without `python -m`
+        command = [sys.executable, str(Path(__file__).with_name(script)), *arguments, *program]
+        self.parties[name] = replace(party, command=command)
         self.start(name)
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        process = self.parties[name].process
+        assert process is not None
+        process.send_signal(number)
 
     def wait(self, name: str) -> int:
         """The party's exit code."""
@@ -82,12 +93,6 @@ class Stage:
                     return event
             time.sleep(0.02)
         raise AssertionError(f"{name} never logged it; its log:\n{self.log(name)}")
-
-    def kill(self, name: str) -> None:
-        process = self.parties[name].process
-        assert process is not None
-        process.send_signal(signal.SIGKILL)
-        process.wait()
 
     def close(self) -> None:
         stop(list(self.parties.values()))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 from stage import AGGREGATOR, Stage, small_settings
 
@@ -66,20 +68,20 @@ def test_sigterm_stops_the_aggregator_with_its_state_and_it_goes_on(undisturbed:
     run = stage(small_settings())
     run.start()
     run.wait_for(lambda event: event.kind == "round_finished" and event.round == 1)
-    process = run.parties[AGGREGATOR].process
-    assert process is not None
-    process.send_signal(signal.SIGTERM)
+    run.signal(AGGREGATOR, signal.SIGTERM)
     assert run.wait(AGGREGATOR) == Exit.TERMINATED
     run.start(AGGREGATOR)
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
     assert run.checkpoint(3).tobytes() == undisturbed.checkpoint(3).tobytes()
 
 
+def three_sites(**changes: Any) -> Settings:
+    sites = [{"name": "east"}, {"name": "model"}, {"name": "west"}]
+    return small_settings(sites=sites, rounds={"quorum": 2, "lost_after": 4}, **changes)
+
+
 def test_a_site_that_never_comes_back_does_not_stop_the_quorum(stage: Build) -> None:
-    settings = small_settings(
-        sites=[{"name": "east"}, {"name": "model"}, {"name": "west"}], rounds={"quorum": 2, "lost_after": 4}
-    )
-    run = stage(settings)
+    run = stage(three_sites())
     run.start(AGGREGATOR, "east", "model")
     run.crash("west", f"{SITE}.train", "before", 2)
     assert run.wait("west") == -signal.SIGKILL
@@ -88,6 +90,35 @@ def test_a_site_that_never_comes_back_does_not_stop_the_quorum(stage: Build) -> 
     assert [event.fields["missing"] for event in run.events("round_finished")] == [[], ["west"], ["west"]]
     finished = run.events("run_finished")[0].fields
     assert (finished["outcome"], finished["missing"]) == ("quorum", ["west"])
+
+
+def test_a_paused_site_comes_back_and_counts_again(stage: Build) -> None:
+    run = stage(three_sites(training={"rounds": 60}))
+    run.start()
+    run.wait_for(lambda event: event.kind == "round_finished" and event.round == 2)
+    run.signal("west", signal.SIGSTOP)
+    run.wait_for(lambda event: event.kind == "site_lost" and event.site == "west")
+    run.wait_for(lambda event: event.kind == "round_finished" and event.fields["missing"] == ["west"])
+    run.signal("west", signal.SIGCONT)
+    assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
+    assert [event.site for event in run.events("site_returned")] == ["west"]
+    missing = [event.fields["missing"] for event in run.events("round_finished")]
+    assert missing[0] == missing[-1] == []
+    assert ["west"] in missing
+    assert run.events("run_finished")[0].fields["outcome"] == "complete"
+
+
+def test_a_poisoned_update_is_refused_before_it_counts(stage: Build) -> None:
+    run = stage(three_sites())
+    run.start(AGGREGATOR, "east", "model")
+    run.poison("west", round=2)
+    assert run.wait("west") == Exit.UPDATE_REFUSED
+    assert {name: run.wait(name) for name in (AGGREGATOR, "east", "model")} == {AGGREGATOR: 0, "east": 0, "model": 0}
+    refused = run.events("update_refused")
+    assert [(event.site, event.round) for event in refused] == [("west", 2)]
+    assert "not finite" in refused[0].fields["reason"]
+    assert [sorted(event.fields["weights"]) for event in run.events("round_finished")][1:] == [["east", "model"]] * 2
+    assert np.isfinite(run.checkpoint(3)).all()
 
 
 def test_too_few_sites_end_the_run_with_its_own_code(stage: Build) -> None:
