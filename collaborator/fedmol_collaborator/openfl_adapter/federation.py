@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
+import openfl.component  # noqa: F401 - the plan would import it in round 1, while the others wait
 from openfl.federated import Plan
 
 from fedmol.federation.certificates import CertificateFiles

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from fedmol.events import Event
-from fedmol.report.formats import duration
+from fedmol.formats import duration
 from fedmol.report.record import RunRecord
 
 _KINDS = {

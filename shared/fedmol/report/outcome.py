@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from fedmol.report.formats import names, number, ranges
+from fedmol.formats import names, number, ranges
 from fedmol.report.record import RunRecord
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from fedmol import files
+from fedmol import files, formats
 from fedmol.evaluation.comparison import NOT_MEASURED, PAPER, comparable, compare
 from fedmol.federation.settings import dump
-from fedmol.report import figures, formats
+from fedmol.report import figures
 from fedmol.report.accounts import accounts
 from fedmol.report.incidents import incidents
 from fedmol.report.outcome import outcome

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from fedmol.events import Event
 from fedmol.federation.status import FederationStatus, SiteStatus
+from fedmol.formats import duration, size
 
 
 class Display:
@@ -50,7 +51,7 @@ class Display:
 
 def _heading(status: FederationStatus) -> Text:
     left = status.seconds_left
-    eta = f", about {clock(left)} left" if left is not None else ""
+    eta = f", about {duration(left)} left" if left is not None else ""
     return Text(f"round {status.round} of {status.rounds}{eta}", style="bold")
 
 
@@ -86,7 +87,7 @@ def describe(event: Event, status: FederationStatus) -> str | None:
         case "round_finished":
             absent = f", without {', '.join(said['missing'])}" if said["missing"] else ""
             left = status.seconds_left
-            eta = f", about {clock(left)} left" if left else ""
+            eta = f", about {duration(left)} left" if left else ""
             return (
                 f"round {event.round or said['round']} of {status.rounds}: loss {said['loss']:.3f}, NLL on entering "
                 f"{said['nll']:.2f}, {said['seconds']:.1f} s{absent}{eta}"
@@ -103,19 +104,3 @@ def describe(event: Event, status: FederationStatus) -> str | None:
             absent = f", without {', '.join(said['missing'])}" if said["missing"] else ""
             return f"finished {said['rounds']} rounds: {said['outcome']}{absent}"
     return None
-
-
-def clock(seconds: float) -> str:
-    """Seconds as 1:05 or 2:03:09."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def size(count: float) -> str:
-    """Bytes in decimal units."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} TB"

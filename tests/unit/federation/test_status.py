@@ -7,7 +7,7 @@ from rich.console import Console
 
 from fedmol.events import EventLog, read
 from fedmol.federation.status import FederationStatus
-from fedmol.simulation.display import Display, clock, describe, size
+from fedmol.simulation.display import Display, describe
 
 
 def _log(path: Path) -> EventLog:
@@ -57,8 +57,3 @@ def test_every_line_for_people_can_be_made_from_a_bare_event(tmp_path: Path) -> 
     log = EventLog(tmp_path / "events.jsonl", run="r", site="aggregator")
     log.write("checkpoint", path="x")
     assert [describe(event, FederationStatus()) for event in read(log.path)] == [None]
-
-
-def test_times_and_sizes_read_well() -> None:
-    assert [clock(5), clock(65), clock(7389)] == ["0:05", "1:05", "2:03:09"]
-    assert [size(999), size(18_540_000), size(2.5e9)] == ["999 B", "18.5 MB", "2.5 GB"]

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedmol.formats import NONE, count, duration, interval, names, percent, ranges, signed, size
 from fedmol.report.charts import HEIGHT, WIDTH, Series, bars, lines, ticks
-from fedmol.report.formats import NONE, count, duration, interval, names, percent, ranges, signed, size
 
 finite = st.floats(-1e6, 1e6, allow_subnormal=False)
 

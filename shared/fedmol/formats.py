@@ -1,4 +1,4 @@
-"""Numbers as the report writes them; what is not there, or not a number, is a dash."""
+"""Numbers as report and console write them; what is not there, or not a number, is a dash."""
 
 from __future__ import annotations
 
