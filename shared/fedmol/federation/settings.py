@@ -179,12 +179,22 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Settings:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise FedmolError(Exit.BAD_SETTINGS, f"{path} cannot be read as YAML: {error}", "correct the file") from None
     for dotted, value in (overrides or {}).items():
-        *parents, leaf = dotted.split(".")
-        section = document
-        for key in parents:
-            section = section.setdefault(key, {})
-        section[leaf] = value
+        _lay_over(document, dotted, value)
     return parse(document, str(path))
+
+
+def _lay_over(document: Any, dotted: str, value: Any) -> None:
+    *parents, leaf = dotted.split(".")
+    section = document
+    for key in parents:
+        section = section.setdefault(key, {}) if isinstance(section, dict) else None
+    if not isinstance(section, dict):
+        raise FedmolError(
+            Exit.BAD_SETTINGS,
+            f"{dotted} cannot be set: {'.'.join(parents) or 'the file'} is not a section",
+            "name an entry of a section, such as training.rounds",
+        )
+    section[leaf] = value
 
 
 def require_address(settings: Settings, origin: Path) -> None:

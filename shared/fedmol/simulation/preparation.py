@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,10 +25,14 @@ def prepare(settings: Settings, folder: Path) -> Settings:
         raise FedmolError(
             Exit.USAGE, f"there is a run in {folder} already", "go on with it by --resume, or choose another --run-id"
         )
-    _deal(settings, folder)
-    _certify(settings, folder / "certs")
     resolved = _resolve(settings)
-    files.write_text(folder / SETTINGS, dump(resolved))  # last: a folder with settings is complete
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+        draft = Path(name) / folder.name
+        _deal(settings, draft)
+        _certify(settings, draft / "certs")
+        files.write_text(draft / SETTINGS, dump(resolved))
+        draft.rename(folder)  # only now: bad data leaves no half-made run behind
     return resolved
 
 

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from fedmol.simulation.processes import Party, stop
+
+
+def _party(folder: Path, program: str) -> Party:
+    return Party("party", [sys.executable, "-c", program], folder / "party.log", threads=1)
+
+
+def _await(party: Party) -> int:
+    assert party.process is not None
+    return party.process.wait(30)
+
+
+def test_a_killed_party_is_started_again_a_few_times_only(tmp_path: Path) -> None:
+    party = _party(tmp_path, "import time; time.sleep(60)")
+    party.start()
+    for _ in range(3):
+        assert party.process is not None
+        os.kill(party.process.pid, signal.SIGKILL)
+        assert _await(party) == -signal.SIGKILL
+        assert party.revive()
+        assert party.code is None
+    assert party.process is not None
+    os.kill(party.process.pid, signal.SIGKILL)
+    _await(party)
+    assert not party.revive()
+
+
+def test_a_party_that_ended_by_itself_stays_ended(tmp_path: Path) -> None:
+    party = _party(tmp_path, "raise SystemExit(21)")
+    party.start()
+    assert _await(party) == 21
+    assert not party.revive()
+
+
+def test_last_words_are_the_error_message(tmp_path: Path) -> None:
+    party = _party(tmp_path, "print('line'); print('error: no\\n  cure: yes')")
+    party.start()
+    _await(party)
+    assert party.last_words() == "error: no\n  cure: yes"
+
+
+def test_stop_asks_before_it_kills(tmp_path: Path) -> None:
+    program = (
+        "import signal, sys, time; signal.signal(15, lambda *_: sys.exit(7)); print('up', flush=True); time.sleep(60)"
+    )
+    party = _party(tmp_path, program)
+    party.start()
+    while "up" not in party.log.read_text():
+        time.sleep(0.02)
+    stop([party])
+    assert party.code == 7
