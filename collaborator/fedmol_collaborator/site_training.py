@@ -17,6 +17,7 @@ from fedmol.federation.algorithms import Vector
 from fedmol.federation.assembly import training_config
 from fedmol.federation.identity import stream_seed
 from fedmol.federation.settings import Settings
+from fedmol.graphs import Graphs
 from fedmol.network.denoiser import Denoiser
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from fedmol.training.flat import flatten, manifest, unflatten_into
@@ -61,7 +62,7 @@ class SiteTraining:
         self.config = training_config(settings)
         self.store, self.pulse, self.stop = store, pulse, stop
         self.layout = manifest(denoiser)
-        self.validation = shard.validation[: settings.training.validation_molecules]
+        self.validation = _some(shard.validation, settings.training.validation_molecules, settings.seed)
         self._logged = float("-inf")
 
     @property
@@ -156,3 +157,9 @@ class SiteTraining:
         if time.monotonic() - self._logged >= _LOG_EVERY or steps == self.local_steps:
             self._logged = time.monotonic()
             self.pulse.events.write("training_step", round=round, phase="training", **fields)
+
+
+def _some(graphs: Graphs, count: int, seed: int) -> Graphs:
+    """`count` of the graphs at random: files are often sorted by size, and the first ones all too easy."""
+    chosen = torch.randperm(len(graphs), generator=torch.Generator().manual_seed(seed))[:count]
+    return graphs[chosen]
