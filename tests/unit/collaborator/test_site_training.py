@@ -11,6 +11,6 @@ def test_validation_molecules_are_no_prefix_of_a_sorted_shard() -> None:
     graphs = Graphs(torch.zeros(100, 1, dtype=torch.int8), torch.zeros(100, 1, 1, dtype=torch.int8), counts)
     chosen = _some(graphs, 20, seed=0).counts
     assert len(set(chosen.tolist())) == 20
-    assert 35 < chosen.double().mean() < 66
+    assert 30 < chosen.double().mean() < 71  # a prefix would have 10.5
     assert torch.equal(chosen, _some(graphs, 20, seed=0).counts)
     assert len(_some(graphs, 1000, seed=0)) == 100
