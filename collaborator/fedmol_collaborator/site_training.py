@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
 
 from fedmol.data.shards import Shard
 from fedmol.diffusion.census import NoiseModel
@@ -75,7 +77,7 @@ class SiteTraining:
 
     def validate(self, round: int, model: Vector) -> Validated:
         """The NLL of the model that enters `round`, on the same molecules and noise in every round."""
-        self._received(round, model)
+        self.pulse.events.write("received", round=round, bytes=model.nbytes)
         self.pulse.phase("validating", round)
         began = time.monotonic()
         unflatten_into(self.denoiser, model, self.layout)
@@ -98,36 +100,10 @@ class SiteTraining:
         self.pulse.events.write("sent", round=round, tensors=tensors, bytes=size)
         return Trained(done.update, done.metrics["loss"], seconds)
 
-    def _received(self, round: int, model: Vector) -> None:
-        self.pulse.events.write("received", round=round, bytes=model.nbytes)
-
     def _train(self, round: int, model: Vector, model_in: str) -> TrainedRound:
         self.pulse.phase("training", round)
         optimizer = build_optimizer(self.denoiser, self.config)
-        generator = torch.Generator().manual_seed(stream_seed(self.seed, self.site, round))
-        partial = self.store.partial(round, model_in)
-        state = partial.optimizer if partial else self.store.optimizer_before(round)
-        unflatten_into(self.denoiser, partial.weights if partial else model, self.layout)
-        if state is not None:
-            load_optimizer_tensors(optimizer, state)
-        first = partial.steps if partial else 0
-        began = saved = time.monotonic()
-
-        def on_step(report: StepReport) -> None:
-            nonlocal saved
-            steps = report.step + 1 - (round - 1) * self.local_steps
-            self._show(round, steps, report.loss, (steps - first) * report.molecules / (time.monotonic() - began))
-            if self.stop.is_set() or time.monotonic() - saved > _SAVE_EVERY:
-                saved = time.monotonic()
-                weights = flatten(self.denoiser)
-                self.store.save_partial(PartialRound(round, model_in, steps, weights, optimizer_tensors(optimizer)))
-            if self.stop.is_set():
-                raise FedmolError(
-                    Exit.TERMINATED,
-                    f"the site was asked to stop at step {steps} of round {round}",
-                    "start it again with the same arguments: it goes on at that step",
-                )
-
+        first = self._take_up(round, model, model_in, optimizer)
         report = train(
             self.denoiser,
             optimizer,
@@ -137,14 +113,46 @@ class SiteTraining:
             steps=self.local_steps - first,
             total_steps=self.total_steps,
             config=self.config,
-            generator=generator,
-            on_step=on_step,
+            generator=torch.Generator().manual_seed(stream_seed(self.seed, self.site, round)),
+            on_step=self._watch(round, first, model_in, optimizer),
         )
-        trained = TrainedRound(
-            round, model_in, flatten(self.denoiser), optimizer_tensors(optimizer), {"loss": report.mean_loss}
-        )
+        metrics = {"loss": report.mean_loss}
+        trained = TrainedRound(round, model_in, flatten(self.denoiser), optimizer_tensors(optimizer), metrics)
         self.store.save(trained)
         return trained
+
+    def _take_up(self, round: int, model: Vector, model_in: str, optimizer: Optimizer) -> int:
+        """Put weights and optimiser where the round starts, or where it was broken off; the steps taken before."""
+        partial = self.store.partial(round, model_in)
+        unflatten_into(self.denoiser, partial.weights if partial else model, self.layout)
+        state = partial.optimizer if partial else self.store.optimizer_before(round)
+        if state is not None:
+            load_optimizer_tensors(optimizer, state)
+        return partial.steps if partial else 0
+
+    def _watch(self, round: int, first: int, model_in: str, optimizer: Optimizer) -> Callable[[StepReport], None]:
+        """Shows each step, keeps the round's progress now and then, and ends it when the site is asked to stop."""
+        began = saved = time.monotonic()
+
+        def on_step(report: StepReport) -> None:
+            nonlocal saved
+            steps = report.step + 1 - (round - 1) * self.local_steps
+            self._show(round, steps, report.loss, (steps - first) * report.molecules / (time.monotonic() - began))
+            if steps == self.local_steps:
+                return  # the whole round is about to be kept
+            stopping = self.stop.is_set()
+            if stopping or time.monotonic() - saved > _SAVE_EVERY:
+                saved = time.monotonic()
+                weights = flatten(self.denoiser)
+                self.store.save_partial(PartialRound(round, model_in, steps, weights, optimizer_tensors(optimizer)))
+            if stopping:
+                raise FedmolError(
+                    Exit.TERMINATED,
+                    f"the site was asked to stop at step {steps} of round {round}",
+                    "start it again with the same arguments: it goes on at that step",
+                )
+
+        return on_step
 
     def _show(self, round: int, steps: int, loss: float, molecules_per_second: float) -> None:
         fields: dict[str, Any] = {

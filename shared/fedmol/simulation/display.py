@@ -40,10 +40,10 @@ class Display:
         for event in events:
             line = describe(event, self.status)
             if line and (self._live is None or event.kind not in ("round_started", "site_progress")):
-                self.console.print(line, highlight=False)
+                self.note(line)
 
     def note(self, text: str) -> None:
-        self.console.print(text, highlight=False)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
     def _render(self) -> Group:
         return Group(_heading(self.status), _sites(self.status))
