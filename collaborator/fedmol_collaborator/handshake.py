@@ -18,14 +18,23 @@ def try_handshake(address: str, port: int, files: CertificateFiles, site: str) -
     Raises:
         FedmolError: CERTIFICATE_MISSING, CERTIFICATE_EXPIRED or CERTIFICATE_FOREIGN.
     """
+    if not files.ca.exists():
+        check_files(files, site)  # nobody to trust, so nobody to talk to
     try:
-        with socket.create_connection((address, port), timeout=_PATIENCE) as plain:
-            plain.settimeout(_PATIENCE)
-            with _context(files).wrap_socket(plain, server_hostname=address) as secure:
-                # In TLS 1.3 the server judges our certificate after the handshake has ended for us.
-                if secure.recv(1):
-                    return True
-                raise ConnectionResetError("closed by the aggregator")
+        plain = socket.create_connection((address, port), timeout=_PATIENCE)
+    except OSError:
+        return False
+    with plain:
+        return _shake(plain, address, files, site)
+
+
+def _shake(plain: socket.socket, address: str, files: CertificateFiles, site: str) -> bool:
+    try:
+        with _context(files).wrap_socket(plain, server_hostname=address) as secure:
+            # In TLS 1.3 the server judges our certificate after the handshake has ended for us.
+            if secure.recv(1):
+                return True
+            raise ConnectionResetError("closed by the aggregator")
     except ssl.SSLCertVerificationError as error:
         raise _distrust(error, files) from None
     except TimeoutError:
@@ -35,12 +44,10 @@ def try_handshake(address: str, port: int, files: CertificateFiles, site: str) -
         if isinstance(error, ssl.SSLError) and "ALERT" in str(error).upper():
             raise _refused(str(error)) from None
         return False
-    except OSError:
-        return False
 
 
 def _context(files: CertificateFiles) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=str(files.ca)) if files.ca.exists() else ssl.create_default_context()
+    context = ssl.create_default_context(cafile=str(files.ca))
     context.set_alpn_protocols(["h2"])
     if files.certificate.exists() and files.key.exists():
         context.load_cert_chain(files.certificate, files.key)
