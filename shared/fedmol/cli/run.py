@@ -13,7 +13,7 @@ import yaml
 from rich.console import Console
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.settings import Settings, load
+from fedmol.federation.settings import load
 from fedmol.federation.status import FederationStatus
 
 
@@ -54,7 +54,10 @@ def run(
     else:
         settings = load(path, _overrides(data, budget, changes))
         folder = runs / (run_id or f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}")
-        console.print(f"preparing {folder}: shards of {settings.data.source!r} for {_names(settings)}, certificates")
+        names = ", ".join(settings.site_names)
+        console.print(
+            f"preparing {folder}: shards of {settings.data.source!r} for {names}, certificates", soft_wrap=True
+        )
         settings = prepare(settings, folder)
     try:
         with Display(console, FederationStatus()) as display:
@@ -63,12 +66,8 @@ def run(
     except KeyboardInterrupt:
         cure = f"go on with: fedmol run --resume --run-id {folder.name} --runs {runs}"
         raise FedmolError(Exit.INTERRUPTED, "the run was interrupted; nothing is lost", cure) from None
-    console.print(f"\nreport: {folder / 'report.html'}")
-    console.print(f"model:  {folder / 'model.safetensors'}")
-
-
-def _names(settings: Settings) -> str:
-    return ", ".join(settings.site_names)
+    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
+    console.print(f"model:  {folder / 'model.safetensors'}", soft_wrap=True)
 
 
 def _overrides(data: str | None, budget: float | None, changes: tuple[str, ...]) -> dict[str, Any]:
