@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,8 @@ class CheckedAggregator(Aggregator):  # type: ignore[misc]
         super().process_task_results(collaborator_name, round_number, task_name, data_size, named_tensors)
 
     def tick(self) -> None:
-        """Close the round if the rule allows it now."""
-        with self.lock:
+        """Close the round if the rule allows it now; what goes wrong is left in `failure`."""
+        with self.lock, suppress(Exception):
             if not self.finished:
                 self._guarded(self._end_of_round_with_stragglers_check)
 

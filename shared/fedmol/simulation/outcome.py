@@ -36,6 +36,7 @@ def conclude(settings: Settings, folder: Path, baseline: bool, console: Console)
     with _progress(console) as progress:
         step = _stepper(progress)
         federated = _evaluate(settings, folder, "", shards, test.graphs, step)
+        _account(folder)  # now, so that it is there even if the baseline is broken off
         central = None
         if baseline:
             agreement = Agreement.model_validate_json((folder / AGGREGATOR / "agreement.json").read_bytes())
@@ -44,11 +45,15 @@ def conclude(settings: Settings, folder: Path, baseline: bool, console: Console)
                 settings, agreement, graphs, folder / "baseline", lambda r, n: step("baseline", r.step + 1, n)
             )
             central = _evaluate(settings, folder / "baseline", "baseline ", shards, test.graphs, step)
-    write_metrics(folder)
-    write_report(folder)
+            _account(folder)
     print_evaluation(console, federated)
     if central is not None:
         print_comparison(console, compare(federated, central))
+
+
+def _account(folder: Path) -> None:
+    write_metrics(folder)
+    write_report(folder)
 
 
 def _shards(settings: Settings, folder: Path) -> list[Shard]:
@@ -61,6 +66,9 @@ def _shards(settings: Settings, folder: Path) -> list[Shard]:
 def _evaluate(
     settings: Settings, folder: Path, label: str, shards: list[Shard], test: Graphs, step: Step
 ) -> Evaluation:
+    path = folder / "evaluation.json"
+    if path.exists():  # made before the run was broken off
+        return Evaluation.from_json(path.read_text(), str(path))
     known = {one for shard in shards for one, out in zip(shard.smiles, shard.held_out.tolist(), strict=True) if not out}
     result = evaluate(
         load_model(folder / "model.safetensors"),
@@ -71,7 +79,7 @@ def _evaluate(
         lambda phase, done, total: step(label + phase, done, total),
         folder / "samples.smi",
     )
-    files.write_text(folder / "evaluation.json", result.to_json())
+    files.write_text(path, result.to_json())
     return result
 
 
