@@ -6,6 +6,7 @@ import logging
 import threading
 from pathlib import Path
 
+from fedmol import files
 from fedmol.diffusion.census import Census
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
@@ -14,7 +15,7 @@ from fedmol.federation.assembly import denoiser_of, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.identity import digest, shared_settings
 from fedmol.federation.messages import Agreement
-from fedmol.federation.settings import Settings
+from fedmol.federation.settings import Settings, dump
 from fedmol.training.flat import flatten, manifest, unflatten_into
 from fedmol.training.model_file import save_model
 from fedmol_aggregator.book import RoundBook
@@ -112,6 +113,7 @@ def run(
     if (work / MODEL_FILE).exists():
         log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
         return
+    files.write_text(work / "settings.yaml", dump(settings))  # with it the folder is one that `fedmol report` reads
     service = Service(settings, run, work, events)
     service.serve(certificates, stop)
     service.finish()

@@ -12,6 +12,7 @@ from stage import AGGREGATOR, Stage, small_settings
 from fedmol.events import verify
 from fedmol.federation.assembly import denoiser_of
 from fedmol.federation.settings import Settings
+from fedmol.report import write_report
 from fedmol.training.flat import flatten
 
 Build = Callable[[Settings], Stage]
@@ -77,3 +78,9 @@ def test_an_aggregator_started_again_after_the_end_finds_it_done(undisturbed: St
     assert undisturbed.wait(AGGREGATOR) == 0
     assert undisturbed.checkpoint(3).tobytes() == before
     assert len(undisturbed.events("round_finished")) == 3
+
+
+def test_the_coordinator_s_folder_gives_a_report(undisturbed: Stage) -> None:
+    page = write_report(undisturbed.folder / AGGREGATOR).read_text()
+    assert "3 of 3 rounds finished" in page
+    assert all(site in page for site in undisturbed.sites)
