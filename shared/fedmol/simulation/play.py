@@ -9,7 +9,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.events import Follower
 from fedmol.federation.settings import Settings
 from fedmol.simulation.display import Display
-from fedmol.simulation.processes import AGGREGATOR, Party, parties, stop
+from fedmol.simulation.processes import AGGREGATOR, Party, parties, stop, stop_leftovers
 
 _LOOK_EVERY = 0.2  # seconds
 _FAREWELL = 20.0  # seconds for the sites to hear that the run is over
@@ -26,6 +26,8 @@ def play(settings: Settings, run: str, folder: Path, display: Display) -> None:
     display.status.follow(follower.new())  # what an earlier part of the run has shown already
     if (folder / AGGREGATOR / "model.safetensors").exists():
         return
+    if stop_leftovers(folder):
+        display.note("stopped what an earlier, killed `fedmol run` had left running")
     try:
         for party in cast:
             party.start()

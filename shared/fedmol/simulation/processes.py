@@ -10,6 +10,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from fedmol.federation.settings import Settings
 
 AGGREGATOR = "aggregator"
@@ -71,9 +73,25 @@ def stop(parties: list[Party]) -> None:
             process.wait()
 
 
+def stop_leftovers(folder: Path) -> list[int]:
+    """Stop parties of the run in `folder` that outlived a killed supervisor; their process ids."""
+    settings = str(_settings_path(folder))
+    left = [process for process in psutil.process_iter(["cmdline"]) if settings in (process.info["cmdline"] or ())]
+    for process in left:
+        process.terminate()
+    _, stubborn = psutil.wait_procs(left, timeout=_PATIENCE)
+    for process in stubborn:
+        process.kill()
+    return [process.pid for process in left]
+
+
+def _settings_path(folder: Path) -> Path:
+    return folder.resolve() / "settings.yaml"  # absolute: by it a party is known among all processes
+
+
 def parties(settings: Settings, run: str, folder: Path) -> list[Party]:
     """The aggregator first, then every site, each with its own certificates, shard and working folder."""
-    common = {"settings": folder / "settings.yaml", "run": run}
+    common = {"settings": _settings_path(folder), "run": run}
     certs, logs, threads = folder / "certs", folder / "logs", settings.training.threads
     aggregator = Party(
         AGGREGATOR,

@@ -6,7 +6,7 @@ import sys
 import time
 from pathlib import Path
 
-from fedmol.simulation.processes import Party, stop
+from fedmol.simulation.processes import Party, stop, stop_leftovers
 
 
 def _party(folder: Path, program: str) -> Party:
@@ -57,3 +57,19 @@ def test_stop_asks_before_it_kills(tmp_path: Path) -> None:
         time.sleep(0.02)
     stop([party])
     assert party.code == 7
+
+
+def test_leftovers_of_this_run_only_are_stopped(tmp_path: Path) -> None:
+    ours, others = (_party(tmp_path, "import time; time.sleep(60)") for _ in range(2))
+    ours.command += ["--settings", str(tmp_path / "one" / "settings.yaml")]
+    others.command += ["--settings", str(tmp_path / "one-more" / "settings.yaml")]
+    ours.start()
+    others.start()
+    assert ours.process is not None
+    try:
+        assert stop_leftovers(tmp_path / "one") == [ours.process.pid]
+        assert ours.code is not None
+        assert others.code is None
+        assert stop_leftovers(tmp_path / "one") == []
+    finally:
+        stop([ours, others])
