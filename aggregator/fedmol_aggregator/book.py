@@ -12,11 +12,11 @@ from typing import Any
 
 from fedmol.errors import FedmolError
 from fedmol.events import EventLog, read
-from fedmol.federation.algorithms import Algorithm, State, Update, Vector
+from fedmol.federation.algorithms import Algorithm, State, Update, Vector, vector_digest
 from fedmol.federation.plan import LOSS, NEGATIVE_NLL, SECONDS
 from fedmol_aggregator.inspection import inspect
 from fedmol_aggregator.rounds import RoundRule
-from fedmol_aggregator.store import RoundStore, vector_digest
+from fedmol_aggregator.store import RoundStore
 
 Metrics = dict[str, float]
 
@@ -63,7 +63,7 @@ class RoundBook:
     def close(self, round: int, model: Vector) -> None:
         """Put the round's model on disk and log the round. A replay that ends in the same model changes nothing."""
         digest = vector_digest(model)
-        replayed = self.store.path(round).exists() and self.store.load(round)[2]["digest"] == digest
+        replayed = self.store.has(round) and self.store.load(round)[2]["digest"] == digest
         if not (replayed and self._logged(round, digest)):
             record = self._record(round, digest)
             self.store.save(round, model, self._state, record)

@@ -42,15 +42,15 @@ class Gate:
     def join(self, common_name: str | None, request: bytes) -> bytes:
         """A site introduces itself and, once everyone has, learns the agreement."""
 
-        def check() -> Joining:
+        def check() -> tuple[str, Joining]:
             joining = _read(Joining, request)
-            self.roster.identify(common_name, joining.peer)
+            site = self.roster.identify(common_name, joining.peer)
             self.roster.examine(joining)
-            return joining
+            return site, joining
 
-        joining = self._auditing(common_name, check)
-        self.presence.seen(joining.site)
-        agreement = self.gathering.join(joining)
+        site, joining = self._auditing(common_name, check)
+        self.presence.seen(site)
+        agreement = self.gathering.join(site, joining)
         return Welcome(state="go" if agreement else "wait", agreement=agreement).encode()
 
     def report(self, common_name: str | None, request: bytes) -> bytes:

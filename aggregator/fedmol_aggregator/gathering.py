@@ -121,12 +121,15 @@ class Gathering:
         self.agreement = _recall(path)
         self._lock = threading.Lock()
 
-    def join(self, joining: Joining) -> Agreement | None:
-        """Take a site in; the agreement, or None as long as others are awaited."""
+    def join(self, site: str, joining: Joining) -> Agreement | None:
+        """Take a site in, under the name that its certificate proves.
+
+        The answer is the agreement, or None as long as others are awaited.
+        """
         with self._lock:
-            if joining.census is not None and joining.site not in self.joined:
-                self.joined[joining.site] = joining
-                self.events.write("site_joined", site=joining.site, molecules=joining.molecules, census=joining.census)
+            if joining.census is not None and site not in self.joined:
+                self.joined[site] = joining
+                self.events.write("site_joined", site=site, molecules=joining.molecules, census=joining.census)
             return self._settle()
 
     def overdue(self) -> bool:
@@ -138,22 +141,22 @@ class Gathering:
         everyone = len(self.joined) == len(self.settings.sites)
         late = self.clock() - self.opened > self.settings.rounds.join_deadline
         if self.agreement is None and (everyone or (late and len(self.joined) >= self.settings.quorum)):
-            self.agreement = _agree(self.settings, [self.joined[site] for site in sorted(self.joined)])
+            self.agreement = _agree(self.settings, dict(sorted(self.joined.items())))
             files.write_text(self.path, self.agreement.model_dump_json(indent=1))
             self.events.write("agreement", **describe(self.agreement))
         return self.agreement
 
 
-def _agree(settings: Settings, sites: list[Joining]) -> Agreement:
-    first, *others = [Census.from_json(site.census) for site in sites if site.census is not None]
+def _agree(settings: Settings, joined: dict[str, Joining]) -> Agreement:
+    first, *others = [Census.from_json(one.census) for one in joined.values() if one.census is not None]
     census = sum(others, start=first)
     steps = settings.training.local_steps
     if settings.training.budget_minutes is not None:
-        slowest = max(site.seconds_per_step or 0.0 for site in sites)
+        slowest = max(one.seconds_per_step or 0.0 for one in joined.values())
         seconds = settings.training.budget_minutes * 60 / settings.training.rounds
         steps = max(1, int(seconds / max(slowest, 1e-6)))
     return Agreement(
-        census=census.to_json(), molecules={site.site: site.molecules for site in sites}, local_steps=steps
+        census=census.to_json(), molecules={site: one.molecules for site, one in joined.items()}, local_steps=steps
     )
 
 

@@ -75,7 +75,6 @@ def _introduce(place: Place) -> Joining:
     """Who the site is and what it would train, before it opens its shard."""
     return Joining(
         run=place.run,
-        site=place.site,
         peer=peer_name(place.site),
         model_code=model_code_digest(),
         vocabulary=vocabulary_of(place.settings).digest(),

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from fedmol.federation.algorithms import Vector
+from fedmol.federation.round_files import RoundFiles
 from fedmol.training import checkpoint
 
 _UPDATE, _OPTIMIZER = "update", "optimizer."
 _KEPT_ROUNDS = 2  # the open round may be asked for again, and then starts from the one before
-
-
-def input_digest(model: Vector) -> str:
-    return hashlib.sha256(model.tobytes()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -46,41 +41,38 @@ class PartialRound:
 
 class SiteStore:
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.files = RoundFiles(folder, _KEPT_ROUNDS)
         self.partial_path = folder / "partial.safetensors"
 
-    def _path(self, round: int) -> Path:
-        return self.folder / f"round-{round:04d}.safetensors"
-
-    def _rounds(self) -> list[int]:
-        return sorted(int(path.stem.removeprefix("round-")) for path in self.folder.glob("round-*.safetensors"))
-
     def save(self, trained: TrainedRound) -> None:
-        tensors = {_UPDATE: torch.from_numpy(trained.update), **_prefixed(trained.optimizer)}
+        tensors = {_UPDATE: torch.from_numpy(trained.update), **checkpoint.prefixed(_OPTIMIZER, trained.optimizer)}
         meta = {"round": trained.round, "model_in": trained.model_in, "metrics": trained.metrics}
-        checkpoint.save(self._path(trained.round), tensors, meta)
+        checkpoint.save(self.files.path(trained.round), tensors, meta)
         self.partial_path.unlink(missing_ok=True)
-        for old in self._rounds()[:-_KEPT_ROUNDS]:
-            self._path(old).unlink(missing_ok=True)
+        self.files.prune()
 
     def trained(self, round: int, model_in: str) -> TrainedRound | None:
         """The round's result, if it was trained from this very model."""
-        found = self._load(round) if self._path(round).exists() else None
+        found = self._load(round) if self.files.path(round).exists() else None
         return found if found and found.model_in == model_in else None
 
     def optimizer_before(self, round: int) -> dict[str, Tensor] | None:
         """The optimiser's state with which `round` starts; None before the first training."""
-        earlier = [r for r in self._rounds() if r < round]
+        earlier = [r for r in self.files.rounds() if r < round]
         return self._load(earlier[-1]).optimizer if earlier else None
 
     def _load(self, round: int) -> TrainedRound:
-        tensors, meta = checkpoint.load(self._path(round))
+        tensors, meta = checkpoint.load(self.files.path(round))
         return TrainedRound(
-            meta["round"], meta["model_in"], _vector(tensors[_UPDATE]), _unprefixed(tensors), meta["metrics"]
+            meta["round"],
+            meta["model_in"],
+            _vector(tensors[_UPDATE]),
+            checkpoint.without_prefix(_OPTIMIZER, tensors),
+            meta["metrics"],
         )
 
     def save_partial(self, partial: PartialRound) -> None:
-        tensors = {_UPDATE: torch.from_numpy(partial.weights), **_prefixed(partial.optimizer)}
+        tensors = {_UPDATE: torch.from_numpy(partial.weights), **checkpoint.prefixed(_OPTIMIZER, partial.optimizer)}
         meta = {"round": partial.round, "model_in": partial.model_in, "steps": partial.steps}
         checkpoint.save(self.partial_path, tensors, meta)
 
@@ -91,17 +83,11 @@ class SiteStore:
         tensors, meta = checkpoint.load(self.partial_path)
         if meta["round"] != round or meta["model_in"] != model_in:
             return None
-        return PartialRound(round, model_in, meta["steps"], _vector(tensors[_UPDATE]), _unprefixed(tensors))
+        return PartialRound(
+            round, model_in, meta["steps"], _vector(tensors[_UPDATE]), checkpoint.without_prefix(_OPTIMIZER, tensors)
+        )
 
 
 def _vector(tensor: Tensor) -> Vector:
     vector: Vector = np.array(tensor.numpy(), dtype=np.float32)
     return vector
-
-
-def _prefixed(optimizer: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {_OPTIMIZER + name: tensor for name, tensor in optimizer.items()}
-
-
-def _unprefixed(tensors: dict[str, Any]) -> dict[str, Tensor]:
-    return {k.removeprefix(_OPTIMIZER): v for k, v in tensors.items() if k.startswith(_OPTIMIZER)}

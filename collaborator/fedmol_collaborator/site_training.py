@@ -15,7 +15,7 @@ from fedmol.data.shards import Shard
 from fedmol.diffusion.census import NoiseModel
 from fedmol.diffusion.likelihood import nll
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.algorithms import Vector
+from fedmol.federation.algorithms import Vector, vector_digest
 from fedmol.federation.assembly import training_config
 from fedmol.federation.identity import stream_seed
 from fedmol.federation.settings import Settings
@@ -25,7 +25,7 @@ from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from fedmol.training.flat import flatten, manifest, unflatten_into
 from fedmol.training.loop import StepReport, build_optimizer, train
 from fedmol_collaborator.pulse import Pulse
-from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound, input_digest
+from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound
 
 _SAVE_EVERY = 60.0  # seconds of training that a power cut may cost
 _LOG_EVERY = 2.0  # seconds between two training steps in the site's log
@@ -91,7 +91,7 @@ class SiteTraining:
         Raises:
             FedmolError: DIVERGED, or TERMINATED with the round's progress saved.
         """
-        began, model_in = time.monotonic(), input_digest(model)
+        began, model_in = time.monotonic(), vector_digest(model)
         done = self.store.trained(round, model_in) or self._train(round, model, model_in)
         seconds = time.monotonic() - began
         self.pulse.phase("sending", round)

@@ -6,6 +6,7 @@ with each round's checkpoint, so that a restarted aggregator goes on exactly whe
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,6 +27,11 @@ class Update:
     site: str
     weight: float
     vector: Vector  # (P,)
+
+
+def vector_digest(vector: Vector) -> str:
+    """SHA-256 of a model's weights: equal digests mean equal models."""
+    return hashlib.sha256(np.ascontiguousarray(vector, dtype="<f4").tobytes()).hexdigest()
 
 
 class Algorithm(Protocol):

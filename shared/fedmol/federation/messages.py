@@ -31,7 +31,6 @@ class Joining(Message):
     """
 
     run: str
-    site: str
     peer: str
     model_code: str
     vocabulary: str

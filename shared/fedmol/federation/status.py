@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from fedmol.events import Event
 
@@ -26,14 +25,11 @@ class FederationStatus:
     run: str = ""
     round: int = 0
     rounds: int = 0
-    model_bytes: int = 0
     sites: dict[str, SiteStatus] = field(default_factory=dict)
     finished: list[Event] = field(default_factory=list)  # the round_finished events
     refusals: list[Event] = field(default_factory=list)
     outcome: str | None = None
     missing: list[str] = field(default_factory=list)
-    began: str | None = None
-    latest: str | None = None
 
     def follow(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -41,7 +37,6 @@ class FederationStatus:
 
     def apply(self, event: Event) -> None:
         """Take up one event; kinds that show nothing here are passed over."""
-        self.latest = event.time
         handler = getattr(self, f"_{event.kind}", None)
         if handler is not None:
             handler(event)
@@ -54,18 +49,11 @@ class FederationStatus:
         mean = sum(event.fields["seconds"] for event in self.finished) / len(self.finished)
         return float(mean * (self.rounds - len(self.finished)))
 
-    @property
-    def seconds_so_far(self) -> float:
-        if self.began is None or self.latest is None:
-            return 0.0
-        return (datetime.fromisoformat(self.latest) - datetime.fromisoformat(self.began)).total_seconds()
-
     def _site(self, event: Event) -> SiteStatus:
         return self.sites.setdefault(event.site, SiteStatus())
 
     def _run_started(self, event: Event) -> None:
         self.run, self.rounds = event.run, event.fields["rounds"]
-        self.model_bytes, self.began = event.fields["model_bytes"], self.began or event.time
         for site in event.fields["sites"]:
             self.sites.setdefault(site, SiteStatus())
 

@@ -42,6 +42,16 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ) from None
 
 
+def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under longer names, to lie in one file with others."""
+    return {prefix + name: tensor for name, tensor in tensors.items()}
+
+
+def without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Those of the tensors that `prefixed` named, under their own names again."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
 def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
     """The optimiser's state as named tensors, ready for `save`."""
     state = optimizer.state_dict()["state"]

@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 from fedmol.diffusion import NoiseModel
 from fedmol.graphs import Graphs
 from fedmol.training import checkpoint
-from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
+from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors, prefixed, without_prefix
 from fedmol.training.loop import StepReport, TrainingConfig, build_optimizer, train
 
 _KEEP_EVERY = 60.0  # seconds of training that a break may cost
@@ -22,8 +22,7 @@ _WEIGHT, _OPTIMIZER = "weight.", "optimizer."
 
 def save_position(path: Path, denoiser: nn.Module, optimizer: Optimizer, steps: int, meta: dict[str, Any]) -> None:
     """Keep the state after `steps` steps; `meta` says of which training it is."""
-    tensors = {_WEIGHT + name: tensor for name, tensor in denoiser.state_dict().items()}
-    tensors |= {_OPTIMIZER + name: tensor for name, tensor in optimizer_tensors(optimizer).items()}
+    tensors = prefixed(_WEIGHT, denoiser.state_dict()) | prefixed(_OPTIMIZER, optimizer_tensors(optimizer))
     checkpoint.save(path, tensors, {"steps": steps, "training": meta})
 
 
@@ -34,10 +33,8 @@ def load_position(path: Path, denoiser: nn.Module, optimizer: Optimizer, meta: d
     tensors, described = checkpoint.load(path)
     if described["training"] != meta:
         return 0
-    denoiser.load_state_dict({k.removeprefix(_WEIGHT): v for k, v in tensors.items() if k.startswith(_WEIGHT)})
-    load_optimizer_tensors(
-        optimizer, {k.removeprefix(_OPTIMIZER): v for k, v in tensors.items() if k.startswith(_OPTIMIZER)}
-    )
+    denoiser.load_state_dict(without_prefix(_WEIGHT, tensors))
+    load_optimizer_tensors(optimizer, without_prefix(_OPTIMIZER, tensors))
     steps: int = described["steps"]
     return steps
 

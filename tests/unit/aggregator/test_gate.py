@@ -51,7 +51,6 @@ class Door:
     def joining(self, site: str, **changes: Any) -> Joining:
         said: dict[str, Any] = {
             "run": "r",
-            "site": site,
             "peer": peer_name(site),
             "model_code": model_code_digest(),
             "vocabulary": self.vocabulary.digest(),

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fedmol.federation.algorithms import Vector
-from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound, input_digest
+from fedmol.federation.algorithms import Vector, vector_digest
+from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound
 
 
 def _vector(value: float) -> Vector:
@@ -14,18 +14,18 @@ def _vector(value: float) -> Vector:
 
 
 def _trained(round: int, model: Vector) -> TrainedRound:
-    return TrainedRound(round, input_digest(model), model + 1, {"step": torch.tensor([float(round)])}, {"loss": 0.5})
+    return TrainedRound(round, vector_digest(model), model + 1, {"step": torch.tensor([float(round)])}, {"loss": 0.5})
 
 
 def test_a_trained_round_is_found_only_for_the_model_it_started_from(tmp_path: Path) -> None:
     store = SiteStore(tmp_path)
     store.save(_trained(1, _vector(0)))
-    found = store.trained(1, input_digest(_vector(0)))
+    found = store.trained(1, vector_digest(_vector(0)))
     assert found is not None
     assert found.update.tobytes() == _vector(1).tobytes()
     assert found.metrics == {"loss": 0.5}
-    assert store.trained(1, input_digest(_vector(9))) is None
-    assert store.trained(2, input_digest(_vector(0))) is None
+    assert store.trained(1, vector_digest(_vector(9))) is None
+    assert store.trained(2, vector_digest(_vector(0))) is None
 
 
 def test_a_round_starts_from_the_optimiser_of_the_one_before_even_when_repeated(tmp_path: Path) -> None:
@@ -49,12 +49,12 @@ def test_a_site_that_missed_rounds_goes_on_from_its_latest_state(tmp_path: Path)
 
 def test_a_broken_off_round_is_taken_up_only_for_its_own_model(tmp_path: Path) -> None:
     store = SiteStore(tmp_path)
-    digest = input_digest(_vector(0))
+    digest = vector_digest(_vector(0))
     store.save_partial(PartialRound(2, digest, 7, _vector(3), {"step": torch.tensor([7.0])}))
     partial = store.partial(2, digest)
     assert partial is not None
     assert (partial.steps, partial.weights[0], partial.optimizer["step"].item()) == (7, 3, 7)
-    assert store.partial(2, input_digest(_vector(1))) is None
+    assert store.partial(2, vector_digest(_vector(1))) is None
     assert store.partial(3, digest) is None
 
 
