@@ -20,7 +20,8 @@ from fedmol.federation.identity import model_code_digest, peer_name, shared_sett
 from fedmol.federation.messages import Agreement, Joining, Progress
 from fedmol.federation.settings import Settings
 from fedmol.training.flat import manifest
-from fedmol.training.loop import build_optimizer, train
+from fedmol.training.loop import train
+from fedmol.training.optimizers import build_optimizer
 from fedmol_collaborator.openfl_adapter import federation
 from fedmol_collaborator.openfl_adapter.client import FederationClient
 from fedmol_collaborator.pulse import Pulse

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
 
 from fedmol.data.shards import Shard
 from fedmol.diffusion.census import NoiseModel
@@ -23,7 +22,8 @@ from fedmol.graphs import Graphs
 from fedmol.network.denoiser import Denoiser
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from fedmol.training.flat import flatten, manifest, unflatten_into
-from fedmol.training.loop import StepReport, build_optimizer, train
+from fedmol.training.loop import StepReport, train
+from fedmol.training.optimizers import Optimizers, build_optimizer
 from fedmol_collaborator.pulse import Pulse
 from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound
 
@@ -121,7 +121,7 @@ class SiteTraining:
         self.store.save(trained)
         return trained
 
-    def _take_up(self, round: int, model: Vector, model_in: str, optimizer: Optimizer) -> int:
+    def _take_up(self, round: int, model: Vector, model_in: str, optimizer: Optimizers) -> int:
         """Put weights and optimiser where the round starts, or where it was broken off; the steps taken before."""
         partial = self.store.partial(round, model_in)
         unflatten_into(self.denoiser, partial.weights if partial else model, self.layout)
@@ -130,7 +130,7 @@ class SiteTraining:
             load_optimizer_tensors(optimizer, state)
         return partial.steps if partial else 0
 
-    def _watch(self, round: int, first: int, model_in: str, optimizer: Optimizer) -> Callable[[StepReport], None]:
+    def _watch(self, round: int, first: int, model_in: str, optimizer: Optimizers) -> Callable[[StepReport], None]:
         """Shows each step, keeps the round's progress now and then, and ends it when the site is asked to stop."""
         began = saved = time.monotonic()
 

@@ -6,7 +6,7 @@ from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.federation.settings import Settings
 from fedmol.network.denoiser import Denoiser, build
-from fedmol.training.loop import TrainingConfig
+from fedmol.training.config import TrainingConfig
 
 
 def vocabulary_of(settings: Settings) -> Vocabulary:

@@ -1,19 +1,20 @@
 """Training a denoiser, and keeping what was trained."""
 
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
+from fedmol.training.config import TrainingConfig
 from fedmol.training.flat import Manifest, flatten, manifest, unflatten_into
 from fedmol.training.loop import (
     StepReport,
-    TrainingConfig,
     TrainingReport,
-    build_optimizer,
     learning_rate,
     train,
 )
 from fedmol.training.model_file import TrainedModel, load_model, save_model
+from fedmol.training.optimizers import Optimizers, build_optimizer
 
 __all__ = [
     "Manifest",
+    "Optimizers",
     "StepReport",
     "TrainedModel",
     "TrainingConfig",

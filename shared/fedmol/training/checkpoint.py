@@ -10,10 +10,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
-from torch.optim import Optimizer
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.files import write_bytes
+from fedmol.training.optimizers import Optimizers
 
 META = "fedmol"
 
@@ -52,19 +52,21 @@ def without_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
-def optimizer_tensors(optimizer: Optimizer) -> dict[str, Tensor]:
-    """The optimiser's state as named tensors, ready for `save`."""
-    state = optimizer.state_dict()["state"]
+def optimizer_tensors(optimizer: Optimizers) -> dict[str, Tensor]:
+    """The optimiser's state as named tensors, ready for `save`: part.parameter.name."""
     return {
-        f"{index}.{name}": torch.as_tensor(value) for index, entry in state.items() for name, value in entry.items()
+        f"{part}.{index}.{name}": torch.as_tensor(value)
+        for part, one in enumerate(optimizer.parts)
+        for index, entry in one.state_dict()["state"].items()
+        for name, value in entry.items()
     }
 
 
-def load_optimizer_tensors(optimizer: Optimizer, tensors: dict[str, Tensor]) -> None:
+def load_optimizer_tensors(optimizer: Optimizers, tensors: dict[str, Tensor]) -> None:
     """Put back what `optimizer_tensors` gave; learning rates and the like stay as they are."""
-    document = optimizer.state_dict()
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in tensors.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = value.clone()
-    optimizer.load_state_dict({**document, "state": state})
+    for part, one in enumerate(optimizer.parts):
+        state: dict[int, dict[str, Tensor]] = {}
+        for key, value in without_prefix(f"{part}.", tensors).items():
+            index, name = key.split(".", 1)
+            state.setdefault(int(index), {})[name] = value.clone()
+        one.load_state_dict({**one.state_dict(), "state": state})

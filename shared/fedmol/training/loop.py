@@ -13,22 +13,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.optim import AdamW, Optimizer
 
 from fedmol.diffusion import Logits, NoiseModel, add_noise, loss, stratified_times
 from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How to train. `warmup_share` is the share of all steps in which the learning rate rises linearly."""
-
-    batch_size: int = 128
-    learning_rate: float = 2e-3
-    warmup_share: float = 0.05
-    clip_norm: float = 1.0
-    weight_decay: float = 1e-4
+from fedmol.training.config import TrainingConfig
+from fedmol.training.optimizers import Optimizers
 
 
 @dataclass(frozen=True)
@@ -60,17 +50,9 @@ def learning_rate(step: int, total_steps: int, config: TrainingConfig) -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def build_optimizer(denoiser: nn.Module, config: TrainingConfig) -> AdamW:
-    """AdamW with weight decay on matrices only."""
-    matrices = [p for p in denoiser.parameters() if p.ndim > 1]
-    others = [p for p in denoiser.parameters() if p.ndim <= 1]
-    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
-
-
 def train(
     denoiser: nn.Module,
-    optimizer: Optimizer,
+    optimizer: Optimizers,
     noise: NoiseModel,
     graphs: Graphs,
     *,
@@ -97,12 +79,11 @@ def train(
             draws = Generator(device=graphs.counts.device).manual_seed(_step_seed(seed, step))
             torch.manual_seed(draws.initial_seed())  # dropout has no generator of its own
             rate = learning_rate(step, total_steps, config)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            optimizer.set_learning_rate(rate)
             value, norm = _step(denoiser, optimizer, noise, graphs, config, draws)
             if not (math.isfinite(value) and math.isfinite(norm)):
                 raise _diverged(step, value, norm)
-            optimizer.step()
+            optimizer.step(torch.zeros((), device=graphs.counts.device))
             losses.append(value)
             if on_step is not None:
                 on_step(StepReport(step, value, norm, rate, config.batch_size))
@@ -115,7 +96,7 @@ def train(
 
 def _step(
     denoiser: nn.Module,
-    optimizer: Optimizer,
+    optimizer: Optimizers,
     noise: NoiseModel,
     graphs: Graphs,
     config: TrainingConfig,
@@ -127,7 +108,7 @@ def _step(
     clean = graphs[chosen].trimmed()
     times = stratified_times(config.batch_size, 0, noise.steps, generator, device)
     noisy = add_noise(clean, times, noise, generator)
-    optimizer.zero_grad(set_to_none=True)
+    optimizer.zero_grad()
     logits: Logits = denoiser(noisy.atoms, noisy.bonds, noisy.counts, (times / noise.steps).float())
     value = loss(logits, clean)
     torch.autograd.backward(value)

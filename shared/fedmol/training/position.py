@@ -8,25 +8,26 @@ from pathlib import Path
 from typing import Any
 
 from torch import Generator, nn
-from torch.optim import Optimizer
 
 from fedmol.diffusion import NoiseModel
 from fedmol.graphs import Graphs
 from fedmol.training import checkpoint
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors, prefixed, without_prefix
-from fedmol.training.loop import StepReport, TrainingConfig, build_optimizer, train
+from fedmol.training.config import TrainingConfig
+from fedmol.training.loop import StepReport, train
+from fedmol.training.optimizers import Optimizers, build_optimizer
 
 _KEEP_EVERY = 60.0  # seconds of training that a break may cost
 _WEIGHT, _OPTIMIZER = "weight.", "optimizer."
 
 
-def save_position(path: Path, denoiser: nn.Module, optimizer: Optimizer, steps: int, meta: dict[str, Any]) -> None:
+def save_position(path: Path, denoiser: nn.Module, optimizer: Optimizers, steps: int, meta: dict[str, Any]) -> None:
     """Keep the state after `steps` steps; `meta` says of which training it is."""
     tensors = prefixed(_WEIGHT, denoiser.state_dict()) | prefixed(_OPTIMIZER, optimizer_tensors(optimizer))
     checkpoint.save(path, tensors, {"steps": steps, "training": meta})
 
 
-def load_position(path: Path, denoiser: nn.Module, optimizer: Optimizer, meta: dict[str, Any]) -> int:
+def load_position(path: Path, denoiser: nn.Module, optimizer: Optimizers, meta: dict[str, Any]) -> int:
     """Put a kept state back and return its steps; 0, and nothing changed, without a file or for another training."""
     if not path.exists():
         return 0

@@ -10,6 +10,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
 from fedmol.network import Denoiser, build
 from fedmol.training import (
+    Optimizers,
     StepReport,
     TrainingConfig,
     TrainingReport,
@@ -40,12 +41,12 @@ def chains() -> Graphs:
 NOISE = NoiseModel.from_census(Census.take(chains(), 4, 5, 9))
 
 
-def fresh(preset: str = "small") -> tuple[Denoiser, torch.optim.AdamW]:
+def fresh(preset: str = "small") -> tuple[Denoiser, Optimizers]:
     denoiser = build(preset, 4, 5, 9, seed=0, layers=1)
     return denoiser, build_optimizer(denoiser, CONFIG)
 
 
-def run(denoiser: Denoiser, optimizer: torch.optim.Optimizer, first: int, steps: int, seed: int = 5) -> TrainingReport:
+def run(denoiser: Denoiser, optimizer: Optimizers, first: int, steps: int, seed: int = 5) -> TrainingReport:
     return train(
         denoiser,
         optimizer,

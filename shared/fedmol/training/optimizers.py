@@ -1,0 +1,40 @@
+"""The optimiser of a training: one or several of torch's, each over its own parameters, stepped as one."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.optim import AdamW, Optimizer
+
+from fedmol.training.config import TrainingConfig
+
+SHARE = "share"  # of the scheduled learning rate; a parameter group without it has 1
+
+
+class Optimizers:
+    """Optimisers over different parameters as one; a group's `share` scales the learning rate that is set."""
+
+    def __init__(self, *parts: Optimizer) -> None:
+        self.parts = parts
+
+    def set_learning_rate(self, rate: float) -> None:
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = rate * group.get(SHARE, 1.0)
+
+    def zero_grad(self) -> None:
+        for part in self.parts:
+            part.zero_grad(set_to_none=True)
+
+    def step(self, unsound: Tensor) -> None:
+        """One step of all parts, which changes nothing where `unsound`, a scalar on the parameters' device, is 1."""
+        for part in self.parts:
+            part.found_inf = unsound  # type: ignore[attr-defined]  # what torch's GradScaler sets, too
+            part.step()
+
+
+def build_optimizer(denoiser: nn.Module, config: TrainingConfig) -> Optimizers:
+    """AdamW with weight decay on matrices only."""
+    matrices = [p for p in denoiser.parameters() if p.ndim > 1]
+    others = [p for p in denoiser.parameters() if p.ndim <= 1]
+    groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return Optimizers(AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True))
