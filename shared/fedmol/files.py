@@ -4,23 +4,36 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 
-def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Put `content` at `path` so that a reader, or a power cut, sees the old file or the new one, never half."""
+@contextmanager
+def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
+    """A file to write bit by bit, which becomes `path` when the block ends and is gone if the block fails.
+
+    A reader, or a power cut, sees the old file or the new one, never half.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(descriptor)
         os.replace(name, path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Put `content` at `path` in one piece, see `replacing`."""
+    with replacing(path, mode) as file:
+        file.write(content)
 
 
 def write_text(path: Path, content: str, mode: int = 0o644) -> None:

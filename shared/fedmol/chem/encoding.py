@@ -118,6 +118,11 @@ def _batch(coded: list[_Coded]) -> Graphs:
     return Graphs(torch.from_numpy(atoms), torch.from_numpy(bonds), torch.from_numpy(counts))
 
 
+def bond_classes(vocabulary: Vocabulary) -> dict[int, int]:
+    """The bond class of each of RDKit's bond types that the vocabulary has."""
+    return {int(BOND_TYPES[name]): kind for kind, name in enumerate(vocabulary.bonds) if name in BOND_TYPES}
+
+
 def encode(smiles: Sequence[str], vocabulary: Vocabulary) -> Encoded:
     """The graphs of all molecules that fit the vocabulary, as wide as the largest of them.
 
@@ -127,7 +132,7 @@ def encode(smiles: Sequence[str], vocabulary: Vocabulary) -> Encoded:
     text, what is not a SMILES, more than one fragment, unknown atoms, radicals, too many atoms, unknown bonds.
     """
     atom_index = {(atom.symbol, atom.charge): kind for kind, atom in enumerate(vocabulary.atoms)}
-    bond_index = {int(BOND_TYPES[name]): kind for kind, name in enumerate(vocabulary.bonds) if name in BOND_TYPES}
+    bond_index = bond_classes(vocabulary)
     coded: list[_Coded] = []
     rows: list[int] = []
     rejected: dict[str, list[int]] = {}

@@ -27,7 +27,8 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "-n", "--samples", default=1000, show_default=True, type=click.IntRange(min=1), help="molecules to generate"
 )
-@click.option("--steps", type=click.IntRange(min=1), help="sampling steps; all diffusion steps when left out")
+@click.option("--sampler", default="few-step", show_default=True, help="few-step or ancestral")
+@click.option("--steps", type=click.IntRange(min=1), help="sampling steps; the sampler's own when left out")
 @click.option(
     "--nll-molecules", default=2048, show_default=True, type=click.IntRange(min=1), help="test molecules for NLL"
 )
@@ -41,6 +42,7 @@ def evaluate(
     known: Path | None,
     column: str,
     samples: int,
+    sampler: str,
     steps: int | None,
     nll_molecules: int,
     seed: int,
@@ -58,7 +60,9 @@ def evaluate(
 
     console = Console()
     if subject.suffix == ".safetensors":
-        settings = EvaluationSettings(samples=samples, sampling_steps=steps, nll_molecules=nll_molecules)
+        settings = EvaluationSettings(
+            samples=samples, sampler=sampler, sampling_steps=steps, nll_molecules=nll_molecules
+        )
         result = _of_model(subject, test, known, column, settings, seed, samples_out, console)
     else:
         chosen = vocabularies.get(vocabulary or ModelSettings().vocabulary)

@@ -2,52 +2,191 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 from rich.console import Console
-from rich.progress import Progress
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fedmol import files
+from fedmol.errors import Exit, FedmolError
+from fedmol.federation.settings import EvaluationSettings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fedmol.chem.listing import Entry
+    from fedmol.chem.vocabulary import Vocabulary
+    from fedmol.diffusion import NoiseModel
+    from fedmol.diffusion.denoising import Denoises
+    from fedmol.diffusion.samplers import Sampler
+    from fedmol.graphs import Graphs
+    from fedmol.training import TrainedModel
 
 _PATH = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
+_BLOCK = 4096  # molecules that are in memory at a time
 
 
 @click.command("sample")
-@click.argument("model", type=_PATH)
+@click.argument("model", type=_PATH, required=False)
 @click.option("-n", "--count", default=1000, show_default=True, type=_COUNT, help="molecules to generate")
-@click.option("--steps", default=100, show_default=True, type=_COUNT, help="sampling steps, at most the model's own")
+@click.option("--scaffold", help="SMILES that every molecule is to contain; [*] where it may grow, else anywhere")
+@click.option("--atoms", type=_COUNT, help="heavy atoms per molecule; as in the training molecules when left out")
+@click.option("--sampler", default=EvaluationSettings().sampler, show_default=True, help="few-step or ancestral")
+@click.option("--steps", type=_COUNT, help="sampling steps; the sampler's own when left out")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--threads", default=1, show_default=True, type=_COUNT, help="processor threads to use")
-@click.option("--batch-size", default=256, show_default=True, type=_COUNT)
-@click.option("--out", default=Path("samples.smi"), show_default=True, type=_PATH, help="one SMILES per line")
-def sample(model: Path, count: int, steps: int, seed: int, threads: int, batch_size: int, out: Path) -> None:
-    """Generate molecules with MODEL, a file that training wrote. Invalid ones are counted, not written."""
+@click.option("--known", type=_PATH, help="CSV or SMILES file of known molecules: tells which ones are novel")
+@click.option("--column", default="smiles", show_default=True, help="column of the SMILES in the file of --known")
+@click.option("--unique", is_flag=True, help="write a molecule only the first time it comes up")
+@click.option("--out", default=Path("samples.smi"), show_default=True, type=_PATH, help=".smi, .csv or .sdf")
+def sample(
+    model: Path | None,
+    count: int,
+    scaffold: str | None,
+    atoms: int | None,
+    sampler: str,
+    steps: int | None,
+    seed: int,
+    threads: int,
+    known: Path | None,
+    column: str,
+    unique: bool,
+    out: Path,
+) -> None:
+    """Generate molecules with MODEL, a file that training wrote, or with the model that comes with fedmol.
+
+    A .smi file has one SMILES per line, an .sdf file 2D structures. A .csv file says of each molecule whether it is
+    valid, relaxed-valid, connected and, with --known, novel, and of the invalid ones what is wrong with them. Equal
+    arguments give equal molecules.
+    """
     import torch
 
     from fedmol.chem import vocabulary as vocabularies
-    from fedmol.chem.reading import read_graphs
-    from fedmol.diffusion import sample as draw
+    from fedmol.chem.listing import entries, listing
+    from fedmol.diffusion import samplers
+    from fedmol.models import shipped
     from fedmol.training import load_model
 
+    form, way = listing(out), samplers.get(sampler)
     torch.set_num_threads(threads)
-    trained = load_model(model)
+    trained = load_model(model or shipped())
     vocabulary = vocabularies.get(trained.vocabulary_name)
-    console = Console()
-    with Progress(console=console) as progress:
-        task = progress.add_task("sampling", total=None)
-        graphs = draw(
-            trained.denoiser,
-            trained.noise,
-            count,
-            torch.Generator().manual_seed(seed),
-            steps=steps,
-            batch_size=batch_size,
-            on_step=lambda done, total: progress.update(task, completed=done, total=total),
-        )
-    smiles = [reading.smiles for reading in read_graphs(graphs, vocabulary)]
-    valid = [one for one in smiles if one is not None]
-    files.write_text(out, "".join(f"{one}\n" for one in valid))
-    console.print(f"{len(valid)} valid ({len(set(valid))} different), {count - len(valid)} invalid of {count}")
+    known_smiles = None if known is None else _smiles(known, column, vocabulary)
+    denoiser, noise = _asked(trained, scaffold, atoms, vocabulary)
+    console, tally = Console(), _Tally()
+    with files.replacing(out) as file, _Bar(console, count) as bar:
+        file.write(form.head.encode())
+        for graphs in _blocks(denoiser, noise, count, way, steps, seed, bar.reach):
+            for entry in entries(graphs, vocabulary, known_smiles, whole=scaffold is not None):
+                if tally.is_new(entry) or not unique:
+                    file.write(form.entry(entry).encode())
+    console.print(f"{tally}, in {bar.seconds:.1f} s", highlight=False)
     console.print(f"written: {out}")
+
+
+def _smiles(path: Path, column: str, vocabulary: Vocabulary) -> set[str]:
+    from fedmol.data.shards import open_shard
+
+    return set(open_shard(path, column, vocabulary, 0.0).smiles)
+
+
+def _asked(
+    trained: TrainedModel, scaffold: str | None, atoms: int | None, vocabulary: Vocabulary
+) -> tuple[Denoises, NoiseModel]:
+    """The denoiser and the noise for the molecules that are wanted."""
+    from fedmol.chem.fragments import read_fragment
+    from fedmol.diffusion.inpainting import Inpainting, between
+
+    denoiser: Denoises = trained.denoiser
+    least, most = 1, trained.noise.max_atoms
+    if scaffold is not None:
+        fragment = read_fragment(scaffold, vocabulary)
+        denoiser, least = Inpainting(denoiser, fragment), fragment.least
+    if least > most:
+        raise FedmolError(
+            Exit.USAGE,
+            f"the scaffold {scaffold!r} is too large: the model's molecules have at most {most} heavy atoms",
+            "take a smaller scaffold, or a model of larger molecules",
+        )
+    if atoms is not None and not least <= atoms <= most:
+        raise FedmolError(
+            Exit.USAGE, f"--atoms {atoms} cannot be had here", f"ask for {least} to {most} heavy atoms, or leave it out"
+        )
+    return denoiser, between(trained.noise, atoms or least, atoms or most)
+
+
+def _blocks(
+    denoiser: Denoises,
+    noise: NoiseModel,
+    count: int,
+    sampler: Sampler,
+    steps: int | None,
+    seed: int,
+    on_progress: Callable[[float], None],
+) -> Iterator[Graphs]:
+    """`count` graphs, some thousands at a time; `on_progress` is told how many molecules' work is done."""
+    import torch
+
+    from fedmol.diffusion import sample as draw
+
+    generator = torch.Generator().manual_seed(seed)
+    for begun in range(0, count, _BLOCK):
+        size = min(_BLOCK, count - begun)
+
+        def on_step(done: int, total: int, begun: int = begun, size: int = size) -> None:
+            on_progress(begun + size * done / total)
+
+        yield draw(denoiser, noise, size, generator, steps=steps, on_step=on_step, sampler=sampler)
+
+
+class _Tally:
+    """What has come out so far."""
+
+    def __init__(self) -> None:
+        self.total = self.valid = self.connected = 0
+        self.different: set[str] = set()
+
+    def is_new(self, entry: Entry) -> bool:
+        """Counts `entry`. False for a valid molecule that has come up before."""
+        new = not entry.valid or entry.smiles not in self.different
+        self.total += 1
+        self.connected += entry.connected
+        if entry.valid:
+            self.valid += 1
+            self.different.add(entry.smiles)
+        return new
+
+    def __str__(self) -> str:
+        return (
+            f"{self.valid:,} valid ({len(self.different):,} different), {self.total - self.valid:,} invalid of "
+            f"{self.total:,}; {self.connected:,} connected"
+        )
+
+
+class _Bar(Progress):
+    """Molecules done, per second, and the time that is left."""
+
+    def __init__(self, console: Console, count: int) -> None:
+        super().__init__(
+            TextColumn("sampling"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]} molecules/s"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self.began = time.monotonic()
+        self.task = self.add_task("sampling", total=count, speed="")
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.began
+
+    def reach(self, done: float) -> None:
+        """`done` molecules' work is done."""
+        self.update(self.task, completed=int(done), speed=f"{done / self.seconds:,.0f}")

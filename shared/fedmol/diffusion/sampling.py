@@ -10,15 +10,9 @@ from torch import Generator, Tensor
 
 from fedmol.diffusion.census import NoiseModel
 from fedmol.diffusion.denoising import Denoises, evaluating
-from fedmol.diffusion.noising import draw, draw_prior, mirrored
-from fedmol.diffusion.posterior import mixture_posterior
+from fedmol.diffusion.noising import draw, draw_prior
+from fedmol.diffusion.samplers import FEW_STEP, Sampler
 from fedmol.graphs import Graphs
-
-
-def time_grid(last: int, steps: int) -> list[int]:
-    """Times visited on the way from `last` to 0: `steps` jumps as even as integers allow."""
-    jumps = max(1, min(steps, last))
-    return [round(last * (jumps - jump) / jumps) for jump in range(jumps + 1)]
 
 
 def sample(
@@ -29,25 +23,26 @@ def sample(
     steps: int | None = None,
     batch_size: int = 256,
     on_step: Callable[[int, int], None] | None = None,
+    sampler: Sampler = FEW_STEP,
 ) -> Graphs:
     """`count` new graphs, int8 codes padded to the vocabulary's size.
 
-    Ancestral sampling with the mixture posterior, over all T steps or over `steps` longer ones; at the end the most
-    probable classes given z_0 (the reference returns z_0 itself, which is still slightly noisy). Molecules of like
-    size share a batch. `on_step(calls done, calls in all)` is told after every call of the network.
+    Every graph goes from pure noise through the sampler's times, in `steps` jumps or as many as it takes by itself. At
+    the end stand the most probable classes (the reference returns z_0 itself, which is still slightly noisy). Molecules
+    of like size share a batch. `on_step(calls done, calls in all)` is told after every call of the network.
     """
-    grid = time_grid(noise.steps, steps or noise.steps)
+    times = sampler.times(noise.steps, steps)
     drawn = draw(noise.size_distribution.expand(count, -1), generator)
     order = torch.argsort(drawn, stable=True)
     parts = torch.split(order, batch_size)
-    calls = _Calls(len(grid) * len(parts), on_step)
+    calls = _Calls(len(times) * len(parts), on_step)
     device = noise.size_distribution.device
     width = noise.max_atoms
     atoms = torch.zeros(count, width, dtype=torch.int8, device=device)
     bonds = torch.zeros(count, width, width, dtype=torch.int8, device=device)
     for part in parts:
         with evaluating(denoiser):
-            made = _sample_batch(denoiser, noise, drawn[part], generator, grid, calls)
+            made = _sample_batch(denoiser, noise, drawn[part], generator, sampler, times, calls)
         n = made.width
         atoms[part, :n] = made.atoms.to(torch.int8)
         bonds[part, :n, :n] = made.bonds.to(torch.int8)
@@ -65,28 +60,66 @@ class _Calls:
 
 
 def _sample_batch(
-    denoiser: Denoises, noise: NoiseModel, counts: Tensor, generator: Generator, grid: list[int], calls: _Calls
+    denoiser: Denoises,
+    noise: NoiseModel,
+    counts: Tensor,
+    generator: Generator,
+    sampler: Sampler,
+    times: list[int],
+    calls: _Calls,
 ) -> Graphs:
     graphs = draw_prior(counts, int(counts.max()), noise, generator)
-    for t, s in pairwise(grid):
-        graphs = reverse_step(denoiser, noise, graphs, t, s, generator)
+    slots = Slots(graphs)
+    for t, s in pairwise(times):
+        graphs = reverse_step(denoiser, noise, graphs, t, s, generator, sampler, slots)
         calls()
-    time = torch.zeros(len(graphs), device=counts.device)
-    last = denoiser(graphs.atoms, graphs.bonds, graphs.counts, time)
+    last = denoiser(graphs.atoms, graphs.bonds, counts, _time(graphs, times[-1], noise))
     calls()
-    return Graphs(last.atoms.argmax(-1) * graphs.atom_mask, last.bonds.argmax(-1) * graphs.pair_mask, graphs.counts)
+    return slots.graphs(last.atoms.argmax(-1), slots.pairs(last.bonds).argmax(-1))
 
 
-def reverse_step(denoiser: Denoises, noise: NoiseModel, graphs: Graphs, t: int, s: int, generator: Generator) -> Graphs:
+class Slots:
+    """Where the graphs of a batch have atoms and unordered pairs of atoms; found once for all steps."""
+
+    def __init__(self, graphs: Graphs) -> None:
+        self.counts, self.atom_mask = graphs.counts, graphs.atom_mask
+        self.first, self.second = torch.triu_indices(graphs.width, graphs.width, 1, device=graphs.counts.device)
+        self.pair_mask = self.pairs(graphs.pair_mask)  # (B, P)
+
+    def pairs(self, matrix: Tensor) -> Tensor:
+        """(B, N, N, ...) -> (B, P, ...)."""
+        return matrix[:, self.first, self.second]
+
+    def graphs(self, atoms: Tensor, pairs: Tensor) -> Graphs:
+        """The graphs of classes (B, N) and (B, P); what lies outside is 0."""
+        batch, width = atoms.shape
+        bonds = atoms.new_zeros(batch, width, width)
+        bonds[:, self.first, self.second] = bonds[:, self.second, self.first] = pairs * self.pair_mask
+        return Graphs(atoms * self.atom_mask, bonds, self.counts)
+
+
+def reverse_step(
+    denoiser: Denoises,
+    noise: NoiseModel,
+    graphs: Graphs,
+    t: int,
+    s: int,
+    generator: Generator,
+    sampler: Sampler,
+    slots: Slots,
+) -> Graphs:
     """A draw from p(z_s | z_t) for every atom and every unordered pair."""
-    time = torch.full((len(graphs),), t / noise.steps, device=graphs.counts.device)
-    logits = denoiser(graphs.atoms, graphs.bonds, graphs.counts, time)
+    logits = denoiser(graphs.atoms, graphs.bonds, graphs.counts, _time(graphs, t, noise))
     kept_s, kept_t = noise.alphas_bar[s].float(), noise.alphas_bar[t].float()
 
     def earlier(logits: Tensor, noisy: Tensor, marginal: Tensor) -> Tensor:
-        posterior = mixture_posterior(logits.float().softmax(-1), noisy, kept_s, kept_t, marginal.float())
-        return draw(posterior, generator)
+        clean = (logits.float() / sampler.temperature).softmax(-1)
+        return draw(sampler.transition(clean, noisy, kept_s, kept_t, marginal.float()), generator)
 
     atoms = earlier(logits.atoms, graphs.atoms, noise.atom_marginal)
-    bonds = mirrored(earlier(logits.bonds, graphs.bonds, noise.bond_marginal))
-    return Graphs(atoms * graphs.atom_mask, bonds * graphs.pair_mask, graphs.counts)
+    pairs = earlier(slots.pairs(logits.bonds), slots.pairs(graphs.bonds), noise.bond_marginal)
+    return slots.graphs(atoms, pairs)
+
+
+def _time(graphs: Graphs, t: int, noise: NoiseModel) -> Tensor:
+    return torch.full((len(graphs),), t / noise.steps, device=graphs.counts.device)

@@ -99,7 +99,8 @@ class NetworkSettings(Section):
 
 class EvaluationSettings(Section):
     samples: Annotated[int, Field(gt=0)] = 512
-    sampling_steps: Annotated[int, Field(gt=0)] | None = None  # every diffusion step when left out
+    sampler: str = "few-step"  # or "ancestral": the reference's, for published comparisons
+    sampling_steps: Annotated[int, Field(gt=0)] | None = None  # the sampler's own when left out
     nll_molecules: Annotated[int, Field(gt=0)] = 2048
 
 

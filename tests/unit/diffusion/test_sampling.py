@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedmol.diffusion import Census, Logits, NoiseModel, nll, sample
-from fedmol.diffusion.sampling import time_grid
+from fedmol.diffusion.samplers import time_grid
 from fedmol.graphs import Graphs
 
 # The whole "data set": C-O, C=N and N-N with these shares.

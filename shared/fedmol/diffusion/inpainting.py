@@ -1,0 +1,76 @@
+"""Generating around a given fragment: its atoms and bonds are known, the denoiser predicts the rest.
+
+The known entries of the prediction are put in the place of the predicted ones, so every sampler moves them by its own
+transition towards what they are known to be, and the denoiser sees them at the noise it was trained with (the
+replacement of RePaint, Lugmayr et al. 2022, for a process on classes). No sampler knows of it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+
+from fedmol.diffusion.census import NoiseModel
+from fedmol.diffusion.denoising import Denoises, Logits
+
+FREE = -1
+_CERTAIN = 1e4  # a logit
+
+
+@dataclass(frozen=True)
+class Fragment:
+    """The first `m` atoms of every graph: class indices, `FREE` where the denoiser is to choose."""
+
+    atoms: Tensor  # (m,) int64
+    bonds: Tensor  # (m, m) int64, symmetric
+    closed: Tensor  # (m,) bool: has no bonds but those to atoms of the fragment
+
+    def __len__(self) -> int:
+        return self.atoms.shape[0]
+
+    @property
+    def least(self) -> int:
+        """Atoms of the smallest graph in which something is left to choose."""
+        return len(self) + int((self.atoms != FREE).all())
+
+    def known(self, width: int) -> tuple[Tensor, Tensor]:
+        """Classes of atoms (N,) and bonds (N, N) of graphs of `width` slots, `FREE` where they are not known."""
+        m = len(self)
+        atoms = self.atoms.new_full((width,), FREE)
+        bonds = self.bonds.new_full((width, width), FREE)
+        atoms[:m] = self.atoms
+        bonds[:m, m:] = torch.where(self.closed, 0, FREE)[:, None]
+        bonds[m:, :m] = bonds[:m, m:].t()
+        bonds[:m, :m] = self.bonds
+        return atoms, bonds
+
+
+class Inpainting(nn.Module):
+    """A denoiser that knows the atoms and bonds of `fragment` and asks `denoiser` for the others."""
+
+    def __init__(self, denoiser: Denoises, fragment: Fragment) -> None:
+        super().__init__()
+        self.denoiser, self.fragment = denoiser, fragment
+
+    def forward(self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+        guess = self.denoiser(atoms, bonds, counts, time)
+        known_atoms, known_bonds = self.fragment.known(atoms.shape[1])
+        return Logits(_certain(guess.atoms, known_atoms), _certain(guess.bonds, known_bonds))
+
+
+def _certain(logits: Tensor, known: Tensor) -> Tensor:
+    """`logits` (..., k) with those of known classes replaced by certainty."""
+    classes = torch.arange(logits.shape[-1], device=logits.device)
+    certain = torch.where(classes == known[..., None], _CERTAIN, -_CERTAIN).to(logits.dtype)
+    return torch.where(known[..., None] == FREE, logits, certain)
+
+
+def between(noise: NoiseModel, least: int, most: int) -> NoiseModel:
+    """`noise` with the sizes `least`..`most` only, in the proportions they have; evenly if none has a share."""
+    sizes = torch.arange(noise.max_atoms + 1, device=noise.size_distribution.device)
+    allowed = ((sizes >= least) & (sizes <= most)).to(noise.size_distribution)
+    shares = noise.size_distribution * allowed
+    shares = shares if shares.any() else allowed
+    return replace(noise, size_distribution=shares / shares.sum())

@@ -1,0 +1,133 @@
+"""fedmol sample, with a model that knows nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from click.testing import CliRunner, Result
+from rdkit import Chem
+
+from fedmol import models
+from fedmol.chem import vocabulary as vocabularies
+from fedmol.chem.encoding import encode
+from fedmol.cli import sample as module
+from fedmol.cli.sample import sample
+from fedmol.diffusion import Census
+from fedmol.errors import Exit, FedmolError
+from fedmol.network import build
+from fedmol.training import save_model
+
+VOCABULARY = vocabularies.get("qm9-charged")
+MOLECULES = ["CCO", "CCN", "CC=O", "C1CC1", "COC", "CNC", "CC#N", "CCCC", "OCCO"]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained network whose outputs lean so far towards single bonds in small molecules that some are valid."""
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    denoiser = build("small", len(VOCABULARY.atoms), len(VOCABULARY.bonds), VOCABULARY.max_atoms, seed=0, layers=1)
+    with torch.no_grad():
+        for part, leaning in (("nodes_out", [5.5, 0, 5, 5, -9, -9, -9, -9]), ("pairs_out", [4.0, 4, -9, -9])):
+            *_, last = denoiser.get_submodule(part).children()
+            assert isinstance(last, torch.nn.Linear)
+            last.weight.zero_()
+            last.bias.copy_(torch.tensor(leaning))
+    census = Census.take(encode(MOLECULES, VOCABULARY).graphs, 8, 4, 9)
+    save_model(path, denoiser, preset="small", vocabulary_name="qm9-charged", census=census)
+    return path
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(sample, [*map(str, arguments), "--steps", "3"], catch_exceptions=False)
+
+
+def test_the_table_has_every_molecule_and_the_counts_agree(model: Path, tmp_path: Path) -> None:
+    out = tmp_path / "made.csv"
+    made = call(model, "-n", 60, "--out", out)
+    table = pd.read_csv(out)
+    valid = table[table.valid]
+    assert len(table) == 60
+    assert 0 < len(valid) < 60
+    assert f"{len(valid)} valid ({valid.smiles.nunique()} different), {60 - len(valid)} invalid of 60" in made.output
+    assert table.novel.isna().all()
+    assert table.reason[~table.valid].notna().all()
+
+
+def test_known_molecules_are_not_novel(model: Path, tmp_path: Path) -> None:
+    known, out = tmp_path / "known.smi", tmp_path / "made.csv"
+    call(model, "-n", 4, "--unique", "--out", known)
+    call(model, "-n", 60, "--out", out, "--seed", 1, "--known", known)
+    table = pd.read_csv(out)
+    table = table[table.valid]
+    assert table.novel.tolist() == [smiles not in known.read_text().split() for smiles in table.smiles]
+    assert table.novel.nunique() == 2
+
+
+def test_equal_seeds_give_equal_files_and_others_do_not(model: Path, tmp_path: Path) -> None:
+    first, second, third = (tmp_path / name for name in ("1.csv", "2.csv", "3.csv"))
+    for out, seed in ((first, 5), (second, 5), (third, 6)):
+        call(model, "-n", 30, "--seed", seed, "--out", out)
+    assert first.read_bytes() == second.read_bytes() != third.read_bytes()
+
+
+def test_blocks_leave_no_seam(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_BLOCK", 16)
+    made = call(model, "-n", 40, "--out", tmp_path / "made.csv")
+    assert "of 40" in made.output
+    assert len(pd.read_csv(tmp_path / "made.csv")) == 40
+
+
+def test_unique_writes_each_molecule_once(model: Path, tmp_path: Path) -> None:
+    made = call(model, "-n", 60, "--unique", "--out", tmp_path / "made.smi")
+    lines = (tmp_path / "made.smi").read_text().splitlines()
+    assert len(lines) == len(set(lines)) > 0
+    assert f"({len(lines)} different)" in made.output
+
+
+def test_a_scaffold_is_in_every_molecule(model: Path, tmp_path: Path) -> None:
+    call(model, "-n", 60, "--scaffold", "C1CO1", "--atoms", 4, "--out", tmp_path / "made.smi")
+    found = [Chem.MolFromSmiles(line) for line in (tmp_path / "made.smi").read_text().splitlines()]
+    assert found
+    assert all(mol.HasSubstructMatch(Chem.MolFromSmiles("C1CO1")) for mol in found)
+    assert all(mol.GetNumAtoms() == 4 for mol in found)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit", "said"),
+    [
+        (("--scaffold", "CCCCCCCCC"), Exit.USAGE, "at most 9"),
+        (("--scaffold", "CCCC", "--atoms", 4), Exit.USAGE, "5 to 9"),
+        (("--atoms", 10), Exit.USAGE, "1 to 9"),
+        (("--sampler", "magic"), Exit.BAD_SETTINGS, "few-step"),
+        (("--out", "made.xyz"), Exit.USAGE, ".sdf"),
+    ],
+)
+def test_what_cannot_be_done_is_said(model: Path, arguments: tuple[object, ...], exit: Exit, said: str) -> None:
+    with pytest.raises(FedmolError) as caught:
+        call(model, *arguments)
+    assert caught.value.exit is exit
+    assert said in str(caught.value)
+
+
+def test_a_failure_leaves_no_file(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fedmol.chem.listing.entries", fails)
+    CliRunner().invoke(sample, [str(model), "--out", str(tmp_path / "made.smi"), "--steps", "1"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_model_the_shipped_one_is_taken(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "shipped", lambda: model)
+    assert "of 5" in call("-n", 5, "--out", tmp_path / "made.smi").output
+
+
+def test_a_missing_shipped_model_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(models, "SHIPPED", "none.safetensors")
+    with pytest.raises(FedmolError) as caught:
+        models.shipped()
+    assert caught.value.exit is Exit.BAD_MODEL
