@@ -24,14 +24,17 @@ class Series:
     dashed: bool = False
 
 
-def lines(title: str, x: Sequence[int], series: Sequence[Series], x_name: str, y_name: str) -> Markup:
-    """Lines over `x`; the vertical axis starts where the values do."""
+def lines(
+    title: str, x: Sequence[int], series: Sequence[Series], x_name: str, y_name: str, log: bool = False
+) -> Markup:
+    """Lines over `x`, with `log` over its logarithm; the vertical axis starts where the values do."""
     drawn = [one for one in series if _real(one.values)]
     values = [value for one in drawn for value in _real(one.values)]
     if not values or not x:
         return _empty(title)
     frame = _Frame(ticks(min(values), max(values)))
-    places = [frame.x(_position(one, x)) for one in x]
+    along = [math.log(one) for one in x] if log else x
+    places = [frame.x(_position(one, along)) for one in along]
     body = [frame.grid(y_name), _x_ticks(x, places, x_name)]
     body += [_line(one, x, places, frame, x_name) for one in sorted(drawn, key=lambda one: one.emphasis)]
     return _figure(title, body, drawn if len(drawn) > 1 else [])
@@ -79,7 +82,7 @@ def _real(values: Sequence[float | None]) -> list[float]:
     return [value for value in values if value is not None and math.isfinite(value)]
 
 
-def _position(value: float, x: Sequence[int]) -> float:
+def _position(value: float, x: Sequence[float]) -> float:
     """0 to 1 along the axis; a single value stands in the middle."""
     return (value - x[0]) / (x[-1] - x[0]) if x[-1] != x[0] else 0.5
 
