@@ -30,6 +30,10 @@ run: $(STAMP) ## play a federation on this machine; DATA=qm9 BUDGET=<minutes> AR
 test: $(STAMP) ## run every test; ARGS="-k name" for some of them
 	$(BIN)/python -m pytest $(ARGS)
 
+.PHONY: bench
+bench: $(STAMP) ## measure speed and memory beside a plain DiGress, into bench/; DATA=qm9 ARGS="--full"
+	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(ARGS)
+
 .PHONY: lint
 lint: $(STAMP) ## style, types and import rules
 	$(BIN)/ruff check .
@@ -78,4 +82,4 @@ lock: $(STAMP) ## renew requirements/*.txt from requirements/*.in; LOCK_ARGS=--u
 .PHONY: clean
 clean: ## remove .venv, caches and build products; runs/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(PACKAGES:%=%/*.egg-info) $(PACKAGES:%=%/build)
-	find $(PACKAGES) tests -name __pycache__ -prune -exec rm -rf {} +
+	find $(PACKAGES) benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
