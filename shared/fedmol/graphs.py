@@ -48,8 +48,11 @@ class Graphs:
 
     def trimmed(self) -> Graphs:
         """The same graphs without the slots that none of them uses."""
-        n = int(self.counts.max()) if len(self) else 0
-        return Graphs(self.atoms[:, :n], self.bonds[:, :n, :n], self.counts)
+        return self.narrowed(int(self.counts.max()) if len(self) else 0)
+
+    def narrowed(self, width: int) -> Graphs:
+        """The first `width` slots, where no graph has more atoms."""
+        return Graphs(self.atoms[:, :width], self.bonds[:, :width, :width], self.counts)
 
 
 def concatenate(parts: list[Graphs]) -> Graphs:

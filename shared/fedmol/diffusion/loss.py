@@ -11,17 +11,18 @@ from fedmol.graphs import Graphs
 BOND_WEIGHT = 5.0
 
 
-def loss(logits: Logits, clean: Graphs, bond_weight: float = BOND_WEIGHT) -> Tensor:
+def loss(logits: Logits, clean: Graphs, bond_weight: float = BOND_WEIGHT, whole: Graphs | None = None) -> Tensor:
     """Mean cross-entropy over real atoms + `bond_weight` x mean cross-entropy over real ordered pairs, in nats.
 
-    Vignac et al. 2023, equation 2. No weighting by time.
+    Vignac et al. 2023, equation 2. No weighting by time. Where `clean` is a part of the batch `whole`, the means are
+    over that batch, so that the losses of its parts add up to its loss.
     """
-    return _mean_cross_entropy(logits.atoms, clean.atoms, clean.atom_mask) + bond_weight * _mean_cross_entropy(
-        logits.bonds, clean.bonds, clean.pair_mask
-    )
+    counts = (clean if whole is None else whole).counts
+    atoms = _summed_cross_entropy(logits.atoms, clean.atoms, clean.atom_mask) / counts.sum().clamp_min(1)
+    bonds = _summed_cross_entropy(logits.bonds, clean.bonds, clean.pair_mask)
+    return atoms + bond_weight * (bonds / (counts * (counts - 1)).sum().clamp_min(1))
 
 
-def _mean_cross_entropy(logits: Tensor, classes: Tensor, mask: Tensor) -> Tensor:
+def _summed_cross_entropy(logits: Tensor, classes: Tensor, mask: Tensor) -> Tensor:
     each = cross_entropy(logits.flatten(0, -2), classes.long().flatten(), reduction="none")
-    weight = mask.flatten()
-    return (each * weight).sum() / weight.sum().clamp_min(1)
+    return (each * mask.flatten()).sum()

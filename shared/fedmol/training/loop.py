@@ -1,7 +1,7 @@
-"""The training loop: the same for the centralised baseline and for every site.
+"""The training loop: the same for the centralised baseline and for every site, on a processor and on GPUs.
 
 What a step does is a function of the generator's seed, the global step and the state of model and optimiser alone.
-So steps 0-10 in one call equal steps 0-5, a restored state and steps 5-10, byte for byte on one machine.
+So steps 0-10 in one call equal steps 0-5, a restored state and steps 5-10, byte for byte on one processor.
 """
 
 from __future__ import annotations
@@ -14,22 +14,26 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from fedmol.diffusion import Logits, NoiseModel, add_noise, loss, stratified_times
+from fedmol.diffusion import Logits, NoiseModel, loss
 from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
+from fedmol.training.batches import Batch, Batches
 from fedmol.training.config import TrainingConfig
 from fedmol.training.optimizers import Optimizers
+from fedmol.training.ranks import ALONE, Ranks
+
+STEPS_IN_FLIGHT = {"cpu": 1, "cuda": 20}  # sent to the device before the host waits for their losses
 
 
 @dataclass(frozen=True)
 class StepReport:
-    """One step done: its global number, loss, gradient norm before clipping, and learning rate."""
+    """The steps since the report before: as many as are in flight on the device."""
 
-    step: int
-    loss: float
-    gradient_norm: float
+    step: int  # global number of the last of them
+    loss: float  # their mean
+    gradient_norm: float  # before clipping, of the last of them
     learning_rate: float
-    molecules: int  # in this step's batch
+    molecules: int  # batch sizes added up
 
 
 @dataclass(frozen=True)
@@ -62,58 +66,85 @@ def train(
     config: TrainingConfig,
     generator: Generator,
     on_step: Callable[[StepReport], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainingReport:
     """Take `steps` gradient steps, the first of which is the global step `first_step` of `total_steps`.
 
-    Batches, times, noise and dropout of a step are drawn from `generator`'s seed and the step's number; calls that
-    must not repeat each other's batches differ in one of them. The model is left in training mode.
+    Denoiser and graphs are on one device. Batches, times, noise and dropout of a step are drawn from `generator`'s
+    seed and the step's number; calls that must not repeat each other's batches differ in one of them. The model is
+    left in training mode. With several `ranks`, every one of them makes the same call.
 
     Raises:
         FedmolError: DIVERGED when the loss or a gradient is not finite; the state is then the last sound one.
     """
     denoiser.train()
-    seed = generator.initial_seed()
-    losses: list[float] = []
-    with torch.random.fork_rng(devices=[]):
+    device = graphs.counts.device
+    batches = Batches(graphs, noise, config.batch_size, ranks.rank, ranks.count)
+    outcomes = _Outcomes(config.batch_size, device)
+    every = STEPS_IN_FLIGHT[device.type]
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for step in range(first_step, first_step + steps):
-            draws = Generator(device=graphs.counts.device).manual_seed(_step_seed(seed, step))
-            torch.manual_seed(draws.initial_seed())  # dropout has no generator of its own
+            seed = _step_seed(generator.initial_seed(), step)
+            torch.manual_seed(seed + ranks.rank)  # dropout has no generator of its own
             rate = learning_rate(step, total_steps, config)
             optimizer.set_learning_rate(rate)
-            value, norm = _step(denoiser, optimizer, noise, graphs, config, draws)
-            if not (math.isfinite(value) and math.isfinite(norm)):
-                raise _diverged(step, value, norm)
-            optimizer.step(torch.zeros((), device=graphs.counts.device))
-            losses.append(value)
-            if on_step is not None:
-                on_step(StepReport(step, value, norm, rate, config.batch_size))
-    return TrainingReport(
-        sum(losses) / len(losses) if losses else math.nan,
-        losses[-1] if losses else math.nan,
-        len(losses) * config.batch_size,
-    )
+            optimizer.zero_grad()
+            value, norm = _gradients(denoiser, noise.steps, batches.draw(seed), config.clip_norm, ranks)
+            optimizer.step(outcomes.add(value, norm))
+            if (step + 1) % every == 0 or step + 1 == first_step + steps:
+                report = outcomes.report(step, rate)
+                if on_step is not None:
+                    on_step(report)
+    return outcomes.total()
 
 
-def _step(
-    denoiser: nn.Module,
-    optimizer: Optimizers,
-    noise: NoiseModel,
-    graphs: Graphs,
-    config: TrainingConfig,
-    generator: Generator,
-) -> tuple[float, float]:
+def _gradients(
+    denoiser: nn.Module, noise_steps: int, batch: Batch, clip_norm: float, ranks: Ranks
+) -> tuple[Tensor, Tensor]:
     """Gradients of one batch, clipped and ready for the optimiser; the loss and the norm before clipping."""
-    device = graphs.counts.device
-    chosen = torch.randint(len(graphs), (config.batch_size,), generator=generator, device=device)
-    clean = graphs[chosen].trimmed()
-    times = stratified_times(config.batch_size, 0, noise.steps, generator, device)
-    noisy = add_noise(clean, times, noise, generator)
-    optimizer.zero_grad()
-    logits: Logits = denoiser(noisy.atoms, noisy.bonds, noisy.counts, (times / noise.steps).float())
-    value = loss(logits, clean)
-    torch.autograd.backward(value)
-    norm: Tensor = nn.utils.clip_grad_norm_(denoiser.parameters(), config.clip_norm, foreach=True)
-    return float(value.detach()), float(norm)
+    total = torch.zeros((), device=batch.clean.counts.device)
+    for part in batch.parts:
+        noisy, time = part.noisy, (part.times / noise_steps).float()
+        logits: Logits = denoiser(noisy.atoms, noisy.bonds, noisy.counts, time)
+        value = loss(logits, part.clean, whole=batch.clean)
+        torch.autograd.backward(value)
+        total = total + value.detach()
+    trained = [p for p in denoiser.parameters() if p.grad is not None]
+    ranks.add_up([total, *(p.grad for p in trained if p.grad is not None)])
+    norm: Tensor = nn.utils.clip_grad_norm_(trained, clip_norm, foreach=True)
+    return total, norm
+
+
+class _Outcomes:
+    """Losses and norms of the steps taken, of which the host knows only those that were reported."""
+
+    def __init__(self, batch_size: int, device: torch.device) -> None:
+        self.batch_size, self.unsound = batch_size, torch.zeros((), device=device)
+        self.unseen: list[Tensor] = []  # each (2,)
+        self.losses: list[float] = []
+
+    def add(self, value: Tensor, norm: Tensor) -> Tensor:
+        """1 on the device as soon as a step was not finite: nothing may be changed any more."""
+        self.unseen.append(torch.stack([value, norm]))
+        self.unsound = torch.maximum(self.unsound, 1 - self.unseen[-1].isfinite().all().float())
+        return self.unsound
+
+    def report(self, step: int, rate: float) -> StepReport:
+        """Wait for the device; `step` is the last one that was added."""
+        seen: list[list[float]] = torch.stack(self.unseen).tolist()
+        self.unseen.clear()
+        for number, (value, norm) in enumerate(seen, start=step + 1 - len(seen)):
+            if not (math.isfinite(value) and math.isfinite(norm)):
+                raise _diverged(number, value, norm)
+        values = [value for value, _ in seen]
+        self.losses += values
+        return StepReport(step, sum(values) / len(values), seen[-1][1], rate, len(values) * self.batch_size)
+
+    def total(self) -> TrainingReport:
+        if not self.losses:
+            return TrainingReport(math.nan, math.nan, 0)
+        mean = sum(self.losses) / len(self.losses)
+        return TrainingReport(mean, self.losses[-1], len(self.losses) * self.batch_size)
 
 
 def _step_seed(seed: int, step: int) -> int:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import pytest
 import torch
 
-from fedmol.diffusion import Census, NoiseModel
+from fedmol.diffusion import Census, Logits, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
 from fedmol.network import Denoiser, build
@@ -14,10 +15,12 @@ from fedmol.training import (
     StepReport,
     TrainingConfig,
     TrainingReport,
+    batches,
     build_optimizer,
     flatten,
     learning_rate,
     load_optimizer_tensors,
+    loop,
     optimizer_tensors,
     train,
 )
@@ -46,7 +49,14 @@ def fresh(preset: str = "small") -> tuple[Denoiser, Optimizers]:
     return denoiser, build_optimizer(denoiser, CONFIG)
 
 
-def run(denoiser: Denoiser, optimizer: Optimizers, first: int, steps: int, seed: int = 5) -> TrainingReport:
+def run(
+    denoiser: Denoiser,
+    optimizer: Optimizers,
+    first: int,
+    steps: int,
+    seed: int = 5,
+    on_step: Callable[[StepReport], None] | None = None,
+) -> TrainingReport:
     return train(
         denoiser,
         optimizer,
@@ -57,6 +67,7 @@ def run(denoiser: Denoiser, optimizer: Optimizers, first: int, steps: int, seed:
         total_steps=20,
         config=CONFIG,
         generator=torch.Generator().manual_seed(seed),
+        on_step=on_step,
     )
 
 
@@ -115,6 +126,21 @@ def test_training_lowers_the_loss_and_reports_every_step() -> None:
     assert report.molecules == 60 * 32
 
 
+@pytest.mark.parametrize("preset", ["small", "digress"])
+def test_a_batch_in_parts_has_the_gradient_of_the_whole(preset: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    gradients, losses = [], []
+    for cost_of_a_pass in (0, 10**9):  # a part for every size, and one part
+        monkeypatch.setitem(batches.PASS, "cpu", cost_of_a_pass)
+        denoiser, optimizer = fresh(preset)
+        denoiser.exact = True
+        for dropout in (module for module in denoiser.modules() if isinstance(module, torch.nn.Dropout)):
+            dropout.p = 0.0
+        losses.append(run(denoiser, optimizer, 0, 1).mean_loss)
+        gradients.append(torch.cat([p.grad.flatten() for p in denoiser.parameters() if p.grad is not None]))
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-3, atol=1e-6)
+
+
 def test_learning_rate_rises_and_falls() -> None:
     config = TrainingConfig(learning_rate=1.0, warmup_share=0.1)
     rates = [learning_rate(step, 100, config) for step in range(101)]
@@ -135,3 +161,35 @@ def test_divergence_is_said_and_leaves_the_last_sound_weights() -> None:
     assert refused.value.exit is Exit.DIVERGED
     assert "step 3" in refused.value.message
     assert flatten(denoiser).tobytes() == before
+
+
+def test_steps_in_flight_after_a_divergence_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    sound, optimizer = fresh()
+    run(sound, optimizer, 0, 3)
+
+    monkeypatch.setitem(loop.STEPS_IN_FLIGHT, "cpu", 5)
+    denoiser, optimizer = fresh()
+    calls = itertools.count()
+
+    def spoil(module: Denoiser, inputs: object, logits: Logits) -> Logits:
+        return Logits(logits.atoms * torch.nan, logits.bonds) if next(calls) == 3 else logits
+
+    denoiser.register_forward_hook(spoil)
+    with pytest.raises(FedmolError) as refused:
+        run(denoiser, optimizer, 0, 10)
+    assert "step 3" in refused.value.message
+    assert next(calls) == 5
+    assert flatten(denoiser).tobytes() == flatten(sound).tobytes()
+
+
+def test_a_report_covers_the_steps_in_flight(monkeypatch: pytest.MonkeyPatch) -> None:
+    found: list[list[StepReport]] = []
+    for in_flight in (1, 4):
+        monkeypatch.setitem(loop.STEPS_IN_FLIGHT, "cpu", in_flight)
+        denoiser, optimizer = fresh()
+        found.append([])
+        run(denoiser, optimizer, 2, 8, on_step=found[-1].append)
+    single, joined = found
+    assert [report.step for report in joined] == [3, 7, 9]
+    assert [report.molecules for report in joined] == [2 * 16, 4 * 16, 2 * 16]
+    assert joined[1].loss == pytest.approx(sum(report.loss for report in single[2:6]) / 4)
