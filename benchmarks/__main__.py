@@ -20,14 +20,14 @@ from fedmol.federation.settings import ModelSettings
 from fedmol.network import PRESETS
 
 _BATCH = {"cpu": 128, "cuda": 1024}
-_SAMPLED = {"cpu": 64, "cuda": 1024}
+_SAMPLED = {"cpu": 256, "cuda": 1024}
 _QUICK_ROWS = 20_000  # of the data set
 
 
 def _effort(full: bool, device: torch.device, limit: float) -> Effort:
     batch, sampled = _BATCH[device.type], _SAMPLED[device.type]
     if full:
-        return Effort(batch, sampled, rounds=7, turn=6.0, descent_limit=limit)
+        return Effort(batch, sampled, rounds=7, turn=6.0, default_rounds=3, descent_limit=limit)
     return Effort(batch, sampled, rounds=3, turn=2.0)
 
 

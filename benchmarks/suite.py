@@ -23,6 +23,7 @@ from benchmarks.stock import Stock, noise_of, save_graphs
 from benchmarks.time_to_nll import descent
 
 _REVERSE_STEPS = 2  # of 500, in one turn of the baseline
+_PROFILED = 4  # training steps
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Effort:
     sampled: int
     rounds: int
     turn: float
+    default_rounds: int = 1  # of the default sampler, which always runs to its end
     memory_batch: int = 256
     descent_limit: float = 0.0  # seconds of training towards an NLL; 0: not measured
     descent_looks: int = 40
@@ -88,7 +90,7 @@ class Suite:
         )
         self.say("sampling by default")
         results.sampling_by_default = throughput.sampling_by_default(
-            baseline, own, clock, effort.sampled, _REVERSE_STEPS, effort.rounds
+            baseline, own, clock, effort.sampled, _REVERSE_STEPS, effort.default_rounds
         )
 
     def _measure_memory(self, results: Results) -> None:
@@ -109,10 +111,10 @@ class Suite:
         self.say("the baseline beside the reference")
         batch, graphs = min(self.effort.batch, reference.BATCH), self.stock.largest
         baseline = Plain(graphs, noise_of(graphs), batch, self.device)
-        works = {BASELINE: baseline.train}
-        seconds = alternate(clock, works, self.effort.rounds, self.effort.turn)[BASELINE]
+        seconds = alternate(clock, {BASELINE: baseline.train}, self.effort.rounds, self.effort.turn)[BASELINE]
         results.reference = reference.Check.of(
             rates(seconds, batch),
+            reference.matrix_seconds(partial(baseline.train, _PROFILED)) / (_PROFILED * batch),
             results.ceilings,
             results.training[BASELINE].megaflop,
             results.baseline_bytes_per_molecule,

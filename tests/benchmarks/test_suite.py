@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from io import StringIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -111,18 +112,37 @@ def test_time_to_a_target_is_a_bound_where_the_baseline_gave_up() -> None:
     assert speed_up(fast, plain, second) is None
 
 
-def rates(gemm: float, memory: float, fresh: float) -> Ceilings:
-    return Ceilings(*(Spread(value, value, value) for value in (gemm, 2 * gemm, memory, fresh)))
+def check(rate: float, matrix_share: float, memory_speed: float = 1.0) -> reference.Check:
+    """The baseline at `rate`, on a machine whose memory is so many times as fast as that of the reference's machine."""
+    gemm, place, fresh = (Spread(v, v, v) for v in (1.0, reference.MEMORY_IN_PLACE, reference.MEMORY_FRESH))
+    place, fresh = (Spread(*(memory_speed * v for v in (one.median, one.low, one.high))) for one in (place, fresh))
+    there = Ceilings(gemm, gemm, place, fresh)
+    return reference.Check.of(Spread(rate, rate, rate), matrix_share / rate, there, reference.MEGAFLOP, None)
 
 
-def test_on_the_references_machine_the_rate_needs_no_correction() -> None:
-    there = rates(reference.GEMM, reference.MEMORY_IN_PLACE, reference.MEMORY_FRESH)
-    check = reference.Check.of(Spread(60, 60, 60), there, reference.MEGAFLOP, None)
-    assert check.corrected == pytest.approx(check.raw)
-    assert check.bounds == pytest.approx((check.raw, check.raw))
-    assert check.within
+def test_on_the_references_machine_nothing_is_corrected() -> None:
+    same = check(reference.RATE, reference.MATRIX_SHARE)
+    assert same.corrected == pytest.approx(1)
+    assert same.bounds == pytest.approx((1, 1))
+    assert same.within
 
 
-def test_a_baseline_slower_than_expected_is_told() -> None:
-    slow = rates(reference.GEMM, reference.MEMORY_IN_PLACE, reference.MEMORY_FRESH)
-    assert not reference.Check.of(Spread(45, 45, 45), slow, reference.MEGAFLOP, None).within
+def test_slow_matrix_products_are_no_fault_of_the_baseline() -> None:
+    """Twice the time in matrix products, the same in the rest."""
+    share, rest = 2 * reference.MATRIX_SHARE, 1 - reference.MATRIX_SHARE
+    slower = check(reference.RATE / (share + rest), share / (share + rest), memory_speed=2)
+    assert slower.raw < 0.8
+    assert slower.corrected == pytest.approx(1)
+    assert slower.bounds[0] < 0.8
+
+
+def test_a_baseline_that_wastes_time_elsewhere_is_told() -> None:
+    assert not check(0.7 * reference.RATE, 0.7 * reference.MATRIX_SHARE).within
+
+
+def test_time_in_matrix_products_is_taken_in_both_directions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.process_time", count().__next__)  # every look takes a second
+    matrix = torch.ones(4, 4, requires_grad=True)
+    assert reference.matrix_seconds(lambda: matrix * matrix) == 0
+    assert reference.matrix_seconds(lambda: matrix @ matrix) == 1
+    assert reference.matrix_seconds(lambda: torch.autograd.backward((matrix @ matrix).sum())) == 3
