@@ -33,8 +33,8 @@ def bfloat16_pays(device: torch.device) -> bool:
 class Denoiser(nn.Module):
     """Predicts the clean graph from a noisy one; permutation equivariant, and blind to padding.
 
-    The pairs' kind computes in bfloat16 where `bfloat16_pays`, unless `exact` is set; parameters and logits are
-    float32 in any case. The state consists of float parameters only.
+    Computes in bfloat16 where `bfloat16_pays`, unless `exact` is set; parameters and logits are float32 in any case.
+    The state consists of float parameters only.
     """
 
     def __init__(self, config: DenoiserConfig, atom_types: int, bond_types: int, max_atoms: int) -> None:
@@ -61,7 +61,7 @@ class Denoiser(nn.Module):
         """`atoms` (B, N) and `bonds` (B, N, N) are class indices, `counts` (B,), `time` (B,) = t / T in [0, 1]."""
         graphs = NoisyGraphs.of(atoms, bonds, counts, time, self.atom_types, self.bond_types)
         features, layout = self._features(graphs)
-        low = self.config.kind == "pairs" and not self.exact and bfloat16_pays(atoms.device)
+        low = not self.exact and bfloat16_pays(atoms.device)
         with torch.autocast(atoms.device.type, torch.bfloat16, enabled=low):
             x, e, y = self.nodes_in(features.nodes), self.pairs_in(features.pairs), self.whole_in(features.whole)
             masks = self._masks(graphs, x.dtype)
@@ -80,7 +80,7 @@ class Denoiser(nn.Module):
         return pair_features(graphs, self.config.walk_length), unordered_pairs(width, graphs.atoms.device)
 
     def _masks(self, graphs: NoisyGraphs, dtype: torch.dtype) -> ReferenceMasks | PairMasks:
-        return ReferenceMasks(graphs) if self.config.kind == "reference" else PairMasks(graphs, dtype)
+        return ReferenceMasks(graphs, dtype) if self.config.kind == "reference" else PairMasks(graphs, dtype)
 
 
 def _mlp_in(size: int, hidden: int, width: int) -> nn.Sequential:

@@ -11,11 +11,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
+from torch.nn.functional import linear, relu
 
 from fedmol.network.config import DenoiserConfig
 from fedmol.network.cycles import cycle_counts
+from fedmol.network.dropout import kept
+from fedmol.network.elementwise import attend
 from fedmol.network.inputs import Features, NoisyGraphs
+from fedmol.network.pooling import pooled
 from fedmol.network.spectrum import spectral_features
 
 NODE_EXTRAS, PAIR_EXTRAS, GLOBAL_EXTRAS = 8, 0, 13
@@ -58,27 +61,13 @@ def _weight(atoms: Tensor) -> Tensor:
 class ReferenceMasks:
     """Masks that all layers of one call share."""
 
-    def __init__(self, graphs: NoisyGraphs) -> None:
+    def __init__(self, graphs: NoisyGraphs, dtype: torch.dtype) -> None:
         real = graphs.atom_mask
         other = ~torch.eye(real.shape[1], dtype=torch.bool, device=real.device)
-        self.nodes = real.float()[..., None]  # (B, N, 1)
-        self.pairs = self.nodes[:, :, None] * self.nodes[:, None]  # (B, N, N, 1), diagonal included
-        self.keys = torch.zeros_like(self.nodes).masked_fill_(~real[..., None], float("-inf"))[:, None]  # (B, 1, N, 1)
+        self.keys = torch.zeros(real.shape, dtype=dtype, device=real.device).masked_fill_(~real, float("-inf"))
+        self.keys = self.keys[:, None, :, None]  # (B, 1, N, 1)
         self.pooled_nodes = real  # (B, N)
         self.pooled_pairs = (real[:, :, None] & real[:, None] & other).flatten(1)  # (B, N * N)
-
-
-def pooled(rows: Tensor, mask: Tensor) -> Tensor:
-    """Mean, minimum, maximum and standard deviation of the rows (B, M, d) that `mask` (B, M) allows; 0 without any."""
-    keep = mask[..., None]
-    count = keep.sum(1).clamp_min(1)
-    mean = (rows * keep).sum(1) / count
-    low = rows.masked_fill(~keep, float("inf")).amin(1)
-    high = rows.masked_fill(~keep, float("-inf")).amax(1)
-    variance = ((rows - mean[:, None]).square() * keep).sum(1) / (count - 1).clamp_min(1)
-    some = mask.any(1)[:, None]
-    parts = [mean, low, high, (variance + 1e-12).sqrt()]
-    return torch.cat([torch.where(some, part, 0.0) for part in parts], -1)  # (B, 4 d)
 
 
 class NodeEdgeAttention(nn.Module):
@@ -97,15 +86,20 @@ class NodeEdgeAttention(nn.Module):
         self.global_out = nn.Sequential(nn.Linear(dy, dy), nn.ReLU(), nn.Linear(dy, dy))
 
     def forward(self, x: Tensor, e: Tensor, y: Tensor, masks: ReferenceMasks) -> tuple[Tensor, Tensor, Tensor]:
-        query, key, value = (part(x) * masks.nodes for part in (self.query, self.key, self.value))
-        scores = query[:, :, None] * key[:, None] * self.scale  # (B, N, N, dx)
-        scores = scores * (self.pair_multiply(e) * masks.pairs + 1) + self.pair_add(e) * masks.pairs
         shift, stretch = self.global_pair_add(y), self.global_pair_multiply(y) + 1
-        pairs = self.pair_out(shift[:, None, None] + stretch[:, None, None] * scores) * masks.pairs
-        attention = torch.softmax(scores + masks.keys, dim=2)
-        seen = (attention * value[:, None]).sum(2)  # (B, N, dx)
+        shift = shift + stretch * self.pair_add.bias  # it would not change the softmax over j
+        seen, pairs = attend(
+            self.query(x) * self.scale,
+            self.key(x),
+            self.value(x),
+            linear(e, self.pair_multiply.weight, self.pair_multiply.bias + 1),
+            linear(e, self.pair_add.weight),
+            stretch[:, None] * self.pair_out.weight.to(stretch.dtype),
+            masks.keys,
+        )
+        pairs = pairs + self.pair_out(shift)[:, None, None]
         shift, stretch = self.global_node_add(y), self.global_node_multiply(y) + 1
-        nodes = self.node_out(shift[:, None] + stretch[:, None] * seen) * masks.nodes
+        nodes = self.node_out(torch.addcmul(shift[:, None], stretch[:, None], seen))
         gathered = self.node_global(pooled(x, masks.pooled_nodes))
         gathered = gathered + self.pair_global(pooled(e.flatten(1, 2), masks.pooled_pairs))
         whole: Tensor = self.global_out(self.global_global(y) + gathered)
@@ -119,12 +113,22 @@ class Residual(nn.Module):
         super().__init__()
         self.grow, self.shrink = nn.Linear(width, hidden), nn.Linear(hidden, width)
         self.norm_in, self.norm_out = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.drop = nn.Dropout(dropout)
+        self.dropout = dropout
 
     def forward(self, stream: Tensor, update: Tensor) -> Tensor:
-        stream = self.norm_in(stream + self.drop(update))
-        normed: Tensor = self.norm_out(stream + self.drop(self.shrink(self.drop(relu(self.grow(stream))))))
+        stream = self.norm_in(self._add(stream, update))
+        hidden = relu(self.grow(stream))
+        if self._drops:
+            hidden = hidden * kept(hidden, self.dropout)
+        normed: Tensor = self.norm_out(self._add(stream, self.shrink(hidden)))
         return normed
+
+    def _add(self, stream: Tensor, update: Tensor) -> Tensor:
+        return torch.addcmul(stream, update, kept(update, self.dropout)) if self._drops else stream + update
+
+    @property
+    def _drops(self) -> bool:
+        return self.training and self.dropout > 0
 
 
 class ReferenceBlock(nn.Module):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from fedmol.diffusion import Logits, loss
 from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
 from fedmol.network import PRESETS, Denoiser, build
@@ -83,12 +84,25 @@ def test_the_noisy_graph_and_the_time_matter(preset: str) -> None:
     assert not torch.allclose(base, denoiser(atoms, bonds * 0, counts, time).atoms, atol=1e-4)
 
 
-def test_bfloat16_stays_close_to_float32() -> None:
-    denoiser = exact("small")
-    graphs = noisy_graphs([9] * 4)
-    full = denoiser(*parts(graphs)).bonds
+@pytest.mark.parametrize("preset", ["digress", "small"])
+def test_bfloat16_stays_close_to_float32(preset: str) -> None:
+    """Logits to 0.05, where they spread over more than 1; the gradient of the loss to a twentieth of its length."""
+    denoiser = exact(preset)
+    graphs, clean = noisy_graphs([9, 9, 7, 4, 2, 1]), noisy_graphs([9, 9, 7, 4, 2, 1], seed=7)
+    full, slope = logits_and_gradient(denoiser, graphs, clean)
     denoiser.exact = False
-    torch.testing.assert_close(denoiser(*parts(graphs)).bonds, full, atol=0.05, rtol=0)
+    low, low_slope = logits_and_gradient(denoiser, graphs, clean)
+    assert full.bonds.max() - full.bonds.min() > 1
+    torch.testing.assert_close(low, full, atol=0.05, rtol=0)
+    assert (low_slope - slope).norm() < 0.05 * slope.norm()
+
+
+def logits_and_gradient(denoiser: Denoiser, graphs: Graphs, clean: Graphs) -> tuple[Logits, torch.Tensor]:
+    denoiser.zero_grad()
+    logits = denoiser(*parts(graphs))
+    torch.autograd.backward(loss(logits, clean))
+    slopes = [p.grad.flatten() for p in denoiser.parameters() if p.grad is not None]
+    return Logits(logits.atoms.detach(), logits.bonds.detach()), torch.cat(slopes)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
