@@ -14,13 +14,12 @@ from fedmol.data.shards import Shard, open_shard
 from fedmol.diffusion.census import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
-from fedmol.federation.assembly import denoiser_of, training_config, vocabulary_of
+from fedmol.federation.assembly import denoiser_of, team_of, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.identity import model_code_digest, peer_name, shared_settings
 from fedmol.federation.messages import Agreement, Joining, Progress
 from fedmol.federation.settings import Settings
 from fedmol.training.flat import manifest
-from fedmol.training.loop import train
 from fedmol.training.optimizers import build_optimizer
 from fedmol_collaborator.openfl_adapter import federation
 from fedmol_collaborator.openfl_adapter.client import FederationClient
@@ -29,7 +28,7 @@ from fedmol_collaborator.site_store import SiteStore
 from fedmol_collaborator.site_training import SiteTraining
 
 _WAIT = 0.5  # seconds between two questions whether everyone is here
-_TRIAL_STEPS = 22  # steps to measure the speed by, the first two left out
+_WARM_STEPS, _TIMED_STEPS = 2, 20  # to measure the speed by: the first ones are slower
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,8 @@ def take_part(place: Place, events: EventLog, stop: threading.Event) -> None:
     pulse.start()
     try:
         training = _prepare(place, client, introduction, pulse, stop)
-        federation.take_part(place.settings, place.run, place.site, client, training)
+        with training.team:
+            federation.take_part(place.settings, place.run, place.site, client, training)
     except FedmolError as error:
         # A site that was asked to stop will be back; one that failed is not worth waiting for.
         pulse.phase("stopped" if error.exit is Exit.TERMINATED else "failed")
@@ -98,10 +98,9 @@ def _prepare(
     pulse.phase("waiting for the others")
     counts = {"molecules": len(shard.training), "census": census.to_json(), "seconds_per_step": seconds}
     agreement = _wait_for_agreement(client, introduction.model_copy(update=counts), stop)
-    noise = NoiseModel.from_census(Census.from_json(agreement.census))
+    team = team_of(settings, NoiseModel.from_census(Census.from_json(agreement.census)), shard.training)
     store = SiteStore(place.work / "state")
-    denoiser = denoiser_of(settings)
-    return SiteTraining(settings, place.site, shard, denoiser, noise, agreement.local_steps, store, pulse, stop)
+    return SiteTraining(settings, place.site, team, shard.validation, agreement.local_steps, store, pulse, stop)
 
 
 def _wait_for_agreement(client: FederationClient, joining: Joining, stop: threading.Event) -> Agreement:
@@ -114,18 +113,10 @@ def _wait_for_agreement(client: FederationClient, joining: Joining, stop: thread
 
 def _seconds_per_step(settings: Settings, shard: Shard, census: Census) -> float:
     """How long one gradient step takes here, measured on a denoiser that is thrown away."""
-    denoiser, config = denoiser_of(settings), training_config(settings)
-    times: list[float] = []
-    train(
-        denoiser,
-        build_optimizer(denoiser, config),
-        NoiseModel.from_census(census),
-        shard.training,
-        first_step=0,
-        steps=_TRIAL_STEPS,
-        total_steps=_TRIAL_STEPS,
-        config=config,
-        generator=torch.Generator().manual_seed(settings.seed),
-        on_step=lambda _: times.append(time.monotonic()),
-    )
-    return (times[-1] - times[1]) / (len(times) - 2)
+    with team_of(settings, NoiseModel.from_census(census), shard.training) as team:
+        optimizer = build_optimizer(team.denoiser, team.config)
+        generator, total = torch.Generator().manual_seed(settings.seed), _WARM_STEPS + _TIMED_STEPS
+        team.train(optimizer, first_step=0, steps=_WARM_STEPS, total_steps=total, generator=generator)
+        began = time.monotonic()
+        team.train(optimizer, first_step=_WARM_STEPS, steps=_TIMED_STEPS, total_steps=total, generator=generator)
+        return (time.monotonic() - began) / _TIMED_STEPS

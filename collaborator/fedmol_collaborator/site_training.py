@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -10,25 +11,27 @@ from typing import Any
 
 import torch
 
-from fedmol.data.shards import Shard
-from fedmol.diffusion.census import NoiseModel
 from fedmol.diffusion.likelihood import nll
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.algorithms import Vector, vector_digest
-from fedmol.federation.assembly import training_config
 from fedmol.federation.identity import stream_seed
 from fedmol.federation.settings import Settings
+from fedmol.formats import duration
 from fedmol.graphs import Graphs
-from fedmol.network.denoiser import Denoiser
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from fedmol.training.flat import flatten, manifest, unflatten_into
-from fedmol.training.loop import StepReport, train
+from fedmol.training.loop import StepReport
 from fedmol.training.optimizers import Optimizers, build_optimizer
+from fedmol.training.pace import Pace
+from fedmol.training.team import Team
 from fedmol_collaborator.pulse import Pulse
 from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound
 
+log = logging.getLogger("fedmol.site")
+
 _SAVE_EVERY = 60.0  # seconds of training that a power cut may cost
-_LOG_EVERY = 2.0  # seconds between two training steps in the site's log
+_LOG_EVERY = 2.0  # seconds between two training steps in the site's event log
+_TELL_EVERY = 30.0  # seconds between two lines about them for people
 
 
 @dataclass(frozen=True)
@@ -51,25 +54,23 @@ class SiteTraining:
         self,
         settings: Settings,
         site: str,
-        shard: Shard,
-        denoiser: Denoiser,
-        noise: NoiseModel,
+        team: Team,
+        validation: Graphs,
         local_steps: int,
         store: SiteStore,
         pulse: Pulse,
         stop: threading.Event,
     ) -> None:
-        self.seed, self.site, self.shard, self.denoiser, self.noise = settings.seed, site, shard, denoiser, noise
+        self.seed, self.site, self.team = settings.seed, site, team
         self.local_steps, self.total_steps = local_steps, local_steps * settings.training.rounds
-        self.config = training_config(settings)
         self.store, self.pulse, self.stop = store, pulse, stop
-        self.layout = manifest(denoiser)
-        self.validation = _some(shard.validation, settings.training.validation_molecules, settings.seed)
-        self._logged = float("-inf")
+        self.denoiser, self.layout = team.denoiser, manifest(team.denoiser)
+        self.validation = _some(validation, settings.training.validation_molecules, settings.seed).to(team.device)
+        self._logged, self._told = float("-inf"), time.monotonic()
 
     @property
     def molecules(self) -> int:
-        return len(self.shard.training)
+        return len(self.team.graphs)
 
     @property
     def validation_molecules(self) -> int:
@@ -81,15 +82,16 @@ class SiteTraining:
         self.pulse.phase("validating", round)
         began = time.monotonic()
         unflatten_into(self.denoiser, model, self.layout)
-        generator = torch.Generator().manual_seed(stream_seed(self.seed, self.site, "validation"))
-        likelihood = nll(self.denoiser, self.noise, self.validation, generator)
+        seed = stream_seed(self.seed, self.site, "validation")
+        generator = torch.Generator(self.team.device).manual_seed(seed)
+        likelihood = nll(self.denoiser, self.team.noise, self.validation, generator)
         return Validated(likelihood.published, time.monotonic() - began)
 
     def train(self, round: int, model: Vector) -> Trained:
         """The site's update, freshly trained, continued, or found on disk.
 
         Raises:
-            FedmolError: DIVERGED, or TERMINATED with the round's progress saved.
+            FedmolError: DIVERGED, PROCESS_LOST, or TERMINATED with the round's progress saved.
         """
         began, model_in = time.monotonic(), vector_digest(model)
         done = self.store.trained(round, model_in) or self._train(round, model, model_in)
@@ -102,17 +104,13 @@ class SiteTraining:
 
     def _train(self, round: int, model: Vector, model_in: str) -> TrainedRound:
         self.pulse.phase("training", round)
-        optimizer = build_optimizer(self.denoiser, self.config)
+        optimizer = build_optimizer(self.denoiser, self.team.config)
         first = self._take_up(round, model, model_in, optimizer)
-        report = train(
-            self.denoiser,
+        report = self.team.train(
             optimizer,
-            self.noise,
-            self.shard.training,
             first_step=(round - 1) * self.local_steps + first,
             steps=self.local_steps - first,
             total_steps=self.total_steps,
-            config=self.config,
             generator=torch.Generator().manual_seed(stream_seed(self.seed, self.site, round)),
             on_step=self._watch(round, first, model_in, optimizer),
         )
@@ -132,12 +130,14 @@ class SiteTraining:
 
     def _watch(self, round: int, first: int, model_in: str, optimizer: Optimizers) -> Callable[[StepReport], None]:
         """Shows each step, keeps the round's progress now and then, and ends it when the site is asked to stop."""
-        began = saved = time.monotonic()
+        start, saved = (round - 1) * self.local_steps, time.monotonic()
+        pace = Pace(start + first, start + self.local_steps)
 
         def on_step(report: StepReport) -> None:
             nonlocal saved
-            steps = report.step + 1 - (round - 1) * self.local_steps
-            self._show(round, steps, report.loss, (steps - first) * report.molecules / (time.monotonic() - began))
+            steps = report.step + 1 - start
+            pace.follow(report)
+            self._show(round, steps, report.loss, pace)
             if steps == self.local_steps:
                 return  # the whole round is about to be kept
             stopping = self.stop.is_set()
@@ -154,17 +154,29 @@ class SiteTraining:
 
         return on_step
 
-    def _show(self, round: int, steps: int, loss: float, molecules_per_second: float) -> None:
+    def _show(self, round: int, steps: int, loss: float, pace: Pace) -> None:
         fields: dict[str, Any] = {
             "step": steps,
             "steps": self.local_steps,
             "loss": loss,
-            "molecules_per_second": molecules_per_second,
+            "molecules_per_second": pace.molecules_per_second,
+            "seconds_left": pace.seconds_left,
         }
         self.pulse.step(**fields)
         if time.monotonic() - self._logged >= _LOG_EVERY or steps == self.local_steps:
             self._logged = time.monotonic()
             self.pulse.events.write("training_step", round=round, phase="training", **fields)
+        if time.monotonic() - self._told >= _TELL_EVERY:
+            self._told = time.monotonic()
+            log.info(
+                "round %d, step %d of %d: loss %.3f, %.0f molecules/s, %s left",
+                round,
+                steps,
+                self.local_steps,
+                pace.loss,
+                pace.molecules_per_second,
+                duration(pace.seconds_left),
+            )
 
 
 def _some(graphs: Graphs, count: int, seed: int) -> Graphs:

@@ -29,6 +29,7 @@ class Exit(IntEnum):
     STATE_UNUSABLE = 33
     ADDRESS_IN_USE = 34
     SITE_FAILED = 35
+    PROCESS_LOST = 36
     INTERRUPTED = 130
     TERMINATED = 143
 

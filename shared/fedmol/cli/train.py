@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fedmol.federation.settings import ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:
-    from fedmol.diffusion import Census
+    import torch
+
     from fedmol.graphs import Graphs
-    from fedmol.network import Denoiser
-    from fedmol.training import StepReport, TrainingConfig
+    from fedmol.training import Team
+    from fedmol.training.device import DeviceName
 
 _MODEL, _TRAINING = ModelSettings(), TrainingSettings()
 _PATH = click.Path(path_type=Path)
@@ -34,7 +34,11 @@ _COUNT = click.IntRange(min=1)
     "--learning-rate", default=_TRAINING.learning_rate, show_default=True, type=click.FloatRange(0, min_open=True)
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
-@click.option("--threads", default=_TRAINING.threads, show_default=True, type=_COUNT, help="processor threads to use")
+@click.option("--device", default=_TRAINING.device, show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option(
+    "--processes", default=str(_TRAINING.processes), show_default=True, help="that share each batch; auto: one per GPU"
+)
+@click.option("--threads", default=_TRAINING.threads, show_default=True, type=_COUNT, help="of each process")
 @click.option("--out", default=Path("model.safetensors"), show_default=True, type=_PATH, help="file of the model")
 @click.option("--resume", is_flag=True, help="go on from the state that a broken-off run kept beside --out")
 def train(
@@ -47,6 +51,8 @@ def train(
     batch_size: int,
     learning_rate: float,
     seed: int,
+    device: DeviceName,
+    processes: str,
     threads: int,
     out: Path,
     resume: bool,
@@ -56,11 +62,12 @@ def train(
 
     from fedmol.chem import vocabulary as vocabularies
     from fedmol.data.shards import open_shard
-    from fedmol.diffusion import Census
+    from fedmol.diffusion import Census, NoiseModel
     from fedmol.network import build
-    from fedmol.training import TrainingConfig, save_model
+    from fedmol.training import Team, TrainingConfig, device_named, processes_on, save_model
 
     torch.set_num_threads(threads)
+    place = device_named(device)
     types = vocabularies.get(vocabulary)
     denoiser = build(preset, len(types.atoms), len(types.bonds), types.max_atoms, seed, layers)
     shard = open_shard(file, column, types, validation_share=0.05)
@@ -77,13 +84,14 @@ def train(
         "census": census.to_json(),
     }
     console = Console()
-    _advance(denoiser, shard.training, census, config, training, out, resume, console)
+    noise, number = NoiseModel.from_census(census), processes_on(place, _processes(processes))
+    with Team(denoiser, noise, shard.training, config, place, number) as team:
+        _advance(team, training, out, resume, console)
     meta = {"training": training, "source": file.name}
     save_model(out, denoiser, preset=preset, vocabulary_name=vocabulary, census=census, meta=meta)
     _kept(out).unlink(missing_ok=True)
-    console.print(
-        f"trained on {len(shard.training):,} molecules; validation NLL {_validation_nll(out, shard.validation):.2f}"
-    )
+    validated = _validation_nll(out, shard.validation, place)
+    console.print(f"trained on {len(shard.training):,} molecules; validation NLL {validated:.2f}")
     console.print(f"written: {out}")
 
 
@@ -91,62 +99,30 @@ def _kept(out: Path) -> Path:
     return out.with_name(out.name + ".resume")
 
 
-def _advance(
-    denoiser: Denoiser,
-    graphs: Graphs,
-    census: Census,
-    config: TrainingConfig,
-    training: dict[str, Any],
-    out: Path,
-    resume: bool,
-    console: Console,
-) -> None:
-    """All steps that are still to be taken, with a bar; the state is kept beside `out`."""
-    import time
+def _processes(text: str) -> int | Literal["auto"]:
+    if text == "auto":
+        return "auto"
+    if not text.isdigit() or text == "0":
+        raise click.BadParameter(f"{text!r} is neither a number of processes nor auto", param_hint="--processes")
+    return int(text)
 
+
+def _advance(team: Team, training: dict[str, Any], out: Path, resume: bool, console: Console) -> None:
+    """All steps that are still to be taken, shown as they are taken; the state is kept beside `out`."""
     import torch
 
-    from fedmol.diffusion import NoiseModel
-    from fedmol.training.position import train_to_the_end
+    from fedmol.cli.training_progress import TrainingProgress
+    from fedmol.training.position import Position
 
     if not resume:
         _kept(out).unlink(missing_ok=True)
-    began, first, total = time.monotonic(), None, training["steps"]
-    with _bar(console) as progress:
-        task = progress.add_task("training", total=total, loss="", speed="")
-
-        def on_step(report: StepReport) -> None:
-            nonlocal first
-            first = report.step if first is None else first
-            speed = (report.step + 1 - first) * report.molecules / (time.monotonic() - began)
-            progress.update(task, completed=report.step + 1, loss=f"{report.loss:.3f}", speed=f"{speed:,.0f}")
-
-        train_to_the_end(
-            _kept(out),
-            training,
-            denoiser,
-            NoiseModel.from_census(census),
-            graphs,
-            total_steps=total,
-            config=config,
-            generator=torch.Generator().manual_seed(training["seed"]),
-            on_step=on_step,
-        )
+    position = Position(_kept(out), training, team)
+    generator = torch.Generator().manual_seed(training["seed"])
+    with TrainingProgress(console, position.steps, training["steps"]) as progress:
+        position.train_to_the_end(training["steps"], generator, progress.follow)
 
 
-def _bar(console: Console) -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]}"),
-        TextColumn("{task.fields[speed]} molecules/s"),
-        TimeRemainingColumn(),
-        console=console,
-    )
-
-
-def _validation_nll(out: Path, graphs: Graphs) -> float:
+def _validation_nll(out: Path, graphs: Graphs, device: torch.device) -> float:
     """The published bound of the model as it was written, on at most 2,048 molecules."""
     import torch
 
@@ -154,5 +130,6 @@ def _validation_nll(out: Path, graphs: Graphs) -> float:
     from fedmol.training import load_model
 
     model = load_model(out)
-    chosen = torch.randperm(len(graphs), generator=torch.Generator().manual_seed(0))[:2048]
-    return nll(model.denoiser, model.noise, graphs[chosen], torch.Generator().manual_seed(0)).published
+    chosen = graphs[torch.randperm(len(graphs), generator=torch.Generator().manual_seed(0))[:2048]]
+    generator = torch.Generator(device).manual_seed(0)
+    return nll(model.denoiser.to(device), model.noise.to(device), chosen.to(device), generator).published

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.vocabulary import Vocabulary
+from fedmol.diffusion.census import NoiseModel
 from fedmol.federation.settings import Settings
+from fedmol.graphs import Graphs
 from fedmol.network.denoiser import Denoiser, build
 from fedmol.training.config import TrainingConfig
+from fedmol.training.device import device_named, processes_on
+from fedmol.training.team import Team
 
 
 def vocabulary_of(settings: Settings) -> Vocabulary:
@@ -27,5 +31,12 @@ def denoiser_of(settings: Settings) -> Denoiser:
 
 
 def training_config(settings: Settings) -> TrainingConfig:
-    keys = {"batch_size", "learning_rate", "warmup_share", "clip_norm", "weight_decay"}
+    keys = {"optimizer", "batch_size", "learning_rate", "warmup_share", "clip_norm", "weight_decay"}
     return TrainingConfig(**settings.training.model_dump(include=keys))
+
+
+def team_of(settings: Settings, noise: NoiseModel, graphs: Graphs) -> Team:
+    """What trains the federation's denoiser on `graphs` here, with the processes and the device that are set."""
+    device = device_named(settings.training.device)
+    processes = processes_on(device, settings.training.processes)
+    return Team(denoiser_of(settings), noise, graphs, training_config(settings), device, processes)

@@ -10,6 +10,7 @@ from typing import Any
 import fedmol
 from fedmol.federation.settings import Settings
 
+_OWN = ("device", "processes", "threads")
 _MODEL_CODE = ("graphs.py", "diffusion", "network", "training")
 
 
@@ -45,8 +46,9 @@ def model_code_digest() -> str:
 
 
 def shared_settings(settings: Settings) -> dict[str, Any]:
-    """The settings in which all parties must agree, by dotted path."""
+    """The settings in which all parties must agree, by dotted path; on what they compute is each one's own affair."""
     document = settings.model_dump(mode="json", include={"seed", "algorithm", "model", "training"})
+    document["training"] = {key: value for key, value in document["training"].items() if key not in _OWN}
     flat: dict[str, Any] = {}
     for key, value in document.items():
         flat |= {f"{key}.{leaf}": v for leaf, v in value.items()} if isinstance(value, dict) else {key: value}

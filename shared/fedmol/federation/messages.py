@@ -67,6 +67,7 @@ class Progress(Message):
     steps: int = 0
     loss: float | None = None
     molecules_per_second: float | None = None
+    seconds_left: float | None = None  # of the round's training
 
 
 def encode_error(error: FedmolError) -> str:

@@ -70,11 +70,14 @@ class TrainingSettings(Section):
     local_steps: Annotated[int, Field(gt=0)] = 60
     budget_minutes: Annotated[float, Field(gt=0)] | None = None
     batch_size: Annotated[int, Field(gt=0)] = 128
+    optimizer: Literal["muon", "adamw"] = "muon"
     learning_rate: Annotated[float, Field(gt=0)] = 2e-3
     warmup_share: Annotated[float, Field(ge=0, lt=1)] = 0.05
     weight_decay: Annotated[float, Field(ge=0)] = 1e-4
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
-    threads: Annotated[int, Field(gt=0)] = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: the GPU where there is one
+    processes: Annotated[int, Field(gt=0)] | Literal["auto"] = 1  # that share a site's batches; auto: one per GPU
+    threads: Annotated[int, Field(gt=0)] = 1  # of each process
     validation_molecules: Annotated[int, Field(gt=0)] = 512
 
 

@@ -16,6 +16,7 @@ class SiteStatus:
     steps: int = 0
     loss: float | None = None
     molecules_per_second: float | None = None
+    seconds_left: float | None = None  # of the round's training
     molecules: int = 0
     sent_bytes: int = 0
 
@@ -67,6 +68,7 @@ class FederationStatus:
         site.step, site.steps = event.fields.get("step", 0), event.fields.get("steps", 0)
         site.loss = event.fields.get("loss", site.loss)
         site.molecules_per_second = event.fields.get("molecules_per_second")
+        site.seconds_left = event.fields.get("seconds_left")
 
     def _round_started(self, event: Event) -> None:
         self.round = event.round or 0

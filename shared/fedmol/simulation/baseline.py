@@ -10,14 +10,14 @@ import torch
 
 from fedmol import files
 from fedmol.diffusion import Census, NoiseModel
-from fedmol.federation.assembly import denoiser_of, training_config
+from fedmol.federation.assembly import team_of
 from fedmol.federation.identity import stream_seed
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
 from fedmol.graphs import Graphs
 from fedmol.training.loop import StepReport
 from fedmol.training.model_file import save_model
-from fedmol.training.position import train_to_the_end
+from fedmol.training.position import Position
 
 _LOG_EVERY = 10  # steps between two lines of losses.csv
 
@@ -35,29 +35,21 @@ def train_baseline(settings: Settings, agreement: Agreement, graphs: Graphs, fol
         return path
     total = settings.training.rounds * agreement.local_steps * len(agreement.molecules)
     census = Census.from_json(agreement.census)
-    denoiser, kept = denoiser_of(settings), folder / "position.safetensors"
+    kept = folder / "position.safetensors"
     losses: list[tuple[int, float]] = []
 
     def note(report: StepReport) -> None:
         on_step(report, total)
-        if (report.step + 1) % _LOG_EVERY == 0:
+        if (report.step + 1) % _LOG_EVERY == 0:  # reports of a GPU come less often
             losses.append((report.step + 1, report.loss))
 
-    train_to_the_end(
-        kept,
-        {"steps": total, "seed": settings.seed},
-        denoiser,
-        NoiseModel.from_census(census),
-        graphs,
-        total_steps=total,
-        config=training_config(settings),
-        generator=torch.Generator().manual_seed(stream_seed(settings.seed, "baseline")),
-        on_step=note,
-    )
+    with team_of(settings, NoiseModel.from_census(census), graphs) as team:
+        generator = torch.Generator().manual_seed(stream_seed(settings.seed, "baseline"))
+        Position(kept, {"steps": total, "seed": settings.seed}, team).train_to_the_end(total, generator, note)
     files.write_text(folder / "losses.csv", pd.DataFrame(losses, columns=["step", "loss"]).to_csv(index=False))
     save_model(
         path,
-        denoiser,
+        team.denoiser,
         preset=settings.model.preset,
         vocabulary_name=settings.model.vocabulary,
         census=census,

@@ -56,7 +56,9 @@ def _heading(status: FederationStatus) -> Text:
 
 
 def _sites(status: FederationStatus) -> Table:
-    table = Table("site", "molecules", "phase", "", "loss", "molecules/s", "sent", box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        "site", "molecules", "phase", "", "loss", "molecules/s", "left", "sent", box=None, padding=(0, 2, 0, 0)
+    )
     for name, site in sorted(status.sites.items()):
         bar = ProgressBar(total=site.steps or 1, completed=site.step if site.phase == "training" else 0, width=24)
         table.add_row(
@@ -66,6 +68,7 @@ def _sites(status: FederationStatus) -> Table:
             bar if site.phase == "training" else "",
             f"{site.loss:.3f}" if site.loss is not None else "",
             f"{site.molecules_per_second:,.0f}" if site.molecules_per_second else "",
+            duration(site.seconds_left) if site.seconds_left is not None else "",
             size(site.sent_bytes),
         )
     return table

@@ -2,6 +2,7 @@
 
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from fedmol.training.config import TrainingConfig
+from fedmol.training.device import device_named, processes_on
 from fedmol.training.flat import Manifest, flatten, manifest, unflatten_into
 from fedmol.training.loop import (
     StepReport,
@@ -11,21 +12,25 @@ from fedmol.training.loop import (
 )
 from fedmol.training.model_file import TrainedModel, load_model, save_model
 from fedmol.training.optimizers import Optimizers, build_optimizer
+from fedmol.training.team import Team
 
 __all__ = [
     "Manifest",
     "Optimizers",
     "StepReport",
+    "Team",
     "TrainedModel",
     "TrainingConfig",
     "TrainingReport",
     "build_optimizer",
+    "device_named",
     "flatten",
     "learning_rate",
     "load_model",
     "load_optimizer_tensors",
     "manifest",
     "optimizer_tensors",
+    "processes_on",
     "save_model",
     "train",
     "unflatten_into",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
     """How to train. `warmup_share` is the share of all steps in which the learning rate rises linearly."""
 
+    optimizer: Literal["muon", "adamw"] = "muon"
     batch_size: int = 128
     learning_rate: float = 2e-3
     warmup_share: float = 0.05

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
 from fedmol.training.config import TrainingConfig
+from fedmol.training.muon import Muon
 
 SHARE = "share"  # of the scheduled learning rate; a parameter group without it has 1
 
@@ -33,8 +34,16 @@ class Optimizers:
 
 
 def build_optimizer(denoiser: nn.Module, config: TrainingConfig) -> Optimizers:
-    """AdamW with weight decay on matrices only."""
-    matrices = [p for p in denoiser.parameters() if p.ndim > 1]
-    others = [p for p in denoiser.parameters() if p.ndim <= 1]
+    """What `config.optimizer` names: "adamw", or "muon", which takes over the matrices inside the layers.
+
+    Weights decay in matrices only.
+    """
+    named = list(denoiser.named_parameters())
+    inner = [p for name, p in named if config.optimizer == "muon" and p.ndim == 2 and name.startswith("blocks.")]
+    taken = set(map(id, inner))
+    matrices = [p for _, p in named if p.ndim > 1 and id(p) not in taken]
+    others = [p for _, p in named if p.ndim <= 1]
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return Optimizers(AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True))
+    adamw = AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.99), fused=True)
+    muon = [Muon(inner, config.learning_rate, config.weight_decay)] if inner else []
+    return Optimizers(adamw, *muon)

@@ -7,76 +7,66 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from torch import Generator, nn
+from torch import Generator
 
-from fedmol.diffusion import NoiseModel
-from fedmol.graphs import Graphs
 from fedmol.training import checkpoint
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors, prefixed, without_prefix
-from fedmol.training.config import TrainingConfig
-from fedmol.training.loop import StepReport, train
-from fedmol.training.optimizers import Optimizers, build_optimizer
+from fedmol.training.loop import StepReport
+from fedmol.training.optimizers import build_optimizer
+from fedmol.training.team import Team
 
 _KEEP_EVERY = 60.0  # seconds of training that a break may cost
 _WEIGHT, _OPTIMIZER = "weight.", "optimizer."
 
 
-def save_position(path: Path, denoiser: nn.Module, optimizer: Optimizers, steps: int, meta: dict[str, Any]) -> None:
-    """Keep the state after `steps` steps; `meta` says of which training it is."""
-    tensors = prefixed(_WEIGHT, denoiser.state_dict()) | prefixed(_OPTIMIZER, optimizer_tensors(optimizer))
-    checkpoint.save(path, tensors, {"steps": steps, "training": meta})
+class Position:
+    """How far the training `meta` of `team` has come, kept in `path` once a minute while it goes on.
 
-
-def load_position(path: Path, denoiser: nn.Module, optimizer: Optimizers, meta: dict[str, Any]) -> int:
-    """Put a kept state back and return its steps; 0, and nothing changed, without a file or for another training."""
-    if not path.exists():
-        return 0
-    tensors, described = checkpoint.load(path)
-    if described["training"] != meta:
-        return 0
-    denoiser.load_state_dict(without_prefix(_WEIGHT, tensors))
-    load_optimizer_tensors(optimizer, without_prefix(_OPTIMIZER, tensors))
-    steps: int = described["steps"]
-    return steps
-
-
-def train_to_the_end(
-    kept: Path,
-    meta: dict[str, Any],
-    denoiser: nn.Module,
-    noise: NoiseModel,
-    graphs: Graphs,
-    *,
-    total_steps: int,
-    config: TrainingConfig,
-    generator: Generator,
-    on_step: Callable[[StepReport], None],
-) -> None:
-    """All steps that are left of a training, whose position is kept in `kept` once a minute while it lasts.
+    Where `path` holds an earlier position of this very training, that one is taken up.
 
     Raises:
-        FedmolError: DIVERGED, see `fedmol.training.loop.train`; STATE_UNUSABLE when `kept` is damaged.
+        FedmolError: STATE_UNUSABLE when the file is damaged.
     """
-    optimizer = build_optimizer(denoiser, config)
-    first = load_position(kept, denoiser, optimizer, meta)
-    saved = time.monotonic()
 
-    def keep(report: StepReport) -> None:
-        nonlocal saved
-        on_step(report)
-        if time.monotonic() - saved > _KEEP_EVERY:
-            save_position(kept, denoiser, optimizer, report.step + 1, meta)
-            saved = time.monotonic()
+    def __init__(self, path: Path, meta: dict[str, Any], team: Team) -> None:
+        self.path, self.meta, self.team, self.steps = path, meta, team, 0
+        self._optimizer = build_optimizer(team.denoiser, team.config)
+        if path.exists():
+            self._load()
 
-    train(
-        denoiser,
-        optimizer,
-        noise,
-        graphs,
-        first_step=first,
-        steps=total_steps - first,
-        total_steps=total_steps,
-        config=config,
-        generator=generator,
-        on_step=keep,
-    )
+    def train_to_the_end(self, total_steps: int, generator: Generator, on_step: Callable[[StepReport], None]) -> None:
+        """All steps that are left.
+
+        Raises:
+            FedmolError: DIVERGED or PROCESS_LOST, see `Team.train`.
+        """
+        saved = time.monotonic()
+
+        def keep(report: StepReport) -> None:
+            nonlocal saved
+            self.steps = report.step + 1
+            on_step(report)
+            if time.monotonic() - saved > _KEEP_EVERY:
+                self._save()
+                saved = time.monotonic()
+
+        self.team.train(
+            self._optimizer,
+            first_step=self.steps,
+            steps=total_steps - self.steps,
+            total_steps=total_steps,
+            generator=generator,
+            on_step=keep,
+        )
+
+    def _save(self) -> None:
+        weights, state = self.team.denoiser.state_dict(), optimizer_tensors(self._optimizer)
+        tensors = prefixed(_WEIGHT, weights) | prefixed(_OPTIMIZER, state)
+        checkpoint.save(self.path, tensors, {"steps": self.steps, "training": self.meta})
+
+    def _load(self) -> None:
+        tensors, described = checkpoint.load(self.path)
+        if described["training"] == self.meta:
+            self.team.denoiser.load_state_dict(without_prefix(_WEIGHT, tensors))
+            load_optimizer_tensors(self._optimizer, without_prefix(_OPTIMIZER, tensors))
+            self.steps = described["steps"]

@@ -1,0 +1,52 @@
+"""What `fedmol train` shows while it trains: a bar on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+from fedmol.formats import count, duration, fixed
+from fedmol.training import StepReport
+from fedmol.training.pace import Pace
+
+_LINE_EVERY = 10.0  # seconds
+
+
+class TrainingProgress:
+    """Shown as long as the `with` block lasts; `follow` is told of every report."""
+
+    def __init__(self, console: Console, first_step: int, steps: int) -> None:
+        self.console, self.pace = console, Pace(first_step, steps)
+        self._said = time.monotonic()
+        self._bar = Progress(
+            BarColumn(bar_width=8),  # all of it fits into 80 columns
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[figures]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("training", total=steps, completed=first_step, figures="")
+
+    def __enter__(self) -> TrainingProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def follow(self, report: StepReport) -> None:
+        pace = self.pace
+        pace.follow(report)
+        figures = f"loss {fixed(pace.loss, 3)}, {count(pace.molecules_per_second)} molecules/s"
+        left = f"{duration(pace.seconds_left)} left, lr {report.learning_rate:.1e}"
+        self._bar.update(self._task, completed=pace.done, figures=f"{figures}, {left}")
+        due = time.monotonic() - self._said >= _LINE_EVERY or pace.done == pace.end
+        if due and not self.console.is_terminal:
+            self._said = time.monotonic()
+            line = f"step {count(pace.done)} of {count(pace.end)}: {figures}, {left}"
+            self.console.print(line, highlight=False, soft_wrap=True)
