@@ -23,6 +23,7 @@ class DenoiserConfig:
     global_hidden: int
     dropout: float = 0.0
     walk_length: int = 0  # powers of the random walk given as features (pairs only)
+    triangle_width: int = 0  # channels in which the sides of triangles are multiplied (pairs only)
 
 
 PRESETS: dict[str, DenoiserConfig] = {
@@ -50,6 +51,7 @@ PRESETS: dict[str, DenoiserConfig] = {
         pair_hidden=96,
         global_hidden=128,
         walk_length=8,
+        triangle_width=16,
     ),
     "base": DenoiserConfig(
         "pairs",
@@ -62,6 +64,7 @@ PRESETS: dict[str, DenoiserConfig] = {
         pair_hidden=128,
         global_hidden=256,
         walk_length=8,
+        triangle_width=16,
     ),
 }
 

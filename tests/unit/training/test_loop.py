@@ -10,6 +10,7 @@ from fedmol.diffusion import Census, Logits, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
 from fedmol.network import Denoiser, build
+from fedmol.network.reference import Residual
 from fedmol.training import (
     Optimizers,
     StepReport,
