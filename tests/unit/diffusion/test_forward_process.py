@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -24,6 +26,23 @@ def some_graphs() -> Graphs:
 @pytest.mark.parametrize(("t", "value"), [(0, 0.99991), (100, 0.8972), (250, 0.49229), (400, 0.09368), (490, 9.673e-4)])
 def test_schedule_is_the_references(t: int, value: float) -> None:
     assert cosine_alphas_bar(500)[t].item() == pytest.approx(value, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("t", "beta"),
+    [(0, 8.723e-5), (1, 1.066e-4), (100, 2.094e-3), (250, 6.279e-3), (400, 1.906e-2), (499, 0.75), (500, 0.9999)],
+)
+def test_single_steps_are_the_references_with_the_last_one_capped(t: int, beta: float) -> None:
+    kept = torch.cat([torch.ones(1, dtype=torch.float64), cosine_alphas_bar(500)])
+    assert 1 - (kept[t + 1] / kept[t]).item() == pytest.approx(beta, rel=6e-4)
+
+
+def test_schedule_is_a_squared_cosine_up_to_its_last_step() -> None:
+    def squared(u: float) -> float:
+        return math.cos(math.pi / 2 * (u + 0.008) / 1.008) ** 2
+
+    expected = [squared((t + 1) / 501) / squared(0) for t in range(500)]
+    assert cosine_alphas_bar(500)[:-1].tolist() == pytest.approx(expected, rel=1e-9)
 
 
 def test_schedule_falls_and_ends_near_zero() -> None:

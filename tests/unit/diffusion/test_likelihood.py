@@ -104,3 +104,26 @@ def test_loss_by_hand() -> None:
     logits.bonds[:, 0, 0, 1] = 50.0
     assert loss(logits, padded).item() == pytest.approx(math.log(4) + 5 * math.log(5), rel=1e-5)
     assert loss(logits, padded, bond_weight=0).item() == pytest.approx(math.log(4), rel=1e-5)
+
+
+def test_loss_entry_by_entry() -> None:
+    generator = torch.Generator().manual_seed(0)
+    counts = [4, 2, 1]
+    upper = torch.randint(5, (3, 4, 4), generator=generator).triu(1)
+    clean = Graphs(torch.randint(4, (3, 4), generator=generator), upper + upper.mT, torch.tensor(counts))
+    logits = Logits(
+        torch.randn(3, 4, 4, generator=generator).double(), torch.randn(3, 4, 4, 5, generator=generator).double()
+    )
+
+    def surprise(row: Tensor, chosen: int) -> float:
+        return math.log(sum(math.exp(value) for value in row)) - float(row[chosen])
+
+    atoms, bonds = [], []
+    for molecule, n in enumerate(counts):
+        for i in range(n):
+            atoms.append(surprise(logits.atoms[molecule, i], int(clean.atoms[molecule, i])))
+            bonds += [
+                surprise(logits.bonds[molecule, i, j], int(clean.bonds[molecule, i, j])) for j in range(n) if i != j
+            ]
+    expected = sum(atoms) / len(atoms) + 5 * sum(bonds) / len(bonds)
+    assert loss(logits, clean).item() == pytest.approx(expected, rel=1e-9)

@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from fedmol.network.cycles import cycle_counts
-from fedmol.network.inputs import walk_powers
+from fedmol.network.inputs import NoisyGraphs, walk_powers
 from fedmol.network.layout import OrderedPairs, unordered_pairs
+from fedmol.network.reference import reference_features
 from fedmol.network.spectrum import spectral_features
 
 
@@ -81,3 +82,49 @@ def test_packing_loses_nothing_of_a_symmetric_matrix(atoms: int) -> None:
     assert rows.shape == (3, atoms * (atoms - 1) // 2, 3)
     torch.testing.assert_close(layout.unpack(rows), matrix)
     torch.testing.assert_close(OrderedPairs().unpack(OrderedPairs().pack(matrix)), matrix)
+
+
+def test_features_of_a_molecule_by_hand() -> None:
+    """Methylenecyclopropane with a nitrogen in the ring and, apart from it, N#N: six slots of the eight are taken.
+
+    The ring's atoms are 0 1 2, the double bond 0=3; its Laplacian (a triangle with a tail) has the eigenvalues
+    0, 1, 3, 4, the pair's are 0 and 2.
+    """
+    atoms = torch.tensor([[0, 1, 0, 0, 1, 1, 0, 0]])
+    bonds = torch.zeros(1, 8, 8, dtype=torch.long)
+    for i, j, bond in [(0, 1, 1), (1, 2, 1), (0, 2, 1), (0, 3, 2), (4, 5, 3)]:
+        bonds[0, i, j] = bonds[0, j, i] = bond
+    graphs = NoisyGraphs.of(atoms, bonds, torch.tensor([6]), torch.tensor([0.3]), atom_types=4, bond_types=5)
+    found = reference_features(graphs, max_atoms=9)
+    valency = torch.tensor([4.0, 2, 2, 2, 3, 3, 0, 0])
+    assert found.nodes.shape == (1, 8, 12)
+    assert torch.equal(found.nodes[..., :4], graphs.atoms)
+    triangle = torch.tensor([0.1, 0.1, 0.1, 0, 0, 0, 0, 0])
+    torch.testing.assert_close(found.nodes[0, :, 4], triangle)
+    assert (found.nodes[0, :, 5:7] == 0).all()
+    assert found.nodes[0, :, 7].tolist() == [0, 0, 0, 0, 1, 1, 0, 0]
+    for column, eigenvalue in ((8, 1.0), (9, 2.0)):
+        vector = found.nodes[0, :, column]
+        torch.testing.assert_close(laplacian(graphs.adjacency[0]) @ vector, eigenvalue * vector, atol=1e-5, rtol=0)
+        assert vector.norm().item() == pytest.approx(1, abs=1e-5)
+    assert torch.equal(found.nodes[0, :, 10], torch.tensor([-4.0, -1, -2, -2, -2, -2, 0, 0]))
+    assert torch.equal(found.nodes[0, :, 11], valency)
+    cycles = [0.1, 0.0, 0.0, 0.0]
+    spectrum = [2.0, 1 / 6, 2 / 6, 3 / 6, 4 / 6, 2.0]
+    weight = (3 * 12 + 3 * 14) / 150
+    expected = torch.tensor([6 / 9, *cycles, *spectrum, weight, 0.3])
+    torch.testing.assert_close(found.whole[0], expected, atol=1e-5, rtol=0)
+    assert torch.equal(found.pairs, graphs.bonds)
+
+
+def laplacian(adjacency: Tensor) -> Tensor:
+    return torch.diag(adjacency.sum(-1)) - adjacency
+
+
+def test_cycle_features_are_clipped() -> None:
+    """Every pair of nine atoms bonded: each atom lies on 28 triangles."""
+    bonds = 1 - torch.eye(9, dtype=torch.long)[None]
+    graphs = NoisyGraphs.of(torch.zeros(1, 9), bonds, torch.tensor([9]), torch.zeros(1), atom_types=4, bond_types=5)
+    found = reference_features(graphs, max_atoms=9)
+    assert (found.nodes[0, :, 4:7] == 1).all()
+    assert (found.whole[0, 1:5] == 1).all()
