@@ -1,7 +1,9 @@
-"""fedmol evaluate: the figures of a model file, or of a file of molecules."""
+"""fedmol evaluate: the figures of a model file, or of a file of molecules that any system made."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,9 +13,10 @@ from rich.console import Console
 from fedmol import files
 
 if TYPE_CHECKING:
-    from fedmol.chem.vocabulary import Vocabulary
-    from fedmol.data.shards import Shard
+    from rich.progress import TaskID
+
     from fedmol.evaluation import Evaluation
+    from fedmol.evaluation.resemblance import Progress
     from fedmol.federation.settings import EvaluationSettings
 
 _PATH = click.Path(path_type=Path)
@@ -21,8 +24,8 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("evaluate")
 @click.argument("subject", type=_PATH)
-@click.option("--test", type=_PATH, help="real molecules, CSV or SMILES file: for NLL and distances")
-@click.option("--known", type=_PATH, help="the molecules that were trained on, CSV or SMILES file: for novelty")
+@click.option("--test", help="real molecules, file or one of qm9, qm9-digress: for NLL, distances, resemblance")
+@click.option("--known", help="molecules that were trained on, file or one of qm9, qm9-digress: for novelty")
 @click.option("--column", default="smiles", show_default=True, help="column of the SMILES in CSV files")
 @click.option(
     "-n", "--samples", default=1000, show_default=True, type=click.IntRange(min=1), help="molecules to generate"
@@ -35,11 +38,12 @@ _PATH = click.Path(path_type=Path)
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--vocabulary", help="for a file of molecules: the vocabulary in which distances are measured")
 @click.option("--out", type=_PATH, help="write the evaluation as JSON")
+@click.option("--html", type=_PATH, help="write a page of it, with charts and pictures")
 @click.option("--samples-out", type=_PATH, help="for a model: write the valid molecules, one SMILES per line")
 def evaluate(
     subject: Path,
-    test: Path | None,
-    known: Path | None,
+    test: str | None,
+    known: str | None,
     column: str,
     samples: int,
     sampler: str,
@@ -48,78 +52,92 @@ def evaluate(
     seed: int,
     vocabulary: str | None,
     out: Path | None,
+    html: Path | None,
     samples_out: Path | None,
 ) -> None:
-    """Validity, uniqueness, novelty, distances and NLL of SUBJECT.
+    """Validity, uniqueness, novelty, NLL of SUBJECT, its distances from real molecules, KL score, FCD, SNN and others.
 
-    SUBJECT is a model (.safetensors), which is sampled, or a CSV or SMILES file of molecules.
+    SUBJECT is a model (.safetensors), which is sampled, or a file of molecules: CSV with a header, or one SMILES per
+    line (.smi, with or without names and header), gzip or not.
+
+    \b
+    By name there is QM9, from the folder FEDMOL_DATA, the cache or its public address:
+      qm9          what `fedmol run` with its default settings holds out, and what it trains on
+      qm9-digress  DiGress's test and training molecules
     """
-    from fedmol.chem import vocabulary as vocabularies
     from fedmol.cli.tables import print_evaluation
     from fedmol.federation.settings import EvaluationSettings, ModelSettings
 
     console = Console()
-    if subject.suffix == ".safetensors":
-        settings = EvaluationSettings(
-            samples=samples, sampler=sampler, sampling_steps=steps, nll_molecules=nll_molecules
-        )
-        result = _of_model(subject, test, known, column, settings, seed, samples_out, console)
-    else:
-        chosen = vocabularies.get(vocabulary or ModelSettings().vocabulary)
-        result = _of_molecules(subject, test, known, column, chosen)
+    with _progress(console) as report:
+        if subject.suffix == ".safetensors":
+            settings = EvaluationSettings(
+                samples=samples, sampler=sampler, sampling_steps=steps, nll_molecules=nll_molecules
+            )
+            result = _of_model(subject, test, known, column, settings, seed, samples_out, report)
+        else:
+            result = _of_file(subject, test, known, column, vocabulary or ModelSettings().vocabulary, report)
     print_evaluation(console, result)
     if out is not None:
         files.write_text(out, result.to_json())
         console.print(f"written: {out}")
+    if html is not None:
+        from fedmol.report import write_evaluation
+
+        write_evaluation(html, result, subject.name)
+        console.print(f"written: {html}")
 
 
 def _of_model(
     path: Path,
-    test: Path | None,
-    known: Path | None,
+    test: str | None,
+    known: str | None,
     column: str,
     settings: EvaluationSettings,
     seed: int,
     samples_out: Path | None,
-    console: Console,
+    report: Progress,
 ) -> Evaluation:
-    from rich.progress import Progress
-
     from fedmol.chem import vocabulary as vocabularies
     from fedmol.evaluation import evaluate
+    from fedmol.evaluation.reference import real_graphs, training_molecules
     from fedmol.training.model_file import load_model
 
     model = load_model(path)
-    vocabulary = vocabularies.get(model.vocabulary_name)
-    real, trained = _shard(test, column, vocabulary), _shard(known, column, vocabulary)
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        tasks = {name: progress.add_task(name, total=None) for name in ("sampling", "likelihood")}
-        return evaluate(
-            model,
-            None if real is None else real.graphs,
-            set() if trained is None else set(trained.smiles),
-            settings,
-            seed,
-            lambda phase, done, total: progress.update(tasks[phase], completed=done, total=total),
-            samples_out,
-        )
+    types = vocabularies.get(model.vocabulary_name)
+    real = None if test is None else real_graphs(test, column, types)
+    trained = set[str]() if known is None else training_molecules(known, column, types)
+    return evaluate(model, real, trained, settings, seed, report, samples_out)
 
 
-def _of_molecules(path: Path, test: Path | None, known: Path | None, column: str, vocabulary: Vocabulary) -> Evaluation:
+def _of_file(
+    path: Path, test: str | None, known: str | None, column: str, vocabulary: str, report: Progress
+) -> Evaluation:
+    from fedmol.chem import vocabulary as vocabularies
     from fedmol.data.reading import read_table
-    from fedmol.evaluation import evaluate_smiles
+    from fedmol.evaluation import evaluate_table
+    from fedmol.evaluation.reference import real_graphs, training_molecules
 
+    types = vocabularies.get(vocabulary)
     table = read_table(path, column)
-    real, trained = _shard(test, column, vocabulary), _shard(known, column, vocabulary)
-    return evaluate_smiles(
-        table.smiles,
-        None if real is None else real.graphs,
-        set() if trained is None else set(trained.smiles),
-        vocabulary,
-    )
+    real = None if test is None else real_graphs(test, column, types)
+    trained = set[str]() if known is None else training_molecules(known, column, types)
+    return evaluate_table(table, real, trained, types, report)
 
 
-def _shard(path: Path | None, column: str, vocabulary: Vocabulary) -> Shard | None:
-    from fedmol.data.shards import open_shard
+@contextmanager
+def _progress(console: Console) -> Iterator[Progress]:
+    """Bars of the phases, each from when it is first heard of, gone in the end."""
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
-    return None if path is None else open_shard(path, column, vocabulary, 0.0)
+    columns = (TextColumn("{task.description:<12}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=console, transient=True, disable=not console.is_terminal) as bars:
+        tasks: dict[str, TaskID] = {}
+
+        def report(phase: str, done: int, total: int) -> None:
+            if phase not in tasks:
+                tasks[phase] = bars.add_task(phase)
+            bars.update(tasks[phase], completed=done, total=total)
+
+        yield report

@@ -9,6 +9,8 @@ from rich.table import Table
 from fedmol.evaluation.comparison import NOT_MEASURED, Row
 from fedmol.evaluation.evaluation import Evaluation
 from fedmol.evaluation.quality import Quality, Rate
+from fedmol.evaluation.resemblance import ABOUT, FCD_LEFT_OUT, Resemblance
+from fedmol.evaluation.smiles import Contents
 
 _OF = {
     "validity": "samples",
@@ -23,7 +25,9 @@ _OF = {
 
 
 def print_evaluation(console: Console, result: Evaluation) -> None:
-    """Quality, likelihood and distances, each with the number of molecules behind it."""
+    """Quality, likelihood, distances and resemblance, each with the number of molecules behind it."""
+    if result.contents is not None:
+        console.print("\n".join(_contents(result.contents)), highlight=False)
     console.print(_quality(result.quality, bool(result.known)))
     if result.likelihood is not None:
         found = result.likelihood
@@ -34,6 +38,8 @@ def print_evaluation(console: Console, result: Evaluation) -> None:
         )
     if result.distances:
         console.print(_distances(result))
+    if result.resemblance is not None:
+        _print_resemblance(console, result.resemblance)
 
 
 def print_comparison(console: Console, rows: tuple[Row, ...]) -> None:
@@ -69,6 +75,46 @@ def _quality(quality: Quality, novelty: bool) -> Table:
                 f"{low:.2%} - {high:.2%}",
             )
     return table
+
+
+def _contents(found: Contents) -> list[str]:
+    """What a reader must know of the file before its figures; nothing of what did not occur."""
+    lines = ", ".join(map(str, found.invalid_lines)) + (", ..." if found.invalid > len(found.invalid_lines) else "")
+    said = {
+        f"are no valid SMILES (lines {lines})": found.invalid,
+        "repeat a molecule that came before": found.duplicates,
+        "are in several fragments: the one with most heavy atoms is judged": found.fragmented,
+        "are ions": found.ions,
+        "have charged atoms, ions among them": found.charged_atoms,
+        "have marks of stereo, which are not looked at": found.stereo,
+    }
+    return [f"{found.rows:,} rows", *(f"  {many:,} {what}" for what, many in said.items() if many)]
+
+
+def _print_resemblance(console: Console, found: Resemblance) -> None:
+    table = Table(
+        "figure",
+        title=f"{found.molecules:,} valid molecules against {found.real:,} test molecules",
+        title_justify="left",
+        box=box.SIMPLE,
+    )
+    for heading in ("value", "as many real ones"):
+        table.add_column(heading, justify="right")
+    table.add_column("what it is")
+    for one in found.figures:
+        table.add_row(one.name, _figure(one.value), _figure(one.by_chance), ABOUT[one.name])
+    console.print(table)
+    if all(one.name != "FCD" for one in found.figures):
+        console.print(FCD_LEFT_OUT, highlight=False)
+    shares = [(found.in_test, "of the different molecules are test molecules")]
+    if found.new_scaffolds.total:
+        shares += [
+            (found.new_scaffolds, "of their scaffolds are in no training molecule"),
+            (found.new_scaffolds_of_test, "of the test molecules' scaffolds are in no training molecule"),
+        ]
+    for rate, what in shares:
+        low, high = rate.interval
+        console.print(f"{rate.share:.2%} ({low:.2%} - {high:.2%}) {what}", highlight=False)
 
 
 def _distances(result: Evaluation) -> Table:

@@ -127,7 +127,8 @@ def _csv_cells(path: Path, lines: list[str], column: str) -> Iterator[tuple[int,
 def _smiles_cells(lines: list[str]) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(lines, start=1):
         words = line.split(maxsplit=1)
-        yield number, words[0] if words else ""
+        if number > 1 or not words or "smiles" not in words[0].lower():  # which no SMILES spells
+            yield number, words[0] if words else ""
 
 
 def parse_table(path: Path, content: bytes, column: str) -> Table:
@@ -147,7 +148,8 @@ def read_table(path: Path, column: str = "smiles") -> Table:
     """Every row of a CSV file (comma, tab or semicolon; with header) or of a SMILES file (.smi, .smiles, .ism, .txt).
 
     Gzip is recognised by content, not by name. In a SMILES file the first word of a line counts and the rest is its
-    name. A blank line or a row too short for the column is an empty cell; blank lines at the end are not rows.
+    name; a first line that says "smiles" is a header. A blank line or a row too short for the column is an empty cell;
+    blank lines at the end are not rows.
 
     Raises:
         FedmolError: BAD_DATA if the file is not there, empty, in a foreign compression, not text, damaged, or has no

@@ -116,7 +116,16 @@ def holdout(smiles: Sequence[str], share: float, seed: int) -> tuple[Indices, In
     Raises:
         FedmolError: BAD_DATA if there are fewer than two different molecules.
     """
-    names = [text if name is None else name for text, name in zip(smiles, canonical_smiles(smiles), strict=True)]
+    return holdout_by_name(names(smiles), share, seed)
+
+
+def names(smiles: Sequence[str]) -> list[str]:
+    """The canonical SMILES of each row, its own text where it cannot be read."""
+    return [text if name is None else name for text, name in zip(smiles, canonical_smiles(smiles), strict=True)]
+
+
+def holdout_by_name(names: Sequence[str], share: float, seed: int) -> tuple[Indices, Indices]:
+    """`holdout` of rows whose `names` are known."""
     different = sorted(set(names), key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
     if len(different) < 2:
         raise FedmolError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -16,17 +16,17 @@ from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.encoding import encode
 from fedmol.chem.reading import Reading, read_graphs
 from fedmol.chem.vocabulary import Vocabulary
-from fedmol.diffusion import Likelihood, sample
+from fedmol.data.reading import Table
+from fedmol.diffusion import Likelihood, sample, samplers
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation.distances import Distance, distances
 from fedmol.evaluation.likelihood import estimate
 from fedmol.evaluation.quality import Quality, measure
-from fedmol.evaluation.smiles import read_smiles
+from fedmol.evaluation.resemblance import Progress, Resemblance, resemblance
+from fedmol.evaluation.smiles import Contents, read_rows
 from fedmol.federation.settings import EvaluationSettings
 from fedmol.graphs import Graphs
 from fedmol.training.model_file import TrainedModel
-
-Progress = Callable[[str, int, int], None]  # what is being done, steps done, steps in all
 
 _EXAMPLES = 48
 
@@ -59,6 +59,8 @@ class Evaluation:
     quality: Quality
     distances: tuple[Distance, ...]
     examples: tuple[Example, ...]  # the first different, strictly valid samples
+    resemblance: Resemblance | None = None  # None without test molecules
+    contents: Contents | None = None  # of the file that the molecules came from, None if from a model
 
     def to_json(self) -> str:
         return _ADAPTER.dump_json(self, indent=1).decode()
@@ -101,6 +103,7 @@ def evaluate(
     """
     report = on_progress or (lambda *_: None)
     vocabulary = vocabularies.get(model.vocabulary_name)
+    sampler = samplers.get(settings.sampler)
     began = time.monotonic()
     graphs = sample(
         model.denoiser,
@@ -109,6 +112,7 @@ def evaluate(
         torch.Generator().manual_seed(seed),
         steps=settings.sampling_steps,
         on_step=lambda done, total: report("sampling", done, total),
+        sampler=sampler,
     )
     seconds = time.monotonic() - began
     readings = read_graphs(graphs, vocabulary)
@@ -126,24 +130,30 @@ def evaluate(
         known=len(known),
         test=0 if test is None else len(test),
         seed=seed,
-        sampling_steps=settings.sampling_steps or model.noise.steps,
+        sampling_steps=len(sampler.times(model.noise.steps, settings.sampling_steps)) - 1,
         sampling_seconds=seconds,
         likelihood=likelihood,
         nll_blocks=blocks,
         quality=measure(readings, known),
         distances=() if test is None else distances(graphs, test, vocabulary),
         examples=examples(readings, known),
+        resemblance=_resemblance(readings, test, known, vocabulary, report),
     )
 
 
-def evaluate_smiles(
-    smiles: Sequence[str], test: Graphs | None, known: Collection[str], vocabulary: Vocabulary
+def evaluate_table(
+    table: Table,
+    test: Graphs | None,
+    known: Collection[str],
+    vocabulary: Vocabulary,
+    on_progress: Progress | None = None,
 ) -> Evaluation:
     """The evaluation of molecules that came as SMILES: no likelihood, and validity is that of the text.
 
     Distances are measured on the molecules that fit the vocabulary.
     """
-    readings = read_smiles(smiles)
+    report = on_progress or (lambda *_: None)
+    readings, contents = read_rows(table)
     fitting = encode([one.smiles for one in readings if one.smiles is not None], vocabulary).graphs
     return Evaluation(
         vocabulary=vocabulary.name,
@@ -158,7 +168,17 @@ def evaluate_smiles(
         quality=measure(readings, known),
         distances=() if test is None else distances(fitting, test, vocabulary),
         examples=examples(readings, known),
+        resemblance=_resemblance(readings, test, known, vocabulary, report),
+        contents=contents,
     )
+
+
+def _resemblance(
+    readings: Sequence[Reading], test: Graphs | None, known: Collection[str], vocabulary: Vocabulary, report: Progress
+) -> Resemblance | None:
+    generated = [one.smiles for one in readings if one.smiles is not None]
+    real = [] if test is None else [one.smiles for one in read_graphs(test, vocabulary) if one.smiles is not None]
+    return resemblance(generated, real, known, report)
 
 
 def examples(readings: Sequence[Reading], known: Collection[str]) -> tuple[Example, ...]:

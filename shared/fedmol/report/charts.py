@@ -71,7 +71,7 @@ def ticks(low: float, high: float) -> list[float]:
     """About five round numbers that enclose `low` and `high`."""
     size = max(abs(low), abs(high))
     span = high - low if high - low > 1e-9 * size else size or 1.0
-    rough = span / 4
+    rough = span / 4 or 1.0  # the smallest number there is has no quarter
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if rough <= power * factor * (1 + 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

@@ -1,4 +1,4 @@
-"""report.html: one file that shows a run, made from its folder and nothing else."""
+"""Pages that show a run, or one evaluation, each in a file of its own that fetches nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fedmol import files, formats
+from fedmol.evaluation import Evaluation
 from fedmol.evaluation.comparison import NOT_MEASURED, PAPER, comparable, compare
+from fedmol.evaluation.resemblance import ABOUT, FCD_LEFT_OUT
 from fedmol.federation.settings import dump
 from fedmol.report import figures
 from fedmol.report.accounts import accounts
@@ -33,8 +35,18 @@ def write_report(run: Path) -> Path:
     return path
 
 
+def write_evaluation(path: Path, evaluation: Evaluation, subject: str) -> None:
+    """Write the page of one evaluation: self-contained, no script. `subject` names what was evaluated."""
+    content = {**_of_evaluation(evaluation), "subject": subject, "figures": figures}
+    files.write_text(path, _environment().get_template("evaluation.html.j2").render(content))
+
+
 def render(record: RunRecord) -> str:
-    """The page as HTML."""
+    """The page of a run as HTML."""
+    return _environment().get_template("report.html.j2").render(_content(record))
+
+
+def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("fedmol.report"),
         autoescape=True,
@@ -44,7 +56,16 @@ def render(record: RunRecord) -> str:
     )
     filters = ("fixed", "signed", "count", "percent", "interval", "size", "duration", "date", "names", "ranges")
     environment.filters |= {name: getattr(formats, name) for name in filters}
-    return environment.get_template("report.html.j2").render(_content(record))
+    return environment
+
+
+def _of_evaluation(evaluation: Evaluation | None) -> dict[str, Any]:
+    return {
+        "evaluation": evaluation,
+        "examples": evaluation.examples[:PICTURES] if evaluation else (),
+        "about": ABOUT,
+        "fcd_left_out": FCD_LEFT_OUT,
+    }
 
 
 def _content(record: RunRecord) -> dict[str, Any]:
@@ -55,8 +76,7 @@ def _content(record: RunRecord) -> dict[str, Any]:
         "outcome": outcome(record),
         "accounts": accounts(record),
         "incidents": incidents(record),
-        "evaluation": evaluation,
-        "examples": evaluation.examples[:PICTURES] if evaluation else (),
+        **_of_evaluation(evaluation),
         "comparison": compare(evaluation, record.baseline) if evaluation else (),
         "comparable": comparable(record.settings.data),
         "paper": PAPER,

@@ -36,6 +36,7 @@ def write(folder: Path, content: bytes, name: str = "site.csv") -> Path:
         ("site.smi", b"CCO ethanol\nCCN\tethylamine\n"),
         ("site.smi.gz", gzip.compress(b"CCO\nCCN\n")),
         ("SITE.SMILES", b"CCO\nCCN"),
+        ("site.smi", b"SMILES Name\nCCO ethanol\nCCN ethylamine\n"),
     ],
 )
 def test_forms_that_are_read(tmp_path: Path, name: str, content: bytes) -> None:

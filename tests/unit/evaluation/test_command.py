@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,18 @@ def test_a_file_of_molecules(known: Path, tmp_path: Path) -> None:
     quality = Evaluation.from_json(out.read_text()).quality
     assert (quality.validity.count, quality.validity.total) == (3, 4)
     assert (quality.novelty.count, quality.novelty.total) == (1, 2)
+
+
+def test_what_the_file_held_is_said_and_shown(known: Path, tmp_path: Path) -> None:
+    path, html = tmp_path / "made.smi.gz", tmp_path / "page.html"
+    path.write_bytes(gzip.compress(b"SMILES Name\nCCO a\nOCC b\nnothing c\n[Na+].CC(=O)[O-] d\nC1CC1 e\n"))
+    result = run(path, "--known", known, "--test", known, "--html", html)
+    assert result.exception is None
+    for words in ("5 rows", "1 are no valid SMILES (lines 4)", "1 repeat", "1 are in several fragments", "1 are ions"):
+        assert words in result.output
+    for name in ("KL score", "SNN", "Frag", "IntDiv", "FCD is left out"):
+        assert name in result.output
+    assert "<svg" in html.read_text()
 
 
 def test_novelty_is_not_claimed_where_nothing_is_known(tmp_path: Path) -> None:

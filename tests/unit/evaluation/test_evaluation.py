@@ -10,10 +10,12 @@ import torch
 
 from fedmol.chem.encoding import encode
 from fedmol.chem.vocabulary import VOCABULARIES
+from fedmol.data.reading import Table
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
-from fedmol.evaluation import Evaluation, compare, evaluate, evaluate_smiles
+from fedmol.evaluation import Evaluation, compare, evaluate, evaluate_table
 from fedmol.evaluation.likelihood import standard_error
+from fedmol.evaluation.smiles import Contents
 from fedmol.federation.settings import EvaluationSettings
 from fedmol.graphs import concatenate
 from fedmol.network.denoiser import build
@@ -61,15 +63,32 @@ def test_without_test_molecules_there_is_no_likelihood(model: TrainedModel) -> N
 
 
 def test_molecules_from_a_file() -> None:
-    result = evaluate_smiles(
-        ["OCC", "CCO", "CC.C", "no", "C(C)(C)(C)(C)C", "", "[SeH]C"], MOLECULES.graphs, {"CCO"}, QM9
-    )
+    smiles = ("OCC", "CCO", "CC.C", "no", "C(C)(C)(C)(C)C", "", "[SeH]C")
+    table = Table("made.smi", "smiles", smiles, tuple(range(1, 8)))
+    result = evaluate_table(table, MOLECULES.graphs, {"CCO"}, QM9)
     assert (result.quality.validity.count, result.quality.validity.total) == (4, 7)
     assert (result.quality.uniqueness.count, result.quality.uniqueness.total) == (3, 4)
     assert result.quality.connected.count == 3
     assert [one.smiles for one in result.examples] == ["CCO", "CC", "C[SeH]"]
     assert [one.novel for one in result.examples] == [False, True, True]
     assert result.distances[0].name == "size"
+    assert result.resemblance is not None
+    assert (result.resemblance.molecules, result.resemblance.real) == (4, 8)
+
+
+def test_what_a_file_holds_is_counted() -> None:
+    smiles = ("C[C@H](N)C(=O)[O-]", "[Na+].CC(=O)[O-]", "F/C=C/F", "", "C[N+](=O)[O-]", "CC", "CC", "so", "no")
+    table = Table("made.smi", "smiles", smiles, tuple(range(2, 11)))
+    assert evaluate_table(table, None, set(), QM9).contents == Contents(
+        rows=9,
+        invalid=3,
+        invalid_lines=(5, 9, 10),
+        duplicates=1,
+        fragmented=1,
+        ions=2,  # alaninate and acetate, which is larger than sodium
+        charged_atoms=3,
+        stereo=2,
+    )
 
 
 def test_json_round_trip(model: TrainedModel) -> None:

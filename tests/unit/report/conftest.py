@@ -17,6 +17,7 @@ from fedmol.evaluation import Evaluation
 from fedmol.evaluation.distances import distances
 from fedmol.evaluation.evaluation import Example
 from fedmol.evaluation.quality import Quality, Rate
+from fedmol.evaluation.resemblance import Figure, Resemblance
 from fedmol.events import EventLog
 from fedmol.federation.settings import dump, parse
 
@@ -49,6 +50,15 @@ def evaluation(nll: float = 80.5, validity: int = 180) -> Evaluation:
         nll_blocks=(nll - 1, nll, nll + 1),
         quality=quality,
         distances=distances(graphs, graphs[:2], QM9),
+        resemblance=Resemblance(
+            molecules=180,
+            real=100,
+            figures=(Figure("KL score", 0.91234, 0.98765), Figure("Scaf", None, None)),
+            divergences={"MolWt": 0.0123},
+            in_test=Rate(9, 178),
+            new_scaffolds=Rate(30, 60),
+            new_scaffolds_of_test=Rate(5, 50),
+        ),
         examples=(Example("CCO", False), Example("CC1CO1", True), Example("no molecule" + HOSTILE, True)),
     )
 

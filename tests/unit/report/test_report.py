@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 import pytest
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.evaluation.smiles import Contents
 from fedmol.events import EventLog
-from fedmol.report import write_report
+from fedmol.report import write_evaluation, write_report
+from fedmol.report.record import read_record
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -64,6 +67,7 @@ SECTIONS = [
     "weights",
     "left",
     "cards",
+    "resemblance",
     "distributions",
     "incidents",
     "again",
@@ -161,6 +165,28 @@ def test_molecules_are_drawn_and_novel_ones_marked(finished: Any) -> None:
     said = report.said("molecules")
     assert "CCO in training set" in said
     assert "CC1CO1 novel" in said
+
+
+def test_resemblance_stands_beside_that_of_real_molecules(finished: Any) -> None:
+    said = page(finished).said("resemblance")
+    assert "KL score 0.9123 0.9877" in said
+    assert "Scaf \u2013 \u2013" in said
+    assert "9 / 178 5.06" in said
+    assert "FCD is left out" in said
+
+
+def test_the_page_of_a_file(finished: Any, tmp_path: Path) -> None:
+    contents = Contents(7, 2, (3, 5), 1, 1, 1, 2, 0)
+    evaluation = read_record(finished.path).evaluation
+    assert evaluation is not None
+    write_evaluation(tmp_path / "page.html", replace(evaluation, contents=contents), "<b>theirs.smi")
+    report = Page((tmp_path / "page.html").read_text(encoding="utf-8"))
+    assert not report.astray
+    names = [attrs["id"] for tag, attrs in report.tags if tag == "section"]
+    assert names == ["contents", "results", "molecules", "resemblance", "distributions"]
+    assert "<b>theirs.smi" in report.said("top")
+    assert "No valid SMILES 2 lines 3, 5" in report.said("contents")
+    assert "that the file holds" in report.said("molecules")
 
 
 def test_incidents_are_told_once(finished: Any) -> None:
