@@ -21,6 +21,7 @@ _COMMANDS = {
         "Measure a trained model: NLL, validity, uniqueness, novelty, distances.",
     ),
     "report": ("fedmol.cli.report:report", "Write the report of a run folder anew."),
+    "export": ("fedmol.cli.export:export", "Write a run's model in half its size, with its model card."),
     "data": ("fedmol.cli.data:data", "Look at data sets and deal them out to sites."),
     "certs": ("fedmol.cli.certs:certs", "Make, sign, install and show certificates."),
 }

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.network import Denoiser, build
@@ -35,8 +37,12 @@ def save_model(
     census: Census,
     noise_steps: int = 500,
     meta: dict[str, Any] | None = None,
+    precision: torch.dtype = torch.float32,
 ) -> None:
-    """Write the model to one .safetensors file; `meta` is anything JSON can hold."""
+    """Write the model to one .safetensors file; `meta` is anything JSON can hold.
+
+    The weights are rounded to `precision` in the file; a model that is read computes as every other.
+    """
     description = {
         "format": FORMAT,
         "preset": preset,
@@ -49,7 +55,8 @@ def save_model(
         "census": census.to_json(),
         "meta": meta or {},
     }
-    checkpoint.save(path, denoiser.state_dict(), description)
+    weights = {name: tensor.to(precision) for name, tensor in denoiser.state_dict().items()}
+    checkpoint.save(path, weights, description)
 
 
 def load_model(path: Path) -> TrainedModel:

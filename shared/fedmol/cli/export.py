@@ -1,0 +1,60 @@
+"""fedmol export: the model of a run as a file to pass on, and the card that goes with it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("export")
+@click.argument("run", type=_PATH)
+@click.option("--name", help="of the model and its files; the federation's when left out")
+@click.option("--out", default=Path(), show_default="this folder", type=_PATH, help="folder to write into")
+@click.option(
+    "--evaluation",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="figures by fedmol evaluate --out; the run's own when left out",
+)
+@click.option("--licence", default="not stated", show_default=True, help="under which the model is passed on")
+def export(run: Path, name: str | None, out: Path, evaluation: Path | None, licence: str) -> None:
+    """Write the model of the run folder RUN in half its size, and its model card.
+
+    Weights are rounded to 16 bits, which costs a model of this kind nothing that can be measured.
+    """
+    import torch
+
+    from fedmol.errors import Exit, FedmolError
+    from fedmol.evaluation import Evaluation
+    from fedmol.report.model_card import Release, write_model_card
+    from fedmol.report.record import read_record
+    from fedmol.training.model_file import load_model, save_model
+
+    record = read_record(run)
+    measured = (
+        record.evaluation if evaluation is None else Evaluation.from_json(evaluation.read_text(), str(evaluation))
+    )
+    if measured is None:
+        raise FedmolError(
+            Exit.USAGE,
+            f"{run} has no evaluation.json",
+            "make one: fedmol evaluate MODEL --out FILE, and name it with --evaluation",
+        )
+    model = load_model(run / "model.safetensors")
+    release = Release(name or record.settings.name, licence, 16)
+    file, card = out / f"{release.name}.safetensors", out / f"{release.name}.md"
+    save_model(
+        file,
+        model.denoiser,
+        preset=model.preset,
+        vocabulary_name=model.vocabulary_name,
+        census=model.census,
+        noise_steps=model.noise.steps,
+        meta=model.meta,
+        precision=torch.float16,
+    )
+    write_model_card(card, record, model, measured, release)
+    click.echo(f"model: {file} ({file.stat().st_size / 1e6:.1f} MB)")
+    click.echo(f"card:  {card}")
