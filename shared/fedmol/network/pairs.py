@@ -94,7 +94,7 @@ class PairBlock(nn.Module):
         qkv, hidden, end = self.node_in(normed).split(self.node_parts, -1)
         rows, inner = self.pair_in(self.pair_norm(e)).split(self.pair_parts, -1)
         square = masks.layout.unpack(rows * masks.real).permute(0, 3, 1, 2)  # (B, 2 H + t, N, N)
-        bias, gate, sides = square.split(self.square_parts, 1)
+        bias, gate, sides = torch.split(square, self.square_parts, dim=1)
         message = relu(inner + masks.ends @ end + self._triangles(sides, masks))  # (B, P, pair_hidden)
         received = masks.sums @ message  # (B, N, pair_hidden)
         seen = self._attend(qkv, bias, gate, masks)

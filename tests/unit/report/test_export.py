@@ -17,10 +17,9 @@ QM9_CHARGED = 8, 4, 9
 def trained(folder: Any) -> Path:
     census = Census(torch.arange(1, 9), torch.arange(1, 5), torch.arange(10))
     denoiser = build("small", *QM9_CHARGED, seed=3, layers=1)
-    save_model(
-        folder.path / "model.safetensors", denoiser, preset="small", vocabulary_name="qm9-charged", census=census
-    )
-    return folder.path / "model.safetensors"
+    path: Path = folder.path / "model.safetensors"
+    save_model(path, denoiser, preset="small", vocabulary_name="qm9-charged", census=census)
+    return path
 
 
 def test_the_exported_model_is_half_as_large_and_nearly_the_same(finished: Any, tmp_path: Path) -> None:
