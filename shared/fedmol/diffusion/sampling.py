@@ -42,10 +42,15 @@ def sample(
     bonds = torch.zeros(count, width, width, dtype=torch.int8, device=device)
     for part in parts:
         with evaluating(denoiser):
-            made = _sample_batch(denoiser, noise, drawn[part], generator, sampler, times, calls)
-        n = made.width
-        atoms[part, :n] = made.atoms.to(torch.int8)
-        bonds[part, :n, :n] = made.bonds.to(torch.int8)
+            batch = _Batch(denoiser, noise, drawn[part], generator)
+            for t, s in pairwise(times):
+                batch.step(sampler, t, s)
+                calls()
+            batch.finish(times[-1])
+            calls()
+        n = batch.graphs.width
+        atoms[part, :n] = batch.graphs.atoms.to(torch.int8)
+        bonds[part, :n, :n] = batch.graphs.bonds.to(torch.int8)
     return Graphs(atoms, bonds, drawn)
 
 
@@ -59,67 +64,44 @@ class _Calls:
             self.on_step(self.done, self.total)
 
 
-def _sample_batch(
-    denoiser: Denoises,
-    noise: NoiseModel,
-    counts: Tensor,
-    generator: Generator,
-    sampler: Sampler,
-    times: list[int],
-    calls: _Calls,
-) -> Graphs:
-    graphs = draw_prior(counts, int(counts.max()), noise, generator)
-    slots = Slots(graphs)
-    for t, s in pairwise(times):
-        graphs = reverse_step(denoiser, noise, graphs, t, s, generator, sampler, slots)
-        calls()
-    last = denoiser(graphs.atoms, graphs.bonds, counts, _time(graphs, times[-1], noise))
-    calls()
-    return slots.graphs(last.atoms.argmax(-1), slots.pairs(last.bonds).argmax(-1))
+class _Batch:
+    """Graphs on their way from noise; where they have atoms and pairs of atoms is found once for all steps."""
 
+    def __init__(self, denoiser: Denoises, noise: NoiseModel, counts: Tensor, generator: Generator) -> None:
+        self.denoiser, self.noise, self.generator = denoiser, noise, generator
+        self.graphs = draw_prior(counts, int(counts.max()), noise, generator)
+        self.first, self.second = torch.triu_indices(self.graphs.width, self.graphs.width, 1, device=counts.device)
+        self.atom_mask, self.pair_mask = self.graphs.atom_mask, self._pairs(self.graphs.pair_mask)  # (B, N), (B, P)
 
-class Slots:
-    """Where the graphs of a batch have atoms and unordered pairs of atoms; found once for all steps."""
+    def step(self, sampler: Sampler, t: int, s: int) -> None:
+        """A draw from p(z_s | z_t) for every atom and every unordered pair."""
+        atoms, pairs = self._logits(t)
+        kept_s, kept_t = self.noise.alphas_bar[s].float(), self.noise.alphas_bar[t].float()
 
-    def __init__(self, graphs: Graphs) -> None:
-        self.counts, self.atom_mask = graphs.counts, graphs.atom_mask
-        self.first, self.second = torch.triu_indices(graphs.width, graphs.width, 1, device=graphs.counts.device)
-        self.pair_mask = self.pairs(graphs.pair_mask)  # (B, P)
+        def earlier(logits: Tensor, noisy: Tensor, marginal: Tensor) -> Tensor:
+            clean = (logits.float() / sampler.temperature).softmax(-1)
+            return draw(sampler.transition(clean, noisy, kept_s, kept_t, marginal.float()), self.generator)
 
-    def pairs(self, matrix: Tensor) -> Tensor:
-        """(B, N, N, ...) -> (B, P, ...)."""
+        self._become(
+            earlier(atoms, self.graphs.atoms, self.noise.atom_marginal),
+            earlier(pairs, self._pairs(self.graphs.bonds), self.noise.bond_marginal),
+        )
+
+    def finish(self, t: int) -> None:
+        """The most probable clean classes given z_t."""
+        atoms, pairs = self._logits(t)
+        self._become(atoms.argmax(-1), pairs.argmax(-1))
+
+    def _logits(self, t: int) -> tuple[Tensor, Tensor]:
+        """Of the atoms (B, N, a) and the unordered pairs (B, P, b)."""
+        time = torch.full((len(self.graphs),), t / self.noise.steps, device=self.graphs.counts.device)
+        atoms, bonds = self.denoiser(self.graphs.atoms, self.graphs.bonds, self.graphs.counts, time)
+        return atoms, self._pairs(bonds)
+
+    def _pairs(self, matrix: Tensor) -> Tensor:
         return matrix[:, self.first, self.second]
 
-    def graphs(self, atoms: Tensor, pairs: Tensor) -> Graphs:
-        """The graphs of classes (B, N) and (B, P); what lies outside is 0."""
-        batch, width = atoms.shape
-        bonds = atoms.new_zeros(batch, width, width)
+    def _become(self, atoms: Tensor, pairs: Tensor) -> None:
+        bonds = torch.zeros_like(self.graphs.bonds)
         bonds[:, self.first, self.second] = bonds[:, self.second, self.first] = pairs * self.pair_mask
-        return Graphs(atoms * self.atom_mask, bonds, self.counts)
-
-
-def reverse_step(
-    denoiser: Denoises,
-    noise: NoiseModel,
-    graphs: Graphs,
-    t: int,
-    s: int,
-    generator: Generator,
-    sampler: Sampler,
-    slots: Slots,
-) -> Graphs:
-    """A draw from p(z_s | z_t) for every atom and every unordered pair."""
-    logits = denoiser(graphs.atoms, graphs.bonds, graphs.counts, _time(graphs, t, noise))
-    kept_s, kept_t = noise.alphas_bar[s].float(), noise.alphas_bar[t].float()
-
-    def earlier(logits: Tensor, noisy: Tensor, marginal: Tensor) -> Tensor:
-        clean = (logits.float() / sampler.temperature).softmax(-1)
-        return draw(sampler.transition(clean, noisy, kept_s, kept_t, marginal.float()), generator)
-
-    atoms = earlier(logits.atoms, graphs.atoms, noise.atom_marginal)
-    pairs = earlier(slots.pairs(logits.bonds), slots.pairs(graphs.bonds), noise.bond_marginal)
-    return slots.graphs(atoms, pairs)
-
-
-def _time(graphs: Graphs, t: int, noise: NoiseModel) -> Tensor:
-    return torch.full((len(graphs),), t / noise.steps, device=graphs.counts.device)
+        self.graphs = Graphs(atoms * self.atom_mask, bonds, self.graphs.counts)
