@@ -22,7 +22,8 @@ svg { --ink: #1c2227; --soft: #56606a; --rule: #dcd9d1; --ground: #ffffff; --t0:
 .ground { fill: var(--ground); }
 text { font: 11.5px "Inter", "Segoe UI", system-ui, sans-serif; fill: var(--soft); }
 text.title { font-size: 13px; font-weight: 600; fill: var(--ink); }
-text.y { text-anchor: end; }
+text.y, text.legend { text-anchor: end; }
+.legend tspan { fill: var(--tone); }
 text.x, text.name { text-anchor: middle; }
 .rule { stroke: var(--rule); }
 .tone-0 { --tone: var(--t0); } .tone-1 { --tone: var(--t1); }
@@ -85,4 +86,12 @@ def _placed(panel: Markup, index: int) -> Markup:
     if chart is None:
         return title
     chart.attrib.update(x=str(left), y=str(top + _TITLE - 12), width=str(WIDTH), height=str(HEIGHT))
-    return title + Markup(ElementTree.tostring(chart, encoding="unicode"))
+    return title + _legend(figure, left, top) + Markup(ElementTree.tostring(chart, encoding="unicode"))
+
+
+def _legend(figure: ElementTree.Element, left: int, top: int) -> Markup:
+    """The names of the lines in their colours, on the right of the title."""
+    names = Markup(" ").join(
+        Markup('<tspan class="{}">{}</tspan>').format(item.get("class"), item.text) for item in figure.iter("li")
+    )
+    return Markup('<text class="legend" x="{}" y="{}">{}</text>').format(left + WIDTH - 12, top, names)
