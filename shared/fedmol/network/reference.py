@@ -117,10 +117,10 @@ class Residual(nn.Module):
 
     def forward(self, stream: Tensor, update: Tensor) -> Tensor:
         stream = self.norm_in(self._add(stream, update))
-        hidden = relu(self.grow(stream))
+        hidden = self.grow(stream)
         if self._drops:
-            hidden = hidden * kept(hidden, self.dropout)
-        normed: Tensor = self.norm_out(self._add(stream, self.shrink(hidden)))
+            hidden = hidden.mul_(kept(hidden, self.dropout))  # before the rectifier: gradients need one tensor less
+        normed: Tensor = self.norm_out(self._add(stream, self.shrink(relu(hidden, inplace=True))))
         return normed
 
     def _add(self, stream: Tensor, update: Tensor) -> Tensor:
