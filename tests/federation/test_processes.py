@@ -11,7 +11,7 @@ from fedmol.errors import Exit
 from fedmol.federation.settings import Settings
 
 
-def test_a_site_whose_helper_is_killed_says_so_and_goes_on_when_started_again(
+def test_a_site_whose_worker_is_killed_says_so_and_goes_on_when_started_again(
     stage: Callable[[Settings], Stage],
 ) -> None:
     calm, run = (stage(small_settings(training={"processes": 2})) for _ in range(2))
@@ -22,10 +22,10 @@ def test_a_site_whose_helper_is_killed_says_so_and_goes_on_when_started_again(
     run.wait_for(lambda event: event.kind == "training_step", "west")
     west = run.parties["west"].process
     assert west is not None
-    (helper,) = [child for child in psutil.Process(west.pid).children() if "spawn_main" in " ".join(child.cmdline())]
-    helper.kill()
+    (worker,) = [child for child in psutil.Process(west.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    worker.kill()
     assert run.wait("west") == Exit.PROCESS_LOST
-    assert "training lost helper 1 (exit code -9) of its 2 processes" in run.log("west")
+    assert "training lost worker 1 (exit code -9) of its 2 processes" in run.log("west")
     run.start("west")
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0), run.log("west")
     assert run.checkpoint(3).tobytes() == calm.checkpoint(3).tobytes()

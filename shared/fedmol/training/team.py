@@ -1,7 +1,7 @@
-"""One training in one or several processes: this one, which keeps all state, and helpers that are told what to do.
+"""One training in one or several processes: this one, which keeps all state, and workers that are told what to do.
 
 Each process has its own GPU, or its share of the processor. They talk over the loopback interface and meet through a
-file, so that no port is open to others. Helpers keep nothing: whatever becomes of them, the training can be taken up
+file, so that no port is open to others. Workers keep nothing: whatever becomes of them, the training can be taken up
 from what this process has saved.
 """
 
@@ -38,14 +38,14 @@ from fedmol.training.optimizers import Optimizers, build_optimizer
 from fedmol.training.ranks import ALONE, Ranks
 
 _HOST = torch.device("cpu")
-_FOR_EVER = timedelta(days=365)  # between two rounds helpers wait as long as it takes; a dead peer is noticed at once
-_GRACE = 30.0  # seconds for a lost helper to be noticed by what waits for it
+_FOR_EVER = timedelta(days=365)  # between two rounds workers wait as long as it takes; a dead peer is noticed at once
+_GRACE = 30.0  # seconds for a lost worker to be noticed by what waits for it
 
 
 class Team:
     """Trains `denoiser` on `graphs`, both moved to `device`, by `processes` processes with one batch between them.
 
-    Used as a context: the helpers run while it lasts. What comes out is that of a single process, up to the order of
+    Used as a context: the workers run while it lasts. What comes out is that of a single process, up to the order of
     summation (and dropout).
 
     Raises:
@@ -69,13 +69,13 @@ class Team:
             )
         self.denoiser, self.noise, self.graphs, self.config = denoiser, noise, graphs, config
         self.device, self.ranks = device, ALONE if processes == 1 else Ranks(0, processes)
-        self._helpers: list[multiprocessing.context.SpawnProcess] = []
+        self._workers: list[multiprocessing.context.SpawnProcess] = []
         self._over = threading.Event()
 
     def __enter__(self) -> Team:
         if self.ranks.count > 1:
             self._folder = tempfile.TemporaryDirectory()
-            self._start_helpers()
+            self._start_workers()
             _tell((self.denoiser, self.noise, self.graphs, self.config))
         self.denoiser.to(self.device)
         self.noise, self.graphs = self.noise.to(self.device), self.graphs.to(self.device)
@@ -86,9 +86,9 @@ class Team:
     ) -> None:
         if self.ranks.count == 1:
             return
-        for helper in self._helpers:
-            helper.kill()
-            helper.join()
+        for worker in self._workers:
+            worker.kill()
+            worker.join()
         distributed.destroy_process_group()
         self._folder.cleanup()
         self._over.set()
@@ -106,7 +106,7 @@ class Team:
         """As `fedmol.training.loop.train`.
 
         Raises:
-            FedmolError: DIVERGED; PROCESS_LOST when a helper has died.
+            FedmolError: DIVERGED; PROCESS_LOST when a worker has died.
         """
         task = _Task(first_step, steps, total_steps, generator.initial_seed())
         try:
@@ -114,36 +114,36 @@ class Team:
                 _tell((task, flatten(self.denoiser), optimizer_tensors(optimizer)))
             return task.do(self.denoiser, optimizer, self.noise, self.graphs, self.config, self.ranks, on_step)
         except RuntimeError:  # torch's, of a connection that was closed
-            if wait([helper.sentinel for helper in self._helpers], _GRACE if self._helpers else 0):
+            if wait([worker.sentinel for worker in self._workers], _GRACE if self._workers else 0):
                 raise self._lost() from None
             raise
 
-    def _start_helpers(self) -> None:
+    def _start_workers(self) -> None:
         spawning = multiprocessing.get_context("spawn")
         meeting = Path(self._folder.name) / "meeting"
         for rank in range(1, self.ranks.count):
             arguments = Ranks(rank, self.ranks.count), self.device.type, torch.get_num_threads(), meeting
-            helper = spawning.Process(target=_help, args=arguments, name=f"helper {rank}", daemon=True)
-            helper.start()
-            self._helpers.append(helper)
-        threading.Thread(target=self._watch, name="helpers", daemon=True).start()
+            worker = spawning.Process(target=_work, args=arguments, name=f"worker {rank}", daemon=True)
+            worker.start()
+            self._workers.append(worker)
+        threading.Thread(target=self._watch, name="workers", daemon=True).start()
         _meet(self.ranks, self.device, meeting)
 
     def _watch(self) -> None:
         """A GPU waits for ever for a peer that has died: then nobody is left to say it but this thread."""
-        wait([helper.sentinel for helper in self._helpers])
+        wait([worker.sentinel for worker in self._workers])
         if not self._over.wait(_GRACE):
             print(f"error: {self._lost()}", file=sys.stderr, flush=True)
             os._exit(Exit.PROCESS_LOST)
 
     def _lost(self) -> FedmolError:
-        for helper in self._helpers:
-            helper.join(0.5)  # for its exit code
-        codes = {helper.name: helper.exitcode for helper in self._helpers if helper.exitcode is not None}
+        for worker in self._workers:
+            worker.join(0.5)  # for its exit code
+        codes = {worker.name: worker.exitcode for worker in self._workers if worker.exitcode is not None}
         which = ", ".join(f"{name} (exit code {code})" for name, code in codes.items())
         return FedmolError(
             Exit.PROCESS_LOST,
-            f"training lost {which or 'a helper'} of its {self.ranks.count} processes",
+            f"training lost {which or 'a worker'} of its {self.ranks.count} processes",
             "look for its last words above, and whether memory ran out; started again, the training goes on",
         )
 
@@ -182,9 +182,9 @@ class _Task:
         )
 
 
-def _help(ranks: Ranks, device_type: str, threads: int, meeting: Path) -> None:
-    """What a helper does all its life."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for rank 0, which ends the helpers
+def _work(ranks: Ranks, device_type: str, threads: int, meeting: Path) -> None:
+    """What a worker does all its life."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for rank 0, which ends the workers
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(threads)
     device = torch.device(device_type, ranks.rank) if device_type == "cuda" else _HOST

@@ -53,20 +53,20 @@ def test_two_processes_train_as_one_does() -> None:
     assert torch.allclose(states[0][1], states[1][1], rtol=1e-2, atol=1e-5)
 
 
-def test_a_killed_helper_is_said() -> None:
+def test_a_killed_worker_is_said() -> None:
     with team(2) as both:
         optimizer = build_optimizer(both.denoiser, CONFIG)
 
         def kill(report: StepReport) -> None:
             if report.step == 2:
-                os.kill(both._helpers[0].pid or 0, signal.SIGKILL)
+                os.kill(both._workers[0].pid or 0, signal.SIGKILL)
 
         generator = torch.Generator().manual_seed(0)
         with pytest.raises(FedmolError) as refused:
             both.train(optimizer, first_step=0, steps=1000, total_steps=1000, generator=generator, on_step=kill)
     assert refused.value.exit is Exit.PROCESS_LOST
-    assert "helper 1 (exit code -9)" in refused.value.message
-    assert not any(helper.is_alive() for helper in both._helpers)
+    assert "worker 1 (exit code -9)" in refused.value.message
+    assert not any(worker.is_alive() for worker in both._workers)
 
 
 def test_a_batch_is_not_divided_between_more_processes_than_molecules() -> None:
