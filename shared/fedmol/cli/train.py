@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Literal
 
 import click
 from rich.console import Console
@@ -30,6 +30,7 @@ _COUNT = click.IntRange(min=1)
 @click.option("--layers", type=_COUNT, help="layers of the denoiser, the preset's when left out")
 @click.option("--steps", default=2000, show_default=True, type=_COUNT, help="gradient steps")
 @click.option("--batch-size", default=_TRAINING.batch_size, show_default=True, type=_COUNT)
+@click.option("--optimizer", default=_TRAINING.optimizer, show_default=True, type=click.Choice(["muon", "adamw"]))
 @click.option(
     "--learning-rate", default=_TRAINING.learning_rate, show_default=True, type=click.FloatRange(0, min_open=True)
 )
@@ -49,6 +50,7 @@ def train(
     layers: int | None,
     steps: int,
     batch_size: int,
+    optimizer: Literal["muon", "adamw"],
     learning_rate: float,
     seed: int,
     device: DeviceName,
@@ -71,7 +73,7 @@ def train(
     types = vocabularies.get(vocabulary)
     denoiser = build(preset, len(types.atoms), len(types.bonds), types.max_atoms, seed, layers)
     shard = open_shard(file, column, types, validation_share=0.05)
-    config = TrainingConfig(batch_size=batch_size, learning_rate=learning_rate)
+    config = TrainingConfig(optimizer, batch_size, learning_rate)
     census = Census.take(shard.training, len(types.atoms), len(types.bonds), types.max_atoms)
     training = {
         "vocabulary": types.digest(),
@@ -79,6 +81,7 @@ def train(
         "layers": denoiser.config.layers,
         "steps": steps,
         "batch_size": batch_size,
+        "optimizer": optimizer,
         "learning_rate": learning_rate,
         "seed": seed,
         "census": census.to_json(),
