@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 from rich.console import Console
