@@ -1,7 +1,8 @@
 """A family of ways from time t to an earlier s that all reach q(z_s | x), and differ in how much of z_t they keep.
 
 Same shapes and names as in `posterior`. With `memory` 0 the noise is drawn anew: z_s depends on z_t through the
-prediction alone, so no mistake is carried along (simple iterative denoising, Boget 2025). With 1 as much of z_t stays
+prediction alone, so no mistake is carried along (simple iterative denoising, Boget 2025); but as entries are drawn
+independently, joint distributions then stay a little wrong however many steps there are. With 1 as much of z_t stays
 as can: classes change only towards the prediction (the velocity of discrete flow matching, Gat et al. 2024; the
 discrete DDIM of Song et al. 2021, appendix A). What lies between adds noise and takes it away again, as the
 stochasticity of Campbell et al. 2024 does.

@@ -12,44 +12,54 @@ from fedmol.errors import Exit, FedmolError
 
 
 @dataclass(frozen=True)
-class Sampler:
-    """At which times the denoiser is asked, and what is drawn from its answer."""
+class Draw:
+    """How the earlier class of an entry is drawn from the prediction."""
 
-    name: str
-    steps: int | None  # jumps between the first time and the last; one for every diffusion step when None
-    memory: float | None = None  # of `interpolation`; None for draws from the mixture posterior
-    temperature: float = 1.0  # divides the logits that are drawn from
-    warp: float = 1.0  # of `time_grid`
-    last: float = 0.0  # the time at which the most probable classes are taken, as a share of T
+    memory: float | None = None  # of `interpolation`; None for the mixture posterior
+    temperature: float = 1.0  # divides the logits
 
-    def times(self, diffusion_steps: int, steps: int | None = None) -> list[int]:
-        """The times of the network's calls, in `steps` jumps instead of the sampler's own number where given."""
-        return time_grid(
-            diffusion_steps, steps or self.steps or diffusion_steps, self.warp, round(self.last * diffusion_steps)
-        )
-
-    def transition(self, clean: Tensor, noisy: Tensor, kept_s: Tensor, kept_t: Tensor, marginal: Tensor) -> Tensor:
-        """p(z_s | z_t) for the prediction `clean`; shapes as in `posterior`."""
+    def distribution(self, logits: Tensor, noisy: Tensor, kept_s: Tensor, kept_t: Tensor, marginal: Tensor) -> Tensor:
+        """p(z_s | z_t); shapes as in `posterior`, `logits` (..., k) of the clean classes."""
+        clean = (logits / self.temperature).softmax(-1)
         if self.memory is None:
             return mixture_posterior(clean, noisy, kept_s, kept_t, marginal)
         return interpolation(clean, noisy, kept_s, kept_t, marginal, self.memory)
 
 
-def time_grid(first: int, steps: int, warp: float = 1.0, last: int = 0) -> list[int]:
-    """Falling integer times from `first` to `last` in `steps` jumps, or as many as there are integers.
+@dataclass(frozen=True)
+class Sampler:
+    """At which times the denoiser is asked, and what is drawn from its answers."""
 
-    The share of the way that is left falls evenly for `warp` 1; above, jumps get shorter towards the end.
+    name: str
+    steps: int | None  # jumps to time 0; one for every diffusion step when None
+    warp: float = 1.0  # of `time_grid`
+    atoms: Draw = Draw()
+    bonds: Draw = Draw()
+
+    def times(self, diffusion_steps: int, steps: int | None = None) -> list[int]:
+        """The times of the network's calls, in `steps` jumps instead of the sampler's own number where given."""
+        return time_grid(diffusion_steps, steps or self.steps or diffusion_steps, self.warp)
+
+
+def time_grid(last: int, steps: int, warp: float = 1.0) -> list[int]:
+    """Falling integer times from `last` to 0 in `steps` jumps, or in as many as there are integers.
+
+    Jumps are even for `warp` 1. Above, they get shorter towards the end, where a wrong class does the most harm.
     """
-    jumps = max(1, min(steps, first - last))
-    ideal = [last + (first - last) * ((jumps - jump) / jumps) ** warp for jump in range(jumps + 1)]
-    times = [first]
-    for jump, time in enumerate(ideal[1:], 1):
-        times.append(max(min(round(time), times[-1] - 1), last + jumps - jump))
+    jumps = max(1, min(steps, last))
+    times = [last]
+    for left in reversed(range(jumps)):
+        ideal = round(last * (left / jumps) ** warp)
+        times.append(max(min(ideal, times[-1] - 1), left))  # room for the jumps that are left
     return times
 
 
+# The reference's: every diffusion step, each a draw from the mixture posterior.
 ANCESTRAL = Sampler("ancestral", steps=None)
-FEW_STEP = Sampler("few-step", steps=50)
+# Bonds are drawn anew at every step, so they follow the atoms; atoms are kept where they can be. Otherwise a nitrogen
+# with a bond too many would rather become a carbon than lose the bond, and carbons would become too many: what is left
+# of that shift the temperature takes away. Measured in docs/results/model.md.
+FEW_STEP = Sampler("few-step", steps=20, warp=3.0, atoms=Draw(memory=1.0, temperature=1.1), bonds=Draw(memory=0.0))
 
 _SAMPLERS = {sampler.name: sampler for sampler in (FEW_STEP, ANCESTRAL)}
 

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 from fedmol.diffusion.census import NoiseModel
 from fedmol.diffusion.denoising import Denoises, evaluating
 from fedmol.diffusion.noising import draw, draw_prior
-from fedmol.diffusion.samplers import FEW_STEP, Sampler
+from fedmol.diffusion.samplers import FEW_STEP, Draw, Sampler
 from fedmol.graphs import Graphs
 
 
@@ -78,13 +78,12 @@ class _Batch:
         atoms, pairs = self._logits(t)
         kept_s, kept_t = self.noise.alphas_bar[s].float(), self.noise.alphas_bar[t].float()
 
-        def earlier(logits: Tensor, noisy: Tensor, marginal: Tensor) -> Tensor:
-            clean = (logits.float() / sampler.temperature).softmax(-1)
-            return draw(sampler.transition(clean, noisy, kept_s, kept_t, marginal.float()), self.generator)
+        def earlier(way: Draw, logits: Tensor, noisy: Tensor, marginal: Tensor) -> Tensor:
+            return draw(way.distribution(logits.float(), noisy, kept_s, kept_t, marginal.float()), self.generator)
 
         self._become(
-            earlier(atoms, self.graphs.atoms, self.noise.atom_marginal),
-            earlier(pairs, self._pairs(self.graphs.bonds), self.noise.bond_marginal),
+            earlier(sampler.atoms, atoms, self.graphs.atoms, self.noise.atom_marginal),
+            earlier(sampler.bonds, pairs, self._pairs(self.graphs.bonds), self.noise.bond_marginal),
         )
 
     def finish(self, t: int) -> None:

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 
 from fedmol.diffusion import Census, Logits, NoiseModel, nll, sample
-from fedmol.diffusion.samplers import time_grid
+from fedmol.diffusion.samplers import ANCESTRAL, Draw, Sampler, get, time_grid
+from fedmol.diffusion.schedule import cosine_alphas_bar
+from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
 
 # The whole "data set": C-O, C=N and N-N with these shares.
@@ -56,10 +58,41 @@ def frequencies(graphs: Graphs) -> dict[tuple[int, int, int], float]:
     return found
 
 
+WAYS = [ANCESTRAL] + [
+    Sampler(f"memory {atoms} {bonds}", steps=None, warp=warp, atoms=Draw(atoms), bonds=Draw(bonds))
+    for atoms, bonds, warp in [(0.0, 0.0, 1.0), (1.0, 1.0, 1.0), (0.5, 0.5, 1.0), (1.0, 0.0, 3.0)]
+]
+
+
+@pytest.mark.parametrize("sampler", WAYS, ids=lambda sampler: sampler.name)
+@pytest.mark.parametrize("steps", [1, 2, 7])
+def test_one_atom_alone_follows_the_data_in_any_number_of_steps(sampler: Sampler, steps: int) -> None:
+    """Chi-square against the data's distribution: with a single entry the exact denoiser leaves no error at all."""
+    shares = torch.tensor([0.1, 0.5, 0.15, 0.25], dtype=torch.float64)
+    marginal = torch.tensor([0.4, 0.3, 0.2, 0.1], dtype=torch.float64)  # not the data's: so that all is in the steps
+    noise = NoiseModel(
+        100, cosine_alphas_bar(100), marginal, torch.ones(1, dtype=torch.float64), torch.tensor([0.0, 1.0])
+    )
+
+    def exact(atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+        kept = noise.alphas_bar[(time[0] * noise.steps).round().long()]
+        seen = kept * torch.nn.functional.one_hot(atoms, 4) + (1 - kept) * marginal[atoms][..., None]
+        return Logits((shares * seen).log(), torch.zeros(len(counts), 1, 1, 1))
+
+    made = sample(exact, noise, 20_000, torch.Generator().manual_seed(0), steps, 20_000, sampler=sampler)
+    expected = 20_000 * shares
+    counted = torch.bincount(made.atoms[:, 0], minlength=4)
+    assert ((counted - expected) ** 2 / expected).sum().item() < 21.1  # exceeded by chance once in ten thousand
+
+
+@pytest.mark.parametrize("sampler", WAYS, ids=lambda sampler: sampler.name)
 @pytest.mark.parametrize(("steps", "allowed"), [(None, 0.03), (50, 0.06)])
-def test_an_exact_denoiser_gives_the_data_back(steps: int | None, allowed: float) -> None:
+def test_an_exact_denoiser_gives_the_data_back(sampler: Sampler, steps: int | None, allowed: float) -> None:
+    """Entries are drawn independently at each step: small steps make that right, but not where all is drawn anew."""
+    allowed = 0.06 if sampler.atoms.memory == 0 else allowed
     noise = NoiseModel.from_census(Census.take(data(10), 4, 5, 2), steps=200)
-    made = sample(Bayes(noise), noise, 4000, torch.Generator().manual_seed(0), steps=steps, batch_size=4000)
+    generator = torch.Generator().manual_seed(0)
+    made = sample(Bayes(noise), noise, 4000, generator, steps=steps, batch_size=4000, sampler=sampler)
     found = frequencies(made)
     for (first, second), bond, share in DATA:
         assert found[(first, second, bond)] == pytest.approx(share, abs=allowed)
@@ -94,6 +127,31 @@ def test_time_grid(last: int, steps: int) -> None:
     assert grid[-1] == 0
     assert len(grid) == min(steps, last) + 1
     assert all(t > s for t, s in itertools.pairwise(grid))
+
+
+def test_a_warped_grid_has_its_short_jumps_at_the_end() -> None:
+    grid = time_grid(500, 20, warp=3.0)
+    assert (grid[0], grid[-1], len(grid)) == (500, 0, 21)
+    jumps = [t - s for t, s in itertools.pairwise(grid)]
+    assert jumps == sorted(jumps, reverse=True)
+    assert time_grid(10, 10, warp=3.0) == list(range(10, -1, -1))
+
+
+def test_a_high_temperature_makes_rare_classes_less_rare() -> None:
+    logits, noisy, marginal = torch.tensor([2.0, 0.0, 0.0]), torch.tensor(0), torch.ones(3) / 3
+    cold, hot = (
+        Draw(memory=0.0, temperature=one).distribution(logits, noisy, torch.tensor(1.0), torch.tensor(0.5), marginal)
+        for one in (0.5, 4.0)
+    )
+    torch.testing.assert_close(cold, (logits / 0.5).softmax(-1))
+    torch.testing.assert_close(hot, (logits / 4.0).softmax(-1))
+
+
+def test_an_unknown_sampler_is_refused() -> None:
+    with pytest.raises(FedmolError) as caught:
+        get("magic")
+    assert caught.value.exit is Exit.BAD_SETTINGS
+    assert "ancestral" in caught.value.cure
 
 
 def test_a_module_is_asked_in_evaluation_mode_and_left_as_it_was() -> None:
