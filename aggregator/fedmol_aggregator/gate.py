@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from typing import TypeVar
 
@@ -9,13 +10,14 @@ from pydantic import ValidationError
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
-from fedmol.federation.messages import Joining, Progress, Welcome
+from fedmol.federation.identity import peer_name
+from fedmol.federation.messages import LARGEST_ECHO, Joining, Probe, Progress, Standing, Welcome
 from fedmol_aggregator.gathering import Gathering, Roster
 from fedmol_aggregator.presence import Presence
 from fedmol_aggregator.rounds import RoundRule
 
 T = TypeVar("T")
-M = TypeVar("M", Joining, Progress)
+M = TypeVar("M", Joining, Progress, Probe)
 
 _PROGRESS_EVERY = 2.0  # seconds between two progress events of one site in the same phase
 
@@ -65,6 +67,20 @@ class Gate:
             fields = progress.model_dump(exclude={"run", "peer", "round", "phase"}, exclude_none=True)
             self.events.write("site_progress", site=site, round=progress.round, phase=progress.phase, **fields)
         return b""
+
+    def probe(self, common_name: str | None, request: bytes) -> bytes:
+        """A site tries the way before it joins: it passes the same checks, but is neither seen nor let in by that."""
+        self._auditing(common_name, lambda: self.roster.identify(common_name, _read(Probe, request).peer))
+        return Standing(run=self.roster.run, time=time.time(), **self.roster.expected).encode()
+
+    def echo(self, common_name: str | None, request: bytes) -> bytes:
+        """What was sent, for a site to measure its line by."""
+        self._auditing(common_name, lambda: self.roster.identify(common_name, peer_name(common_name or "")))
+        if len(request) > LARGEST_ECHO:
+            raise FedmolError(
+                Exit.USAGE, f"an echo of {len(request)} bytes was asked for", f"send {LARGEST_ECHO} at most"
+            )
+        return request
 
     def check_quorum(self, reported: Collection[str]) -> None:
         """Raises FedmolError QUORUM_LOST once a deadline has passed with too few sites."""

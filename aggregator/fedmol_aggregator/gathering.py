@@ -19,7 +19,7 @@ from fedmol.chem.vocabulary import Vocabulary
 from fedmol.diffusion.census import Census
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
-from fedmol.federation.identity import model_code_digest, peer_name, shared_settings
+from fedmol.federation.identity import model_code_digest, peer_name, settings_differences, shared_settings
 from fedmol.federation.messages import Agreement, Joining
 from fedmol.federation.settings import Settings
 
@@ -96,11 +96,7 @@ class Roster:
 
 
 def _compare_settings(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
-    wrong = [
-        f"{key} is {theirs.get(key)!r}, the federation has {ours.get(key)!r}"
-        for key in sorted(ours.keys() | theirs.keys())
-        if ours.get(key) != theirs.get(key)
-    ]
+    wrong = settings_differences(ours, theirs)
     if wrong:
         raise FedmolError(
             Exit.BAD_SETTINGS,

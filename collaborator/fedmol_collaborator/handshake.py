@@ -30,13 +30,13 @@ def try_handshake(address: str, port: int, files: CertificateFiles, site: str) -
 
 def _shake(plain: socket.socket, address: str, files: CertificateFiles, site: str) -> bool:
     try:
-        with _context(files).wrap_socket(plain, server_hostname=address) as secure:
+        with tls_context(files).wrap_socket(plain, server_hostname=address) as secure:
             # In TLS 1.3 the server judges our certificate after the handshake has ended for us.
             if secure.recv(1):
                 return True
             raise ConnectionResetError("closed by the aggregator")
     except ssl.SSLCertVerificationError as error:
-        raise _distrust(error, files) from None
+        raise distrust(error, files) from None
     except TimeoutError:
         return False
     except (ssl.SSLError, ConnectionResetError, BrokenPipeError) as error:
@@ -46,7 +46,8 @@ def _shake(plain: socket.socket, address: str, files: CertificateFiles, site: st
         return False
 
 
-def _context(files: CertificateFiles) -> ssl.SSLContext:
+def tls_context(files: CertificateFiles) -> ssl.SSLContext:
+    """What a site trusts, and what it shows of itself where it has something to show."""
     context = ssl.create_default_context(cafile=str(files.ca))
     context.set_alpn_protocols(["h2"])
     if files.certificate.exists() and files.key.exists():
@@ -54,10 +55,15 @@ def _context(files: CertificateFiles) -> ssl.SSLContext:
     return context
 
 
-def _distrust(error: ssl.SSLCertVerificationError, files: CertificateFiles) -> FedmolError:
+def distrust(error: ssl.SSLCertVerificationError, files: CertificateFiles) -> FedmolError:
+    """Why the aggregator's certificate is not to be trusted, in words."""
     if "expired" in error.verify_message:
         return FedmolError(
             Exit.CERTIFICATE_EXPIRED, "the aggregator's certificate has expired", "ask the coordinator to renew it"
+        )
+    if "not yet valid" in error.verify_message:
+        return FedmolError(
+            Exit.CERTIFICATE_EXPIRED, "the aggregator's certificate is not valid yet", "set this machine's clock right"
         )
     if error.verify_code in (62, 64):  # X509_V_ERR_HOSTNAME_MISMATCH, X509_V_ERR_IP_ADDRESS_MISMATCH
         return FedmolError(

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
 from fedmol import files
-from fedmol.data.shards import Shard, open_shard
+from fedmol.data.shards import open_shard
 from fedmol.diffusion.census import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
@@ -20,15 +19,15 @@ from fedmol.federation.identity import model_code_digest, peer_name, shared_sett
 from fedmol.federation.messages import Agreement, Joining, Progress
 from fedmol.federation.settings import Settings
 from fedmol.training.flat import manifest
-from fedmol.training.optimizers import build_optimizer
 from fedmol_collaborator.openfl_adapter import federation
 from fedmol_collaborator.openfl_adapter.client import FederationClient
 from fedmol_collaborator.pulse import Pulse
 from fedmol_collaborator.site_store import SiteStore
 from fedmol_collaborator.site_training import SiteTraining
+from fedmol_collaborator.speed import seconds_per_step
 
 _WAIT = 0.5  # seconds between two questions whether everyone is here
-_WARM_STEPS, _TIMED_STEPS = 2, 20  # to measure the speed by: the first ones are slower
+_TIMED_STEPS = 20  # to measure the speed by
 
 
 @dataclass(frozen=True)
@@ -94,7 +93,8 @@ def _prepare(
     shard = open_shard(place.shard, settings.data.column, vocabulary, share, cache)
     files.write_text(place.work / "card.json", shard.card.to_json())
     census = Census.take(shard.training, len(vocabulary.atoms), len(vocabulary.bonds), vocabulary.max_atoms)
-    seconds = _seconds_per_step(settings, shard, census) if settings.training.budget_minutes is not None else None
+    fitted = settings.training.budget_minutes is not None
+    seconds = seconds_per_step(settings, shard.training, census, _TIMED_STEPS) if fitted else None
     pulse.phase("waiting for the others")
     counts = {"molecules": len(shard.training), "census": census.to_json(), "seconds_per_step": seconds}
     agreement = _wait_for_agreement(client, introduction.model_copy(update=counts), stop)
@@ -109,14 +109,3 @@ def _wait_for_agreement(client: FederationClient, joining: Joining, stop: thread
         if welcome.agreement is not None:
             return welcome.agreement
         stop.wait(_WAIT)
-
-
-def _seconds_per_step(settings: Settings, shard: Shard, census: Census) -> float:
-    """How long one gradient step takes here, measured on a denoiser that is thrown away."""
-    with team_of(settings, NoiseModel.from_census(census), shard.training) as team:
-        optimizer = build_optimizer(team.denoiser, team.config)
-        generator, total = torch.Generator().manual_seed(settings.seed), _WARM_STEPS + _TIMED_STEPS
-        team.train(optimizer, first_step=0, steps=_WARM_STEPS, total_steps=total, generator=generator)
-        began = time.monotonic()
-        team.train(optimizer, first_step=_WARM_STEPS, steps=_TIMED_STEPS, total_steps=total, generator=generator)
-        return (time.monotonic() - began) / _TIMED_STEPS

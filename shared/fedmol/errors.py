@@ -30,6 +30,7 @@ class Exit(IntEnum):
     ADDRESS_IN_USE = 34
     SITE_FAILED = 35
     PROCESS_LOST = 36
+    NOT_READY = 37
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -17,7 +17,7 @@ from openfl.transport.grpc.common import DEFAULT_CHANNEL_OPTIONS
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.messages import JOIN, REPORT, SERVICE, encode_error
+from fedmol.federation.messages import ECHO, JOIN, PROBE, REPORT, SERVICE, encode_error
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.openfl_adapter.aggregator import CheckedAggregator, StaleRound
 
@@ -67,7 +67,7 @@ class FederationServer(AggregatorGRPCServer):  # type: ignore[misc]
     def _listen(self) -> grpc.Server:
         server = grpc.server(ThreadPoolExecutor(_THREADS, "rpc"), options=_OPTIONS)
         aggregator_pb2_grpc.add_AggregatorServicer_to_server(self, server)
-        calls = {JOIN: self.gate.join, REPORT: self.gate.report}
+        calls = {JOIN: self.gate.join, REPORT: self.gate.report, PROBE: self.gate.probe, ECHO: self.gate.echo}
         handlers = {name: grpc.unary_unary_rpc_method_handler(_answering(call)) for name, call in calls.items()}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         try:

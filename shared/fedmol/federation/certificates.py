@@ -73,11 +73,8 @@ def make_ca(folder: Path, name: str, validity: timedelta) -> None:
 def issue_aggregator(authority: Path, folder: Path, names: Sequence[str], validity: timedelta) -> None:
     """Key and certificate of an aggregator that sites reach under `names` (DNS names or IP addresses)."""
     if not names:
-        raise FedmolError(
-            Exit.USAGE,
-            "the aggregator's certificate names no address",
-            "give the host name or IP address that sites dial",
-        )
+        cure = "give the host name or IP address that sites dial"
+        raise FedmolError(Exit.USAGE, "the aggregator's certificate names no address", cure)
     _issue_with_key(authority, folder, "aggregator", names, ExtendedKeyUsageOID.SERVER_AUTH, validity)
 
 
@@ -151,7 +148,11 @@ def describe(path: Path) -> CertificateInfo:
     Raises:
         FedmolError: CERTIFICATE_MISSING or CERTIFICATE_FOREIGN when there is none to read.
     """
-    certificate = pem.read_certificate(path)
+    return information(pem.read_certificate(path))
+
+
+def information(certificate: x509.Certificate) -> CertificateInfo:
+    """What a certificate says."""
     return CertificateInfo(
         subject=pem.common_name(certificate.subject),
         issuer=pem.common_name(certificate.issuer),
@@ -170,37 +171,16 @@ def check_files(party: CertificateFiles, expected_name: str | None, now: datetim
     Raises:
         FedmolError: CERTIFICATE_MISSING, CERTIFICATE_EXPIRED, CERTIFICATE_FOREIGN or CERTIFICATE_NAME.
     """
-    now = now or datetime.now(UTC)
-    ca, certificate = pem.read_certificate(party.ca), pem.read_certificate(party.certificate)
-    key = pem.read_key(party.key)
-    _check_issued(certificate, ca, party)
-    if certificate.public_key() != key.public_key():
-        raise FedmolError(
-            Exit.CERTIFICATE_FOREIGN,
-            f"{party.key} is not the key of {party.certificate}",
-            "install the certificate that was signed for this key's request, in the folder where the request was made",
-        )
-    name = pem.common_name(certificate.subject)
-    if expected_name is not None and name != expected_name:
-        raise FedmolError(
-            Exit.CERTIFICATE_NAME,
-            f"{party.certificate} is the certificate of {name!r}, not of {expected_name!r}",
-            f"use the folder of {expected_name!r}, or have a certificate with that name signed",
-        )
-    for path, each in ((party.ca, ca), (party.certificate, certificate)):
-        _check_in_time(path, each, now)
+    check_issuer(party)
+    check_key(party)
+    if expected_name is not None:
+        check_name(party, expected_name)
+    check_validity(party, now or datetime.now(UTC))
 
 
-def _check_site_name(site: str) -> None:
-    if not _SITE_NAME.fullmatch(site):
-        raise FedmolError(
-            Exit.USAGE,
-            f"{site!r} is not a site's name",
-            "use lower-case letters, digits and inner hyphens, 40 characters at most, as in federation.yaml",
-        )
-
-
-def _check_issued(certificate: x509.Certificate, ca: x509.Certificate, party: CertificateFiles) -> None:
+def check_issuer(party: CertificateFiles) -> None:
+    """Raises FedmolError CERTIFICATE_FOREIGN unless the authority in `ca.crt` has signed the certificate."""
+    certificate, ca = pem.read_certificate(party.certificate), pem.read_certificate(party.ca)
     try:
         certificate.verify_directly_issued_by(ca)
         trusted = _is_authority(ca)
@@ -211,6 +191,42 @@ def _check_issued(certificate: x509.Certificate, ca: x509.Certificate, party: Ce
             Exit.CERTIFICATE_FOREIGN,
             f"{party.certificate} was not issued by the authority in {party.ca}",
             "get both from the coordinator of this federation (fedmol certs request, sign, install)",
+        )
+
+
+def check_key(party: CertificateFiles) -> None:
+    """Raises FedmolError CERTIFICATE_FOREIGN unless the key is that of the certificate."""
+    if pem.read_certificate(party.certificate).public_key() != pem.read_key(party.key).public_key():
+        raise FedmolError(
+            Exit.CERTIFICATE_FOREIGN,
+            f"{party.key} is not the key of {party.certificate}",
+            "install the certificate that was signed for this key's request, in the folder where the request was made",
+        )
+
+
+def check_name(party: CertificateFiles, expected: str) -> None:
+    """Raises FedmolError CERTIFICATE_NAME unless the certificate's common name is the expected one."""
+    name = pem.common_name(pem.read_certificate(party.certificate).subject)
+    if name != expected:
+        raise FedmolError(
+            Exit.CERTIFICATE_NAME,
+            f"{party.certificate} is the certificate of {name!r}, not of {expected!r}",
+            f"use the folder of {expected!r}, or have a certificate with that name signed",
+        )
+
+
+def check_validity(party: CertificateFiles, now: datetime) -> None:
+    """Raises FedmolError CERTIFICATE_EXPIRED unless certificate and authority are both valid at `now`."""
+    for path in (party.ca, party.certificate):
+        _check_in_time(path, pem.read_certificate(path), now)
+
+
+def _check_site_name(site: str) -> None:
+    if not _SITE_NAME.fullmatch(site):
+        raise FedmolError(
+            Exit.USAGE,
+            f"{site!r} is not a site's name",
+            "use lower-case letters, digits and inner hyphens, 40 characters at most, as in federation.yaml",
         )
 
 

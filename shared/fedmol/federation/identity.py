@@ -55,6 +55,15 @@ def shared_settings(settings: Settings) -> dict[str, Any]:
     return flat
 
 
+def settings_differences(federation: dict[str, Any], site: dict[str, Any]) -> list[str]:
+    """One phrase per entry in which a site's shared settings are not the federation's."""
+    return [
+        f"{key} is {site.get(key)!r}, the federation has {federation.get(key)!r}"
+        for key in sorted(federation.keys() | site.keys())
+        if federation.get(key) != site.get(key)
+    ]
+
+
 def stream_seed(*parts: object) -> int:
     """A 63-bit seed for the random stream named by `parts`, such as (seed, site, round)."""
     return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:8], "big") >> 1

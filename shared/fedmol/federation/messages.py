@@ -1,4 +1,4 @@
-"""What a site and the aggregator say to each other beside OpenFL's own protocol: joining, and progress.
+"""What a site and the aggregator say to each other beside OpenFL's own protocol: joining, progress, and trying.
 
 They travel as JSON over the same mTLS port, as the gRPC service `fedmol.Federation`.
 """
@@ -15,6 +15,9 @@ from fedmol.errors import Exit, FedmolError
 SERVICE = "fedmol.Federation"
 JOIN = "Join"
 REPORT = "Report"
+PROBE = "Probe"
+ECHO = "Echo"  # the only call whose body is not JSON: bytes, which come back as they are
+LARGEST_ECHO = 16 * 2**20  # bytes
 
 
 class Message(BaseModel):
@@ -68,6 +71,23 @@ class Progress(Message):
     loss: float | None = None
     molecules_per_second: float | None = None
     seconds_left: float | None = None  # of the round's training
+
+
+class Probe(Message):
+    """A site asks what it would meet, and does not join by that."""
+
+    peer: str
+
+
+class Standing(Message):
+    """The answer to `Probe`: what a site that joined now would have to agree with."""
+
+    run: str
+    time: float  # of the aggregator's clock, in seconds since 1970
+    model_code: str
+    vocabulary: str
+    manifest: str
+    settings: dict[str, Any]
 
 
 def encode_error(error: FedmolError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from fedmol.chem import vocabulary as vocabularies
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
 from fedmol.federation.identity import model_code_digest, peer_name, shared_settings
-from fedmol.federation.messages import Joining, Progress, Welcome
+from fedmol.federation.messages import LARGEST_ECHO, Joining, Probe, Progress, Standing, Welcome
 from fedmol.federation.settings import Settings, parse
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.gathering import Gathering, Roster
@@ -184,3 +185,45 @@ def test_progress_is_logged_when_the_phase_changes_and_not_at_every_pulse(door: 
     report("sending", 9)
     shown = [(e.phase, e.fields["step"]) for e in read(door.events.path) if e.kind == "site_progress"]
     assert shown == [("training", 0), ("sending", 9), ("sending", 9)]
+
+
+def _probe(door: Door, site: str, common_name: str | None) -> Standing:
+    return Standing.model_validate_json(door.gate.probe(common_name, Probe(peer=peer_name(site)).encode()))
+
+
+def test_a_probe_answers_what_a_site_must_agree_with_and_leaves_no_trace(door: Door) -> None:
+    door.clock.now = 100.0  # both sites are lost by now
+    door.gate.presence.lost()
+    before = door.kinds()
+    standing = _probe(door, "north", "north")
+    assert (standing.run, standing.manifest, standing.model_code) == ("r", "manifest", model_code_digest())
+    assert standing.settings == shared_settings(door.settings)
+    assert standing.time == pytest.approx(time.time(), abs=60)
+    assert door.gate.echo("north", b"\x00\xff") == b"\x00\xff"
+    assert door.kinds() == before
+    assert door.gate.presence.lost() == {"north", "south"}  # who probes is not there yet
+    assert door.gathering.joined == {}
+
+
+@pytest.mark.parametrize(
+    ("common_name", "exit"),
+    [
+        ("stranger", Exit.CERTIFICATE_NAME),
+        (None, Exit.CERTIFICATE_NAME),
+        ("south", Exit.CERTIFICATE_OF_ANOTHER_SITE),
+    ],
+)
+def test_a_probe_passes_the_same_checks_as_joining(door: Door, common_name: str | None, exit: Exit) -> None:
+    with pytest.raises(FedmolError) as caught:
+        _probe(door, "north", common_name)
+    assert caught.value.exit is exit
+    assert door.kinds() == [("site_refused", common_name or "nobody")]
+
+
+def test_an_echo_is_for_sites_only_and_has_a_limit(door: Door) -> None:
+    with pytest.raises(FedmolError) as caught:
+        door.gate.echo("stranger", b"x")
+    assert caught.value.exit is Exit.CERTIFICATE_NAME
+    with pytest.raises(FedmolError) as caught:
+        door.gate.echo("north", bytes(LARGEST_ECHO + 1))
+    assert caught.value.exit is Exit.USAGE

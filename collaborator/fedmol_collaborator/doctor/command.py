@@ -1,0 +1,87 @@
+"""fedmol doctor: check, before a run, everything that would keep a site or the aggregator from taking part."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from fedmol_collaborator.doctor.examination import Check, Result
+
+_FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_okay=False)
+
+
+@click.command()
+@click.option("--settings", "path", type=_FILE, required=True, help="federation.yaml")
+@click.option("--certs", type=_FOLDER, required=True, help="folder with ca.crt, party.crt and party.key")
+@click.option("--site", help="this site's name in federation.yaml; without it, the aggregator is examined")
+@click.option("--shard", type=_FILE, help="CSV or SMILES file of this site's molecules")
+@click.option("--work", type=_FOLDER, help="folder for this party's state")
+@click.option("--json", "report", type=_FILE, help="file for the results and the measured figures")
+def doctor(
+    path: Path, certs: Path, site: str | None, shard: Path | None, work: Path | None, report: Path | None
+) -> None:
+    """Check everything that would keep this site from taking part, before it joins.
+
+    Certificates, the way to the aggregator, the clock, the same code and settings, molecules, speed and room: one table
+    with a cure for each failure. Exit code 0: nothing failed (there may be warnings). Nothing is joined or left behind,
+    and the aggregator need not know. Without --site and --shard: the aggregator's own certificates, port and room.
+    """
+    if (site is None) != (shard is None):
+        raise click.UsageError("give both --site and --shard for a site, or neither for the aggregator")
+    results = _examine(_checks(path, certs, site, shard, work))
+    from rich.console import Console
+
+    from fedmol import files
+    from fedmol.errors import Exit, FedmolError
+    from fedmol_collaborator.doctor.table import document, failures, table
+
+    party = f"site {site}" if site else "aggregator"
+    Console().print(table(party, results))
+    if report is not None:
+        files.write_text(report, document(party, results))
+    if any(one.abandoned for one in results):
+        atexit.register(_leave)
+    if found := failures(results):
+        raise FedmolError(
+            Exit.NOT_READY,
+            f"{party} is not ready: {', '.join(found)}",
+            "do what the table says for each, from the top, then run fedmol doctor again",
+        )
+
+
+def _checks(path: Path, certs: Path, site: str | None, shard: Path | None, work: Path | None) -> list[Check]:
+    from fedmol.federation.certificates import CertificateFiles
+    from fedmol.federation.settings import load, require_address
+    from fedmol_collaborator.doctor import aggregator
+    from fedmol_collaborator.doctor import site as sites
+
+    settings, own = load(path), CertificateFiles.in_folder(certs)
+    require_address(settings, path)
+    if site is None or shard is None:
+        return aggregator.checks(settings, own, work)
+    return sites.checks(settings, sites.SiteFolders(site, own, shard, work))
+
+
+def _examine(checks: Sequence[Check]) -> list[Result]:
+    from rich.console import Console
+
+    from fedmol_collaborator.doctor.examination import examine
+
+    with Console(stderr=True).status("examining") as status:
+        return examine(checks, lambda name: status.update(f"checking: {name}"))
+
+
+def _leave() -> None:
+    """A check that was given up may be stuck in native code, which would abort the interpreter's own way out."""
+    from fedmol.errors import Exit
+
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(Exit.NOT_READY)

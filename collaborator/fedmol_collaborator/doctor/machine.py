@@ -1,0 +1,148 @@
+"""This machine and this site's molecules: where it would compute, how fast, and whether there is room."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import tempfile
+from pathlib import Path
+
+import psutil
+import torch
+
+from fedmol.data.shards import open_shard
+from fedmol.diffusion.census import Census
+from fedmol.federation.assembly import denoiser_of, vocabulary_of
+from fedmol.federation.settings import Settings
+from fedmol.graphs import Graphs
+from fedmol.training.device import device_named, processes_on
+from fedmol.training.flat import manifest
+from fedmol_collaborator.doctor.examination import Finding, failed, ok, warning
+from fedmol_collaborator.speed import seconds_per_step
+
+_STEPS = 3
+_CGROUP = Path("/sys/fs/cgroup")
+_NVIDIA = Path("/dev/nvidia0")
+_KEPT = (
+    12  # times the model: weights and optimiser's state of two rounds, of a broken-off one, and of one being written
+)
+_LOGS = 100 * 2**20  # bytes
+
+
+def device(settings: Settings) -> Finding:
+    where = device_named(settings.training.device)
+    processes = processes_on(where, settings.training.processes)
+    if where.type == "cuda":
+        return ok(f"{torch.cuda.get_device_name(where)}, {processes} of {torch.cuda.device_count()} in use")
+    cores = len(os.sched_getaffinity(0))
+    found = f"no GPU: {processes} x {settings.training.threads} threads on {cores} processor cores"
+    if _NVIDIA.exists() and settings.training.device == "auto":
+        cure = "install the CUDA build of torch (make TORCH=cuda) and a driver that is new enough for it"
+        return warning(f"there is a GPU, but torch {torch.__version__} cannot use it; {found}", cure)
+    if processes * settings.training.threads > cores:
+        return warning(found, f"set training.threads in this site's settings to at most {max(1, cores // processes)}")
+    return ok(found)
+
+
+def shard(settings: Settings, path: Path) -> Finding:
+    """The value is the graphs to train on."""
+    opened = open_shard(path, settings.data.column, vocabulary_of(settings), settings.data.validation_share)
+    card = opened.card
+    found = (
+        f"{card.kept:,} of {card.read:,} rows are usable molecules; {card.duplicates:,} duplicates, "
+        f"{card.rejected_rows:,} rejected"
+    )
+    figures = {"molecules_kept": float(card.kept), "rows_rejected": float(card.rejected_rows)}
+    if card.rejected:
+        reasons = ", ".join(f"{one.count:,}: {reason}" for reason, one in list(card.rejected.items())[:3])
+        cure = f"nothing, if they may stay out; `fedmol data card {path.name}` names every reason and line"
+        return warning(f"{found} ({reasons})", cure, opened.training, **figures)
+    return ok(found, opened.training, **figures)
+
+
+def training_step(settings: Settings, graphs: Graphs) -> Finding:
+    """One gradient step as in a round; the value is its seconds."""
+    torch.set_num_threads(settings.training.threads)
+    vocabulary = vocabulary_of(settings)
+    census = Census.take(graphs, len(vocabulary.atoms), len(vocabulary.bonds), vocabulary.max_atoms)
+    seconds = seconds_per_step(settings, graphs, census, _STEPS)
+    found = f"{seconds:.3g} s for {settings.training.batch_size} molecules by preset {settings.model.preset}"
+    return ok(found, seconds, training_step_seconds=seconds)
+
+
+def work_folder(work: Path) -> Finding:
+    """Tried out with a file in it, or in the folder in which it would be made."""
+    place = _existing(work)
+    try:
+        with tempfile.TemporaryFile(dir=place) as file:
+            file.write(b"fedmol doctor")
+            file.flush()
+    except OSError as error:
+        return failed(
+            f"{place} cannot be written to: {error.strerror}",
+            f"make {work} writable for user {os.geteuid()}, or name another --work",
+        )
+    return ok("can be written to" if place == work else f"can be made in {place}")
+
+
+def site_disk(settings: Settings, work: Path, graphs: Graphs) -> Finding:
+    encoded = sum(one.nbytes for one in (graphs.atoms, graphs.bonds, graphs.counts))
+    return disk(work, _KEPT * _model_bytes(settings) + 2 * encoded + _LOGS)
+
+
+def aggregator_disk(settings: Settings, work: Path) -> Finding:
+    rounds = settings.rounds.keep_checkpoints + 2
+    return disk(work, rounds * (len(settings.sites) + 1) * _model_bytes(settings) + _LOGS)
+
+
+def disk(work: Path, need: int) -> Finding:
+    free = shutil.disk_usage(_existing(work)).free
+    found = f"{_gigabytes(free)} free, at most {_gigabytes(need)} needed"
+    cure = "make room there, or name another --work"
+    if free < need:
+        return failed(found, cure, disk_free_bytes=free, disk_needed_bytes=need)
+    if free < 2 * need:
+        return warning(found, cure, disk_free_bytes=free, disk_needed_bytes=need)
+    return ok(found, disk_free_bytes=free, disk_needed_bytes=need)
+
+
+def memory(settings: Settings) -> Finding:
+    """Against what this process itself has taken for the shard and the training steps."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    processes = processes_on(device_named(settings.training.device), settings.training.processes)
+    return memory_against(available_memory() + psutil.Process().memory_info().rss, peak * processes)
+
+
+def memory_against(free: int, need: int) -> Finding:
+    found = f"{_gigabytes(free)} to be had, {_gigabytes(need)} taken by the training step and the shard"
+    cure = "give the site more memory (in containers: its limit), a smaller shard, or ask for a smaller batch_size"
+    if free < need:
+        return failed(found, cure, memory_free_bytes=free, memory_needed_bytes=need)
+    if free < 1.25 * need:
+        return warning(found, cure, memory_free_bytes=free, memory_needed_bytes=need)
+    return ok(found, memory_free_bytes=free, memory_needed_bytes=need)
+
+
+def available_memory(cgroup: Path = _CGROUP) -> int:
+    """What can still be taken, in bytes: of the machine's memory, or of the container's limit where that is less."""
+    available = int(psutil.virtual_memory().available)
+    try:
+        limit = int((cgroup / "memory.max").read_text())
+        used = int((cgroup / "memory.current").read_text())
+    except (OSError, ValueError):  # no such file, or the word "max"
+        return available
+    return min(available, max(0, limit - used))
+
+
+def _model_bytes(settings: Settings) -> int:
+    return 4 * manifest(denoiser_of(settings)).size
+
+
+def _existing(path: Path) -> Path:
+    path = path.absolute()
+    return next(each for each in (path, *path.parents) if each.exists())
+
+
+def _gigabytes(count: float) -> str:
+    return f"{count / 1e9:.2f} GB"

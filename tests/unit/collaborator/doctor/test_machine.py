@@ -1,0 +1,131 @@
+"""The site's own machine and molecules."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import torch
+
+from fedmol.data.shards import open_shard
+from fedmol.federation.assembly import vocabulary_of
+from fedmol.federation.settings import Settings, parse
+from fedmol_collaborator.doctor import machine
+from fedmol_collaborator.doctor.examination import Check, examine
+
+MOLECULES = ["C", "CC", "CCO", "CCN", "C1CC1", "CC=O", "C#N", "OCCO"]
+Usage = namedtuple("Usage", "total used free")  # what shutil.disk_usage returns
+
+
+def settings(**training: Any) -> Settings:
+    document: dict[str, Any] = {"sites": [{"name": "north"}], "model": {"preset": "small", "layers": 1}}
+    return parse({**document, "training": {"batch_size": 4, **training}}, "test")
+
+
+def _file(folder: Path, smiles: list[str]) -> Path:
+    path = folder / "molecules.csv"
+    path.write_text("smiles\n" + "\n".join(smiles) + "\n")
+    return path
+
+
+def test_a_shard_that_fits(tmp_path: Path) -> None:
+    finding = machine.shard(settings(), _file(tmp_path, [*MOLECULES, "C"]))
+    assert finding.state == "ok"
+    assert finding.found == "8 of 9 rows are usable molecules; 1 duplicates, 0 rejected"
+    assert [path.name for path in tmp_path.iterdir()] == ["molecules.csv"]  # no cache, no card
+
+
+def test_a_few_rows_that_do_not_fit_are_a_warning_without_the_rows(tmp_path: Path) -> None:
+    finding = machine.shard(settings(), _file(tmp_path, [*MOLECULES, "CCBr"]))
+    assert finding.state == "warning"
+    assert finding.figures == {"molecules_kept": 8.0, "rows_rejected": 1.0}
+    assert "CCBr" not in finding.found
+    assert "fedmol data card molecules.csv" in finding.cure
+
+
+def test_a_shard_that_does_not_fit_the_vocabulary(tmp_path: Path) -> None:
+    path = _file(tmp_path, ["CCBr", "CBr", "BrC1CC1", "C"])
+    finding = examine([Check("shard", lambda _: machine.shard(settings(), path))])[0].finding
+    assert finding.state == "failed"
+    assert "only 1 of 4 rows can be used" in finding.found
+    assert "vocabulary" in finding.cure
+
+
+def test_a_shard_that_is_not_there(tmp_path: Path) -> None:
+    finding = examine([Check("shard", lambda _: machine.shard(settings(), tmp_path / "none.csv"))])[0].finding
+    assert (finding.state, "none.csv" in finding.found) == ("failed", True)
+    assert finding.cure
+
+
+def test_one_training_step(tmp_path: Path) -> None:
+    ours = settings()
+    vocabulary = vocabulary_of(ours)
+    graphs = open_shard(_file(tmp_path, MOLECULES), "smiles", vocabulary, 0.05).training
+    finding = machine.training_step(ours, graphs)
+    assert finding.state == "ok"
+    assert finding.value == finding.figures["training_step_seconds"] > 0
+
+
+def test_a_machine_without_the_gpu_that_the_settings_want(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    finding = examine([Check("device", lambda _: machine.device(settings(device="cuda")))])[0].finding
+    assert (finding.state, "no GPU" in finding.found) == ("failed", True)
+    assert finding.cure
+
+
+def test_a_gpu_that_torch_cannot_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(machine, "_NVIDIA", tmp_path)
+    finding = machine.device(settings())
+    assert (finding.state, "torch" in finding.found) == ("warning", True)
+    assert "TORCH=cuda" in finding.cure
+
+
+def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    assert machine.device(settings(threads=2)).state == "ok"
+    finding = machine.device(settings(threads=3))
+    assert (finding.state, "at most 2" in finding.cure) == ("warning", True)
+
+
+@pytest.mark.parametrize(("free", "state"), [(10**12, "ok"), (150 * 10**6, "warning"), (10**6, "failed")])
+def test_the_disk(free: int, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, free))
+    finding = machine.aggregator_disk(settings(), tmp_path / "not" / "yet" / "there")
+    assert finding.state == state
+    assert ("make room" in finding.cure) == (state != "ok")
+
+
+def test_a_work_folder_is_tried_and_nothing_is_left_in_it(tmp_path: Path) -> None:
+    assert machine.work_folder(tmp_path).state == "ok"
+    assert machine.work_folder(tmp_path / "new" / "folder").found == f"can be made in {tmp_path}"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_work_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    finding = machine.work_folder(tmp_path / "file")
+    assert (finding.state, "cannot be written to" in finding.found) == ("failed", True)
+    assert "--work" in finding.cure
+
+
+@pytest.mark.parametrize(("free", "state"), [(100, "ok"), (55, "warning"), (49, "failed")])
+def test_memory_against_need(free: int, state: str) -> None:
+    finding = machine.memory_against(free, 50)
+    assert finding.state == state
+    assert ("its limit" in finding.cure) == (state != "ok")
+
+
+def test_memory_is_bounded_by_the_containers_limit(tmp_path: Path) -> None:
+    (tmp_path / "memory.max").write_text("3000000\n")
+    (tmp_path / "memory.current").write_text("1000000\n")
+    assert machine.available_memory(tmp_path) == 2_000_000
+    (tmp_path / "memory.max").write_text("max\n")
+    assert machine.available_memory(tmp_path) > 2_000_000
+    assert machine.available_memory(tmp_path / "none") <= psutil.virtual_memory().total
