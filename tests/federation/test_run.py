@@ -12,7 +12,7 @@ from stage import AGGREGATOR, Stage, small_settings
 from fedmol.events import verify
 from fedmol.federation.assembly import denoiser_of
 from fedmol.federation.settings import Settings
-from fedmol.report import write_report
+from fedmol.report.page import write_report
 from fedmol.training.flat import flatten
 
 Build = Callable[[Settings], Stage]

@@ -82,7 +82,7 @@ def evaluate(
         files.write_text(out, result.to_json())
         console.print(f"written: {out}")
     if html is not None:
-        from fedmol.report import write_evaluation
+        from fedmol.report.page import write_evaluation
 
         write_evaluation(html, result, subject.name)
         console.print(f"written: {html}")

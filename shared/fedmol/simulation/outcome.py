@@ -18,7 +18,8 @@ from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
 from fedmol.graphs import Graphs, concatenate
-from fedmol.report import write_metrics, write_report
+from fedmol.report.metrics import write_metrics
+from fedmol.report.page import write_report
 from fedmol.simulation.baseline import train_baseline
 from fedmol.simulation.preparation import shard_path
 from fedmol.simulation.processes import AGGREGATOR

@@ -7,7 +7,7 @@ from typing import Any
 from click.testing import CliRunner
 
 from fedmol.cli.report import report
-from fedmol.report import write_metrics
+from fedmol.report.metrics import write_metrics
 
 
 def rows(path: Path) -> dict[tuple[str, str, str], float]:

@@ -12,7 +12,7 @@ import pytest
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation.smiles import Contents
 from fedmol.events import EventLog
-from fedmol.report import write_evaluation, write_report
+from fedmol.report.page import write_evaluation, write_report
 from fedmol.report.record import read_record
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
