@@ -34,6 +34,11 @@ test: $(STAMP) ## run every test; ARGS="-k name" for some of them
 bench: $(STAMP) ## measure speed and memory beside a plain DiGress, into bench/; DATA=qm9 ARGS="--full"
 	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+.PHONY: openapi
+openapi: $(STAMP) ## write the sidecar's HTTP interface anew into docs/sidecar/
+	@mkdir -p docs/sidecar
+	$(BIN)/fedmol-sidecar --openapi > docs/sidecar/openapi.json
+
 .PHONY: lint
 lint: $(STAMP) ## style, types and import rules
 	$(BIN)/ruff check .

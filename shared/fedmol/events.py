@@ -35,7 +35,8 @@ class Event:
     fields: dict[str, Any]
 
 
-def _digest(line: bytes) -> str:
+def digest(line: bytes) -> str:
+    """What the next line carries as `previous`; `line` without its end."""
     return hashlib.sha256(line).hexdigest()
 
 
@@ -55,7 +56,7 @@ class EventLog:
         os.truncate(path, len(whole))
         lines = whole.splitlines()
         self._seq = len(lines)
-        self._previous = _digest(lines[-1]) if lines else FIRST
+        self._previous = digest(lines[-1]) if lines else FIRST
 
     def write(
         self, kind: str, *, site: str | None = None, round: int | None = None, phase: str | None = None, **fields: Any
@@ -67,10 +68,11 @@ class EventLog:
             line = json.dumps({**head, **fields, "previous": self._previous}).encode()
             with self.path.open("ab") as file:
                 file.write(line + b"\n")
-            self._seq, self._previous = self._seq + 1, _digest(line)
+            self._seq, self._previous = self._seq + 1, digest(line)
 
 
-def _parse(line: bytes) -> Event:
+def parse(line: bytes) -> Event:
+    """The event of one line. Raises ValueError, KeyError, TypeError or AttributeError if it is none."""
     record = json.loads(line)
     head = {key: record.pop(key) for key in _HEAD}
     record.pop("previous")
@@ -80,7 +82,7 @@ def _parse(line: bytes) -> Event:
 def read(path: Path) -> Iterator[Event]:
     """Every complete event of the log; a line still being written is left for the next reading."""
     for line in _complete_lines(path.read_bytes()).splitlines():
-        yield _parse(line)
+        yield parse(line)
 
 
 class Follower:
@@ -96,7 +98,7 @@ class Follower:
             file.seek(self._offset)
             whole = _complete_lines(file.read())
         self._offset += len(whole)
-        return [_parse(line) for line in whole.splitlines()]
+        return [parse(line) for line in whole.splitlines()]
 
 
 def verify(path: Path) -> int:
@@ -113,5 +115,5 @@ def verify(path: Path) -> int:
                 f"{path}, line {number}: the event log was changed after it was written",
                 "restore the log from a backup, or start a new run",
             )
-        previous, count = _digest(line), number
+        previous, count = digest(line), number
     return count

@@ -1,0 +1,183 @@
+"""What is known of a run as far as its event log has been read. Its size follows sites and rounds, not the log's."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+SiteState = Literal[
+    "connecting", "reading", "waiting", "validating", "training", "sending", "late", "lost", "refused", "failed",
+    "stopped", "finished", "unknown",
+]  # fmt: skip
+RunState = Literal["waiting-for-log", "gathering", "running", "silent", "finished", "stopped"]
+Phase = Literal["download", "validate", "train", "upload", "idle", "exchange", "lost"]
+Role = Literal["aggregator", "site"]
+Outcome = Literal["received", "refused", "late"]
+SITE_STATES: tuple[SiteState, ...] = get_args(SiteState)
+RUN_STATES: tuple[RunState, ...] = get_args(RunState)
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+
+DETAILED_ROUNDS = 30  # the newest ones, whose timelines are kept
+_INCIDENTS = 50
+_TENSORS = 1000
+
+
+@dataclass(slots=True)
+class Span:
+    """One phase of a site in a round, in seconds since 1970; `ended` is None while it lasts."""
+
+    phase: Phase
+    began: float
+    ended: float | None = None
+
+
+@dataclass(slots=True)
+class Incident:
+    """Something that did not go as planned. Equal ones that follow each other are told once, with how often."""
+
+    time: float  # of the newest
+    what: str
+    site: str
+    round: int | None
+    detail: str
+    times: int = 1
+
+
+@dataclass(slots=True)
+class Tensor:
+    """A tensor that left the site, and how often."""
+
+    name: str
+    shape: tuple[int, ...]
+    bytes: int
+    times: int = 0
+    last_round: int | None = None
+
+
+@dataclass(slots=True)
+class Site:
+    name: str
+    state: SiteState = "connecting"
+    detail: str = ""
+    seen: float | None = None  # when it last gave a sign of life
+    gap: float = 0.0  # seconds between its last two signs
+    round: int | None = None
+    step: int = 0
+    steps: int = 0
+    steps_total: int = 0
+    loss: float | None = None
+    nll: float | None = None
+    norm: float | None = None  # of its last update
+    molecules: int | None = None
+    weight: float | None = None
+    molecules_per_second: float | None = None
+    seconds_left: float | None = None  # of the round's training
+    sent_bytes: int = 0
+    received_bytes: int = 0
+    updates: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
+
+
+@dataclass(slots=True)
+class Round:
+    number: int
+    began: float
+    ended: float | None = None
+    seconds: float | None = None
+    seconds_outside_training: float | None = None
+    loss: float | None = None
+    losses_told: int = 0  # that a site's own log has the mean of
+    nll: float | None = None  # of the model that entered it
+    missing: list[str] = field(default_factory=list)
+    site_loss: dict[str, float] = field(default_factory=dict)
+    site_nll: dict[str, float] = field(default_factory=dict)
+    spans: dict[str, list[Span]] = field(default_factory=dict)  # of the newest rounds only
+
+    def enter(self, site: str, phase: Phase, time: float) -> None:
+        """The site's current span ends and the next one begins, unless it goes on or the round is over."""
+        if self.ended is not None:
+            return
+        spans = self.spans.setdefault(site, [])
+        if spans and spans[-1].ended is None:
+            if spans[-1].phase == phase:
+                return
+            spans[-1].ended = time
+        spans.append(Span(phase, time))
+
+    def tell_loss(self, loss: float) -> None:
+        """One more step's loss into the mean."""
+        self.losses_told += 1
+        self.loss = (self.loss or 0.0) + (loss - (self.loss or 0.0)) / self.losses_told
+
+    def close(self, time: float) -> None:
+        self.ended = time
+        for spans in self.spans.values():
+            if spans and spans[-1].ended is None:
+                spans[-1].ended = time
+
+
+@dataclass
+class Run:
+    """An aggregator's log tells of all sites; a site's log of that site alone."""
+
+    role: Role | None = None
+    run: str = ""
+    owner: str = ""  # who writes the log
+    began: float | None = None
+    last_event: float | None = None
+    rounds_target: int | None = None
+    quorum: int | None = None
+    parameters: int | None = None
+    model_bytes: int | None = None
+    local_steps: int | None = None
+    round: int = 0
+    agreed: bool = False
+    outcome: str | None = None  # once it is finished
+    stopped: str | None = None  # why, once it is stopped
+    missing: list[str] = field(default_factory=list)
+    sites: dict[str, Site] = field(default_factory=dict)
+    rounds: dict[int, Round] = field(default_factory=dict)  # in order
+    tensors: dict[tuple[str, tuple[int, ...], int], Tensor] = field(default_factory=dict)
+    refusals: dict[str, int] = field(default_factory=dict)  # by reason
+    incidents: deque[Incident] = field(default_factory=lambda: deque(maxlen=_INCIDENTS))
+    misread: int = 0  # events whose fields were not what their kind has
+
+    @property
+    def open(self) -> bool:
+        return self.outcome is None and self.stopped is None
+
+    @property
+    def finished_rounds(self) -> list[Round]:
+        return [one for one in self.rounds.values() if one.ended is not None]
+
+    def site(self, name: str) -> Site:
+        return self.sites.setdefault(name, Site(name))
+
+    def open_round(self, number: int, time: float) -> Round:
+        """A fresh account of the round; a round that is played again replaces its first account."""
+        self.round = number
+        self.rounds.pop(number, None)
+        self.rounds[number] = Round(number, time)
+        for old in list(self.rounds.values())[: -DETAILED_ROUNDS or None][-2:]:
+            old.spans = {}
+        return self.rounds[number]
+
+    def report(self, incident: Incident) -> None:
+        last = self.incidents[-1] if self.incidents else None
+        if last and (last.what, last.site, last.detail) == (incident.what, incident.site, incident.detail):
+            last.time, last.times = incident.time, last.times + 1
+        else:
+            self.incidents.append(incident)
+
+    def left(self, name: str, shape: tuple[int, ...], bytes: int, round: int | None) -> None:
+        """A tensor has left the site."""
+        key = (name, shape, bytes)
+        if key in self.tensors or len(self.tensors) < _TENSORS:
+            tensor = self.tensors.setdefault(key, Tensor(name, shape, bytes))
+            tensor.times, tensor.last_round = tensor.times + 1, round
+
+
+def by_site(figures: Mapping[str, float], sites: Mapping[str, Site]) -> dict[str, float]:
+    """The same figures under names that are kept anyway: thousands of rounds share one copy of each."""
+    return {sites[name].name if name in sites else name: value for name, value in figures.items()}

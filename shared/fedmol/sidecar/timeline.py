@@ -1,0 +1,109 @@
+"""What each site did when: one bar per site over the newest rounds.
+
+Places are percentages, so that a bar stretches with the page, and attributes: the page allows no inline style.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from fedmol.formats import duration
+from fedmol.sidecar.state import Phase, Round, Run, Span
+
+ROUNDS = 5  # shown side by side
+PHASES: dict[Phase, str] = {
+    "download": "download",
+    "validate": "validate",
+    "train": "train",
+    "upload": "upload",
+    "idle": "idle",
+    "exchange": "send, wait, receive",
+    "lost": "lost",
+}
+_HEIGHT = 18  # pixels
+
+
+@dataclass(frozen=True)
+class Row:
+    site: str
+    bar: Markup
+
+
+@dataclass(frozen=True)
+class Timeline:
+    began: float
+    ended: float
+    header: Markup  # the rounds' numbers
+    rows: list[Row]
+    phases: list[tuple[Phase, str]]  # that occur, for the legend
+
+
+def timeline(run: Run, now: float) -> Timeline | None:
+    """Of the newest rounds; None before there is anything to show."""
+    rounds = [one for one in run.rounds.values() if any(one.spans.values())][-ROUNDS:]
+    if not rounds:
+        return None
+    began = min(one.began for one in rounds)
+    until = now if run.open else (run.last_event or now)
+    ended = max(began + 1, *(one.ended or until for one in rounds))
+    scale = _Scale(began, ended, until)
+    names = sorted({name for one in rounds for name in one.spans})
+    seen = {span.phase for one in rounds for spans in one.spans.values() for span in spans}
+    return Timeline(
+        began,
+        ended,
+        _header(rounds, scale),
+        [Row(name, _bar(rounds, name, scale)) for name in names],
+        [(phase, title) for phase, title in PHASES.items() if phase in seen],
+    )
+
+
+@dataclass(frozen=True)
+class _Scale:
+    began: float
+    ended: float
+    now: float
+
+    def at(self, time: float) -> float:
+        return 100 * (min(max(time, self.began), self.ended) - self.began) / (self.ended - self.began)
+
+
+def _header(rounds: Iterable[Round], scale: _Scale) -> Markup:
+    marks = Markup("").join(
+        Markup('<text x="{:.3f}%" y="13" dx="4">{}</text>').format(scale.at(one.began), one.number) for one in rounds
+    )
+    return Markup('<svg class="lane" width="100%" height="{}" aria-hidden="true">{}</svg>').format(_HEIGHT, marks)
+
+
+def _bar(rounds: Iterable[Round], site: str, scale: _Scale) -> Markup:
+    drawn = Markup("").join(
+        part
+        for one in rounds
+        for part in (_begin(one, scale), *(_span(span, one, scale) for span in one.spans.get(site, ())))
+    )
+    return Markup('<svg class="lane" width="100%" height="{}" role="img" aria-label="{}">{}</svg>').format(
+        _HEIGHT, f"timeline of {site}", drawn
+    )
+
+
+def _begin(one: Round, scale: _Scale) -> Markup:
+    at = scale.at(one.began)
+    return Markup('<line x1="{:.3f}%" x2="{:.3f}%" y1="0" y2="{}"/>').format(at, at, _HEIGHT)
+
+
+def _span(span: Span, one: Round, scale: _Scale) -> Markup:
+    ended = span.ended or scale.now
+    left = scale.at(span.began)
+    return Markup(
+        '<rect class="{}" x="{:.3f}%" width="{:.3f}%" y="2" height="14"><title>round {}: {}, {}</title></rect>'
+    ).format(
+        span.phase,
+        left,
+        max(0.15, scale.at(ended) - left),
+        one.number,
+        PHASES[span.phase],
+        duration(ended - span.began),
+    )

@@ -1,0 +1,127 @@
+"""Watching a log: it is read as it grows, folded into what is known, and whoever waits for news is woken."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from fedmol.sidecar.certificates import certificates
+from fedmol.sidecar.folding import apply
+from fedmol.sidecar.molecules import newest
+from fedmol.sidecar.reading import LogReader
+from fedmol.sidecar.state import Run
+from fedmol.sidecar.views import CertificateView, LogView, MoleculesView
+
+LOG = "events.jsonl"
+_PERIOD = 0.5  # seconds between two looks at a log that has not grown
+_CERTIFICATES_EVERY = 60.0  # seconds
+
+
+class Watch:
+    """The log in `folder`: a party's working folder, or the folder of a run played on one machine."""
+
+    def __init__(self, folder: Path, certs: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+        self.folder, self.certs, self.clock = folder, certs, clock
+        self.run = Run()
+        self.problem: str | None = "the log has not been looked for yet"
+        self.closed = False
+        self.reader = LogReader(self._path())
+        self._news = asyncio.Event()
+        self._certificates: tuple[float, list[CertificateView]] = (float("-inf"), [])
+
+    def _path(self) -> Path:
+        played = self.folder / "aggregator" / LOG
+        return played if played.exists() and not (self.folder / LOG).exists() else self.folder / LOG
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Another one whenever something was read."""
+        return self.reader.generation, self.reader.lines
+
+    def look(self) -> bool:
+        """Read and fold one piece of the log; whether there was one."""
+        return self._fold(self._read())
+
+    def catch_up(self) -> None:
+        """Read and fold all that there is."""
+        while self.look():
+            pass
+
+    def _read(self) -> bool:
+        if self.run.role is None and self.reader.path != self._path():
+            self.reader = LogReader(self._path())
+        before = self.version
+        try:
+            self._events = self.reader.read()
+            self.problem = None
+        except OSError as error:
+            self._events = []
+            self.problem = f"{self.reader.path}: {error.strerror or error}"
+            if isinstance(error, FileNotFoundError):
+                self.problem = f"waiting for {self.reader.path}: it is not there yet"
+        self._replaced = self.reader.generation != before[0]
+        return self.version != before
+
+    def _fold(self, grown: bool) -> bool:
+        if self._replaced:
+            self.run = Run()
+        for event in self._events:
+            apply(self.run, event)
+        if grown:
+            self.wake()
+        return grown
+
+    def wake(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def news(self, timeout: float) -> None:
+        """Return when something new was read, or after `timeout` seconds."""
+        try:
+            await asyncio.wait_for(self._news.wait(), timeout)
+        except TimeoutError:
+            return
+
+    async def follow(self) -> None:
+        """Until cancelled. Files are read beside the event loop, and folded in small pieces within it."""
+        while True:
+            if not self._fold(await asyncio.to_thread(self._read)):
+                await asyncio.sleep(_PERIOD)
+
+    def close(self) -> None:
+        """Let those who wait for news go."""
+        self.closed = True
+        self.wake()
+
+    @property
+    def reasons(self) -> list[str]:
+        """Why the service is not ready to tell the truth; empty when it is."""
+        if self.problem is not None:
+            return [self.problem]
+        if not self.reader.caught_up:
+            return [f"reading the log: {self.reader.offset} of {self.reader.size} bytes"]
+        return []
+
+    def log_view(self) -> LogView:
+        reader = self.reader
+        return LogView(
+            events=reader.lines,
+            bytes=reader.size,
+            bytes_read=reader.offset,
+            intact=reader.broken_line is None,
+            broken_line=reader.broken_line,
+            unreadable_lines=reader.unreadable + self.run.misread,
+            last_event=self.run.last_event,
+            problem=self.problem,
+        )
+
+    def certificates(self) -> list[CertificateView]:
+        now = self.clock()
+        if now - self._certificates[0] > _CERTIFICATES_EVERY:
+            self._certificates = (now, certificates(self.certs, now))
+        return self._certificates[1]
+
+    def molecules(self) -> MoleculesView:
+        return newest(self.folder)

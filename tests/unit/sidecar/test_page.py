@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from fedmol.evaluation.quality import Quality
+from fedmol.events import EventLog
+from fedmol.sidecar.molecules import newest, picture
+from fedmol.sidecar.page import Page, settled, thinned
+from fedmol.sidecar.state import Round
+
+from .conftest import Story, watching
+from .test_metrics import evaluation
+
+
+def _page(folder: Path, later: float = 0.0) -> str:
+    return Page(watching(folder, later)).html()
+
+
+@pytest.fixture
+def full(story: Story) -> str:
+    story.start().gather().play(1).play(2).train("north", 3)
+    story.log.write("site_refused", site="<b>mallory", reason="certificate-name", detail="<script>alert(1)</script>")
+    (story.folder / "evaluation.json").write_text(json.dumps(evaluation()))
+    return _page(story.folder)
+
+
+def test_the_page_fetches_nothing_from_outside_and_carries_nothing_inline(full: str) -> None:
+    assert not re.search(r"https?://(?!www\.w3\.org)", full)
+    assert not re.search(r"\sstyle=|<style|\son[a-z]+=", full)
+    assert re.findall(r"<script[^>]*>", full) == ['<script src="page.js" defer>']
+
+
+def test_what_others_wrote_is_shown_as_text(full: str) -> None:
+    assert "<script>alert" not in full
+    assert "&lt;script&gt;alert" in full
+    assert "<b>mallory" not in full
+
+
+def test_the_page_shows_sites_timeline_curves_and_molecules(full: str) -> None:
+    assert re.search(r"training 3/4", full)
+    assert all(f'class="{phase}"' in full for phase in ("download", "validate", "train", "upload", "idle"))
+    assert full.count('class="chart"') == 2
+    assert "90.0" in full
+    assert full.count("<code>") == 2
+
+
+def test_a_site_s_page_shows_what_left_it(site_log: EventLog) -> None:
+    page = _page(site_log.path.parent)
+    assert "What left this site" in page
+    assert "<code>model</code>" in page
+    assert "Newest molecules" not in page
+
+
+def test_what_is_not_there_yet_is_said(story: Story) -> None:
+    story.start()
+    page = _page(story.folder)
+    for said in ("There are none yet", "No round has been finished", "has not come yet", "nobody was refused"):
+        assert said in page
+
+
+def test_a_dead_federation_is_not_shown_as_running(story: Story) -> None:
+    story.start().gather().train("north", 1)
+    page = _page(story.folder, later=60)
+    assert "<strong>Silent</strong>" in page
+    assert "last seen training" in page
+
+
+def test_a_damaged_evaluation_is_said_and_hides_nothing_else(story: Story) -> None:
+    story.start()
+    (story.folder / "evaluation.json").write_text("{")
+    assert "evaluation.json cannot be read" in _page(story.folder)
+
+
+def test_an_evaluation_is_read_by_the_names_that_it_is_written_with() -> None:
+    quality = evaluation()["quality"]
+    assert isinstance(quality, dict)
+    assert set(quality) <= set(Quality.__dataclass_fields__)
+
+
+def test_pictures_have_attributes_where_rdkit_has_styles() -> None:
+    drawn = picture("CCO")
+    assert drawn is not None
+    assert "style=" not in drawn
+    assert 'stroke="#000000"' in drawn
+    assert picture("no molecule") is None
+
+
+def test_a_new_evaluation_is_noticed(story: Story) -> None:
+    assert newest(story.folder).measured is None
+    (story.folder / "evaluation.json").write_text(json.dumps(evaluation()))
+    assert newest(story.folder).samples == 10
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 500])
+def test_long_curves_are_thinned_and_keep_their_end(count: int) -> None:
+    rounds = [Round(number, 0.0) for number in range(1, count + 1)]
+    kept = thinned(settled(rounds))
+    assert len(kept) <= 100
+    assert kept[-1:] == rounds[-1:]
