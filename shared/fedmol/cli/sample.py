@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
 _BLOCK = 4096  # molecules that are in memory at a time
+_SCAFFOLD_STEPS = 60  # to grow around something fixed is harder
 
 
 @click.command("sample")
@@ -37,7 +38,7 @@ _BLOCK = 4096  # molecules that are in memory at a time
 @click.option("--scaffold", help="SMILES that every molecule is to contain; [*] where it may grow, else anywhere")
 @click.option("--atoms", type=_COUNT, help="heavy atoms per molecule; as in the training molecules when left out")
 @click.option("--sampler", default=EvaluationSettings().sampler, show_default=True, help="few-step or ancestral")
-@click.option("--steps", type=_COUNT, help="sampling steps; the sampler's own when left out")
+@click.option("--steps", type=_COUNT, help="sampling steps; when left out the sampler's own, or 60 with a scaffold")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
 @click.option("--threads", default=1, show_default=True, type=_COUNT, help="processor threads to use")
 @click.option("--known", type=_PATH, help="CSV or SMILES file of known molecules: tells which ones are novel")
@@ -78,6 +79,7 @@ def sample(
     vocabulary = vocabularies.get(trained.vocabulary_name)
     known_smiles = None if known is None else _smiles(known, column, vocabulary)
     denoiser, noise = _asked(trained, scaffold, atoms, vocabulary)
+    steps = steps or (_SCAFFOLD_STEPS if scaffold and way is samplers.FEW_STEP else None)
     console, tally = Console(), _Tally()
     with files.replacing(out) as file, _Bar(console, count) as bar:
         file.write(form.head.encode())

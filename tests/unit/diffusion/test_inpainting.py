@@ -49,6 +49,20 @@ def test_the_free_atom_and_what_grows_are_left_to_the_denoiser() -> None:
     torch.testing.assert_close(bonds[0, 3], torch.eye(4)[0])
 
 
+def test_the_denoiser_sees_the_fragment_without_noise() -> None:
+    seen: list[tuple[Tensor, Tensor]] = []
+
+    def watches(atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+        seen.append((atoms, bonds))
+        return uniform(atoms, bonds, counts, time)
+
+    sample(Inpainting(watches, FRAGMENT), between(some_noise(), 4, 5), 8, torch.Generator().manual_seed(0), 3)
+    for atoms, bonds in seen:
+        assert (atoms[:, :2] == torch.tensor([0, 1])).all()
+        assert (bonds[:, :3, :3] == FRAGMENT.bonds).all()
+        assert (bonds == bonds.transpose(1, 2)).all()
+
+
 def test_an_exact_denoiser_makes_the_rest_fit_the_fragment() -> None:
     """All graphs are 0-1 without a bond or 1-0 with one, so the atoms decide about the bond, which is often there."""
     joint = torch.zeros(2, 2, 2, dtype=torch.float64)  # (first atom, second atom, bond)
