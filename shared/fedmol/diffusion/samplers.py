@@ -59,7 +59,7 @@ ANCESTRAL = Sampler("ancestral", steps=None)
 # Bonds are drawn anew at every step, so they follow the atoms; atoms are kept where they can be. Otherwise a nitrogen
 # with a bond too many would rather become a carbon than lose the bond, and carbons would become too many: what is left
 # of that shift the temperature takes away. Measured in docs/results/model.md.
-FEW_STEP = Sampler("few-step", steps=20, warp=3.0, atoms=Draw(memory=1.0, temperature=1.1), bonds=Draw(memory=0.0))
+FEW_STEP = Sampler("few-step", steps=25, warp=3.0, atoms=Draw(memory=1.0, temperature=1.1), bonds=Draw(memory=0.0))
 
 _SAMPLERS = {sampler.name: sampler for sampler in (FEW_STEP, ANCESTRAL)}
 
