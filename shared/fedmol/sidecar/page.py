@@ -21,6 +21,8 @@ from fedmol.sidecar.watch import Watch
 _POINTS = 100  # of a curve at most
 _CURVES = 6  # sites that get a curve of their own; of more of them only the band is drawn
 
+_MANY = 12  # sites: more of them are shown smaller
+_TROUBLE = ("lost", "refused", "failed", "late", "stopped", "unknown")
 _RUN_STATES = {
     "waiting-for-log": "Waiting for the log",
     "gathering": "Gathering",
@@ -47,31 +49,33 @@ class Page:
         own, report = files("fedmol.sidecar") / "templates", files("fedmol.report") / "templates"
         self.style = (report / "style.css").read_text() + (own / "page.css").read_text()
         self.script = (own / "page.js").read_text()
-        self._made: tuple[tuple[int, int], int] | None = None
+        self._made: int | None = None  # in which second
         self._html = ""
         self._curves: tuple[tuple[int, int, float | None], list[Markup]] | None = None
 
     def html(self) -> str:
         """The page as it is now; made at most once a second."""
         now = self.watch.clock()
-        made = (self.watch.version, int(now))
-        if self._made is None or self._made[1] != made[1]:
-            self._made, self._html = made, self._render(now)
+        if self._made != int(now):
+            self._made, self._html = int(now), self._render(now)
         return self._html
 
     def _render(self, now: float) -> str:
         watch = self.watch
         run = watch.run
+        about = views.sites_view(run, now)
         status = views.status_view(run, watch.log_view(), watch.certificates(), now)
         return self._template.render(
             status=status,
             state=_RUN_STATES[status.state],
-            about=views.sites_view(run, now),
+            about=about,
+            sites=worst_first(about.sites),
             timeline=timeline(run, now),
             curves=self._drawn(run),
             molecules=watch.molecules(),
             picture=picture,
             reasons=watch.reasons,
+            many=_MANY,
             kinds=KINDS,
             now=now,
         )
@@ -83,6 +87,11 @@ class Page:
         if self._curves is None or self._curves[0] != key:
             self._curves = (key, curves(run, finished))
         return self._curves[1]
+
+
+def worst_first(sites: list[views.SiteView]) -> list[views.SiteView]:
+    """Of many sites those that need someone come first; a few stay where they are looked for."""
+    return sorted(sites, key=lambda site: site.state not in _TROUBLE) if len(sites) > _MANY else sites
 
 
 def curves(run: Run, finished: list[Round]) -> list[Markup]:

@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from fedmol.formats import duration
 from fedmol.sidecar.state import Phase, Round, Run, Span
+from fedmol.sidecar.views import SILENT_AFTER, site_state
 
 ROUNDS = 5  # shown side by side
 PHASES: dict[Phase, str] = {
@@ -47,16 +48,16 @@ def timeline(run: Run, now: float) -> Timeline | None:
     if not rounds:
         return None
     began = min(one.began for one in rounds)
-    until = now if run.open else (run.last_event or now)
+    until = min(now, (run.last_event or now) + SILENT_AFTER)  # a dead run does not stretch
     ended = max(began + 1, *(one.ended or until for one in rounds))
-    scale = _Scale(began, ended, until)
+    scale = _Scale(began, ended)
     names = sorted({name for one in rounds for name in one.spans})
     seen = {span.phase for one in rounds for spans in one.spans.values() for span in spans}
     return Timeline(
         began,
         ended,
         _header(rounds, scale),
-        [Row(name, _bar(rounds, name, scale)) for name in names],
+        [Row(name, _bar(rounds, name, scale, _known_until(run, name, until))) for name in names],
         [(phase, title) for phase, title in PHASES.items() if phase in seen],
     )
 
@@ -65,10 +66,18 @@ def timeline(run: Run, now: float) -> Timeline | None:
 class _Scale:
     began: float
     ended: float
-    now: float
 
     def at(self, time: float) -> float:
         return 100 * (min(max(time, self.began), self.ended) - self.began) / (self.ended - self.began)
+
+
+def _known_until(run: Run, site: str, until: float) -> float:
+    """Where the site's current phase is drawn to: up to its last sign of life, unless it is alive."""
+    known = run.sites.get(site)
+    if known is None or known.seen is None:
+        return until
+    state, _ = site_state(known, run, until)
+    return known.seen if state in ("late", "refused", "failed", "stopped", "unknown") else until
 
 
 def _header(rounds: Iterable[Round], scale: _Scale) -> Markup:
@@ -78,11 +87,11 @@ def _header(rounds: Iterable[Round], scale: _Scale) -> Markup:
     return Markup('<svg class="lane" width="100%" height="{}" aria-hidden="true">{}</svg>').format(_HEIGHT, marks)
 
 
-def _bar(rounds: Iterable[Round], site: str, scale: _Scale) -> Markup:
+def _bar(rounds: Iterable[Round], site: str, scale: _Scale, until: float) -> Markup:
     drawn = Markup("").join(
         part
         for one in rounds
-        for part in (_begin(one, scale), *(_span(span, one, scale) for span in one.spans.get(site, ())))
+        for part in (_begin(one, scale), *(_span(span, one, scale, until) for span in one.spans.get(site, ())))
     )
     return Markup('<svg class="lane" width="100%" height="{}" role="img" aria-label="{}">{}</svg>').format(
         _HEIGHT, f"timeline of {site}", drawn
@@ -94,8 +103,8 @@ def _begin(one: Round, scale: _Scale) -> Markup:
     return Markup('<line x1="{:.3f}%" x2="{:.3f}%" y1="0" y2="{}"/>').format(at, at, _HEIGHT)
 
 
-def _span(span: Span, one: Round, scale: _Scale) -> Markup:
-    ended = span.ended or scale.now
+def _span(span: Span, one: Round, scale: _Scale, until: float) -> Markup:
+    ended = span.ended or max(span.began, until)
     left = scale.at(span.began)
     return Markup(
         '<rect class="{}" x="{:.3f}%" width="{:.3f}%" y="2" height="14"><title>round {}: {}, {}</title></rect>'

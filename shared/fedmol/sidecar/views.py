@@ -211,8 +211,8 @@ def _why_silent(run: Run) -> str:
 
 def _finished(run: Run) -> str:
     if run.missing:
-        return f"Finished with the quorum; missing at the end: {', '.join(run.missing)}."
-    return "Finished: every site took part in the last round." if run.role == "aggregator" else "Finished."
+        return f"With the quorum; missing at the end: {', '.join(run.missing)}."
+    return "Every site took part in the last round." if run.role == "aggregator" else "The site did its part."
 
 
 def seconds_left(run: Run, now: float) -> float | None:
@@ -296,7 +296,7 @@ def status_view(run: Run, log: LogView, certificates: list[CertificateView], now
         round=run.round,
         rounds_target=run.rounds_target,
         rounds_finished=len(run.finished_rounds),
-        seconds_left=seconds_left(run, now),
+        seconds_left=seconds_left(run, now) if state == "running" else None,
         loss=last.loss if last else None,
         nll=last.nll if last else None,
         quorum=run.quorum,

@@ -11,6 +11,7 @@ from fedmol.events import EventLog
 from fedmol.sidecar.molecules import newest, picture
 from fedmol.sidecar.page import Page, settled, thinned
 from fedmol.sidecar.state import Round
+from fedmol.sidecar.timeline import timeline
 
 from .conftest import Story, watching
 from .test_metrics import evaluation
@@ -67,6 +68,30 @@ def test_a_dead_federation_is_not_shown_as_running(story: Story) -> None:
     page = _page(story.folder, later=60)
     assert "<strong>Silent</strong>" in page
     assert "last seen training" in page
+
+
+def test_the_bar_of_a_silent_site_ends_where_it_was_last_heard_of(story: Story) -> None:
+    story.start().gather().train("north", 1)
+    run = watching(story.folder).run
+    began = run.rounds[1].began
+    run.rounds[1].enter("north", "train", began)
+    run.sites["north"].seen = run.last_event = began + 8
+    widths = {}
+    for later in (1, 12):
+        drawn = timeline(run, began + 8 + later)
+        assert drawn is not None
+        widths[later] = float(re.findall(r'class="train".*? width="([\d.]+)%"', drawn.rows[0].bar)[-1])
+    assert widths[1] == pytest.approx(100, abs=1)
+    assert widths[12] == pytest.approx(40, abs=1)
+
+
+def test_of_many_sites_those_in_trouble_come_first(tmp_path: Path) -> None:
+    names = [f"site-{number:02d}" for number in range(20)]
+    story = Story(tmp_path, names).start().gather()
+    story.log.write("site_lost", site="site-15", silent_seconds=60)
+    page = _page(tmp_path)
+    assert 'class="sites many"' in page
+    assert re.findall(r"<h3>(site-\d+)</h3>", page)[:2] == ["site-15", "site-00"]
 
 
 def test_a_damaged_evaluation_is_said_and_hides_nothing_else(story: Story) -> None:
