@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import ipaddress
 import json
 import signal
@@ -68,6 +69,7 @@ def serve(folder: Path, certs: Path | None, listening: socket.socket, *, loopbac
     click.echo(f"showing {folder} on http://{f'[{host}]' if ':' in host else host}:{port}/", err=True)
     app = create_app(watch, loopback_only=loopback_only)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_GRACE, server_header=False)
+    gc.freeze()  # what is loaded stays: looking through it again would cost a request now and then 50 ms
     Server(config).run([listening])
 
 
