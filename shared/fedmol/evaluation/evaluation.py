@@ -60,6 +60,7 @@ class Evaluation:
     distances: tuple[Distance, ...]
     examples: tuple[Example, ...]  # the first different, strictly valid samples
     resemblance: Resemblance | None = None  # None without test molecules
+    sampler: str | None = None  # None where the molecules came from a file
     contents: Contents | None = None  # of the file that the molecules came from, None if from a model
 
     def to_json(self) -> str:
@@ -131,6 +132,7 @@ def evaluate(
         test=0 if test is None else len(test),
         seed=seed,
         sampling_steps=len(sampler.times(model.noise.steps, settings.sampling_steps)) - 1,
+        sampler=sampler.name,
         sampling_seconds=seconds,
         likelihood=likelihood,
         nll_blocks=blocks,

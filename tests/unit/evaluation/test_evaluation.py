@@ -41,6 +41,7 @@ def test_a_model_is_sampled_and_measured(model: TrainedModel, tmp_path: Path) ->
     result = evaluate(model, MOLECULES.graphs, known, SETTINGS, 7, lambda *step: seen.append(step), path)
     assert result.samples == result.quality.validity.total == 12
     assert (result.known, result.test, result.sampling_steps, result.seed) == (8, 8, 4, 7)
+    assert result.sampler == "few-step"
     assert result.likelihood is not None
     assert result.likelihood.molecules == 5
     assert {one.name for one in result.distances} == {"size", "atoms", "bonds", "ring sizes", "rings"}
