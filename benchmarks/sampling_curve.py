@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -125,11 +125,11 @@ class Curve:
 
 def drawing(points: list[Point]) -> str:
     """The figures over the steps, one line for each sampler."""
-    panels = {
+    panels: dict[str, Callable[[Point], float | None]] = {
         "Valid": lambda point: point.validity,
         "Connected": lambda point: point.connected,
         "Different, of the valid ones": lambda point: point.uniqueness,
-        "Among the test molecules, of the different ones": lambda point: point.in_test,
+        "Among the test molecules": lambda point: point.in_test,
         "Total variation of rings per molecule": lambda point: point.distances["rings"],
         "FCD": lambda point: point.fcd,
         "Molecules per CPU-second": lambda point: point.per_second,
@@ -138,7 +138,7 @@ def drawing(points: list[Point]) -> str:
     names = list(dict.fromkeys(point.sampler for point in points))
     by_place = {(point.sampler, point.steps): point for point in points}
 
-    def series(tone: int, name: str, figure) -> Series:  # type: ignore[no-untyped-def]
+    def series(tone: int, name: str, figure: Callable[[Point], float | None]) -> Series:
         values = [figure(by_place[name, at]) if (name, at) in by_place else None for at in steps]
         return Series(name, values, tone)
 
@@ -146,6 +146,7 @@ def drawing(points: list[Point]) -> str:
         [
             lines(title, steps, [series(tone, name, figure) for tone, name in enumerate(names)], "steps", "", log=True)
             for title, figure in panels.items()
+            if any(figure(point) is not None for point in points)
         ]
     )
 
