@@ -1,5 +1,4 @@
-"""fedmol doctor: what could keep a site, or the aggregator, from taking part, found before it tries.
+"""The part of fedmol doctor that goes the way of a site: its line to the aggregator, its molecules and its machine.
 
-Each check is a function of its own that returns a `Finding`. `site` and `aggregator` say which checks there are and
-which build on which; `examination` carries them out. Nothing is joined, and nothing stays behind.
+`site` says which checks there are and which build on which.
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
+from fedmol.doctor.examination import Finding, failed, ok, warning
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.assembly import denoiser_of, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
@@ -11,7 +12,6 @@ from fedmol.federation.identity import model_code_digest, settings_differences, 
 from fedmol.federation.messages import LARGEST_ECHO, Standing
 from fedmol.federation.settings import Settings
 from fedmol.training.flat import manifest
-from fedmol_collaborator.doctor.examination import Finding, failed, ok, warning
 from fedmol_collaborator.doctor.line import Line, Sounding
 from fedmol_collaborator.handshake import try_handshake
 

@@ -1,11 +1,9 @@
-"""This machine and this site's molecules: where it would compute, how fast, and whether there is room."""
+"""This machine and this site's molecules: where it would compute, how fast, and in what room."""
 
 from __future__ import annotations
 
 import os
 import resource
-import shutil
-import tempfile
 from pathlib import Path
 
 import psutil
@@ -13,12 +11,12 @@ import torch
 
 from fedmol.data.shards import open_shard
 from fedmol.diffusion.census import Census
-from fedmol.federation.assembly import denoiser_of, vocabulary_of
+from fedmol.doctor.examination import Finding, failed, ok, warning
+from fedmol.doctor.room import disk, gigabytes, model_bytes
+from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.settings import Settings
 from fedmol.graphs import Graphs
 from fedmol.training.device import device_named, processes_on
-from fedmol.training.flat import manifest
-from fedmol_collaborator.doctor.examination import Finding, failed, ok, warning
 from fedmol_collaborator.speed import seconds_per_step
 
 _STEPS = 3
@@ -27,7 +25,6 @@ _NVIDIA = Path("/dev/nvidia0")
 _KEPT = (
     12  # times the model: weights and optimiser's state of two rounds, of a broken-off one, and of one being written
 )
-_LOGS = 100 * 2**20  # bytes
 
 
 def device(settings: Settings) -> Finding:
@@ -71,40 +68,9 @@ def training_step(settings: Settings, graphs: Graphs) -> Finding:
     return ok(found, seconds, training_step_seconds=seconds)
 
 
-def work_folder(work: Path) -> Finding:
-    """Tried out with a file in it, or in the folder in which it would be made."""
-    place = _existing(work)
-    try:
-        with tempfile.TemporaryFile(dir=place) as file:
-            file.write(b"fedmol doctor")
-            file.flush()
-    except OSError as error:
-        return failed(
-            f"{place} cannot be written to: {error.strerror}",
-            f"make {work} writable for user {os.geteuid()}, or name another --work",
-        )
-    return ok("can be written to" if place == work else f"can be made in {place}")
-
-
 def site_disk(settings: Settings, work: Path, graphs: Graphs) -> Finding:
     encoded = sum(one.nbytes for one in (graphs.atoms, graphs.bonds, graphs.counts))
-    return disk(work, _KEPT * _model_bytes(settings) + 2 * encoded + _LOGS)
-
-
-def aggregator_disk(settings: Settings, work: Path) -> Finding:
-    rounds = settings.rounds.keep_checkpoints + 2
-    return disk(work, rounds * (len(settings.sites) + 1) * _model_bytes(settings) + _LOGS)
-
-
-def disk(work: Path, need: int) -> Finding:
-    free = shutil.disk_usage(_existing(work)).free
-    found = f"{_gigabytes(free)} free, at most {_gigabytes(need)} needed"
-    cure = "make room there, or name another --work"
-    if free < need:
-        return failed(found, cure, disk_free_bytes=free, disk_needed_bytes=need)
-    if free < 2 * need:
-        return warning(found, cure, disk_free_bytes=free, disk_needed_bytes=need)
-    return ok(found, disk_free_bytes=free, disk_needed_bytes=need)
+    return disk(work, _KEPT * model_bytes(settings) + 2 * encoded)
 
 
 def memory(settings: Settings) -> Finding:
@@ -115,7 +81,7 @@ def memory(settings: Settings) -> Finding:
 
 
 def memory_against(free: int, need: int) -> Finding:
-    found = f"{_gigabytes(free)} to be had, {_gigabytes(need)} taken by the training step and the shard"
+    found = f"{gigabytes(free)} to be had, {gigabytes(need)} taken by the training step and the shard"
     cure = "give the site more memory (in containers: its limit), a smaller shard, or ask for a smaller batch_size"
     if free < need:
         return failed(found, cure, memory_free_bytes=free, memory_needed_bytes=need)
@@ -133,16 +99,3 @@ def available_memory(cgroup: Path = _CGROUP) -> int:
     except (OSError, ValueError):  # no such file, or the word "max"
         return available
     return min(available, max(0, limit - used))
-
-
-def _model_bytes(settings: Settings) -> int:
-    return 4 * manifest(denoiser_of(settings)).size
-
-
-def _existing(path: Path) -> Path:
-    path = path.absolute()
-    return next(each for each in (path, *path.parents) if each.exists())
-
-
-def _gigabytes(count: float) -> str:
-    return f"{count / 1e9:.2f} GB"

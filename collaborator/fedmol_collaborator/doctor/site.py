@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedmol.doctor import papers, room
+from fedmol.doctor.examination import Check, Finding
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.messages import Standing
 from fedmol.federation.settings import Settings
-from fedmol_collaborator.doctor import crossing, machine, network, papers
-from fedmol_collaborator.doctor.examination import Check, Finding
+from fedmol_collaborator.doctor import crossing, machine, network
 
 _PAPERS = ("authority", "certificate", "key", "site's name", "validity")
 _LARGE = "the file is large: give it time once by `fedmol data card`, or try a part of it first"
@@ -92,7 +93,7 @@ def _machine(settings: Settings, own: SiteFolders) -> list[Check]:
             ("throughput", "training step"),
         ),
         Check("memory", lambda _: machine.memory(settings), ("training step",)),
-        Check("work folder", lambda _: machine.work_folder(own.work) if own.work else _UNTOLD),
+        Check("work folder", lambda _: room.work_folder(own.work) if own.work else _UNTOLD),
         Check(
             "disk",
             lambda known: machine.site_disk(settings, own.work, known["shard"]) if own.work else _UNTOLD,

@@ -24,8 +24,7 @@ _COMMANDS = {
     "export": ("fedmol.cli.export:export", "Write a run's model in half its size, with its model card."),
     "data": ("fedmol.cli.data:data", "Look at data sets and deal them out to sites."),
     "certs": ("fedmol.cli.certs:certs", "Make, sign, install and show certificates."),
-    # It comes with the collaborator, which knows how a site joins.
-    "doctor": ("fedmol_collaborator.doctor.command:doctor", "Check a site before it joins, or the aggregator."),
+    "doctor": ("fedmol.doctor.command:doctor", "Check a site before it joins, or the aggregator."),
 }
 
 
@@ -39,12 +38,7 @@ class _Commands(click.Group):
         if name not in _COMMANDS:
             return None
         module, attribute = _COMMANDS[name][0].split(":")
-        try:
-            command = getattr(import_module(module), attribute)
-        except ModuleNotFoundError as error:
-            if not str(error.name).startswith("fedmol_"):
-                raise
-            raise click.UsageError(f"`fedmol {name}` comes with {error.name}, which is not installed here") from None
+        command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
         return command
 

@@ -5,28 +5,10 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from fedmol.federation import certificates
 from fedmol.federation.certificates import CertificateFiles
-
-DAY = timedelta(days=1)
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    certificates.make_ca(tmp_path / "authority", "trial", 300 * DAY)
-    return tmp_path / "authority"
-
-
-@pytest.fixture
-def north(authority: Path, tmp_path: Path) -> CertificateFiles:
-    """A site in good order."""
-    certificates.issue_site(authority, tmp_path / "north", "north", 90 * DAY)
-    return CertificateFiles.in_folder(tmp_path / "north")
 
 
 @pytest.fixture

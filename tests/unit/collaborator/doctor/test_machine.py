@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections import namedtuple
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,12 @@ import pytest
 import torch
 
 from fedmol.data.shards import open_shard
+from fedmol.doctor.examination import Check, examine
 from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.settings import Settings, parse
 from fedmol_collaborator.doctor import machine
-from fedmol_collaborator.doctor.examination import Check, examine
 
 MOLECULES = ["C", "CC", "CCO", "CCN", "C1CC1", "CC=O", "C#N", "OCCO"]
-Usage = namedtuple("Usage", "total used free")  # what shutil.disk_usage returns
 
 
 def settings(**training: Any) -> Settings:
@@ -92,27 +89,6 @@ def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert machine.device(settings(threads=2)).state == "ok"
     finding = machine.device(settings(threads=3))
     assert (finding.state, "at most 2" in finding.cure) == ("warning", True)
-
-
-@pytest.mark.parametrize(("free", "state"), [(10**12, "ok"), (150 * 10**6, "warning"), (10**6, "failed")])
-def test_the_disk(free: int, state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(10**12, 0, free))
-    finding = machine.aggregator_disk(settings(), tmp_path / "not" / "yet" / "there")
-    assert finding.state == state
-    assert ("make room" in finding.cure) == (state != "ok")
-
-
-def test_a_work_folder_is_tried_and_nothing_is_left_in_it(tmp_path: Path) -> None:
-    assert machine.work_folder(tmp_path).state == "ok"
-    assert machine.work_folder(tmp_path / "new" / "folder").found == f"can be made in {tmp_path}"
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_work_folder_that_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    finding = machine.work_folder(tmp_path / "file")
-    assert (finding.state, "cannot be written to" in finding.found) == ("failed", True)
-    assert "--work" in finding.cure
 
 
 @pytest.mark.parametrize(("free", "state"), [(100, "ok"), (55, "warning"), (49, "failed")])

@@ -5,9 +5,9 @@ import threading
 
 from rich.console import Console
 
+from fedmol.doctor.examination import Check, Finding, examine, failed, ok, warning
+from fedmol.doctor.table import document, failures, table
 from fedmol.errors import Exit, FedmolError
-from fedmol_collaborator.doctor.examination import Check, Finding, examine, failed, ok, warning
-from fedmol_collaborator.doctor.table import document, failures, table
 
 
 def _refused(_: object) -> Finding:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from fedmol.doctor import papers
+from fedmol.doctor.examination import Check, Finding, examine
 from fedmol.federation import certificates
 from fedmol.federation.certificates import CertificateFiles
-from fedmol_collaborator.doctor import papers
-from fedmol_collaborator.doctor.examination import Check, Finding, examine
 
 DAY = timedelta(days=1)
 

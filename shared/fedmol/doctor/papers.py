@@ -6,6 +6,7 @@ import ipaddress
 from collections.abc import Collection
 from datetime import UTC, datetime
 
+from fedmol.doctor.examination import Finding, failed, ok, warning
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.certificates import (
     CertificateFiles,
@@ -16,7 +17,6 @@ from fedmol.federation.certificates import (
     check_validity,
     describe,
 )
-from fedmol_collaborator.doctor.examination import Finding, failed, ok, warning
 
 _SOON = 14  # days
 

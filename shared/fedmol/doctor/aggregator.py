@@ -6,10 +6,10 @@ import errno
 import socket
 from pathlib import Path
 
+from fedmol.doctor import papers, room
+from fedmol.doctor.examination import Check, Finding, failed, ok, warning
 from fedmol.federation.certificates import CertificateFiles, describe
 from fedmol.federation.settings import Settings
-from fedmol_collaborator.doctor import machine, papers
-from fedmol_collaborator.doctor.examination import Check, Finding, failed, ok, warning
 
 _UNTOLD = Finding("skipped", "it takes --work")
 
@@ -23,8 +23,8 @@ def checks(settings: Settings, files: CertificateFiles, work: Path | None) -> li
         Check("validity", lambda _: papers.validity(files)),
         Check("address", lambda _: papers.served(describe(files.certificate), address), ("certificate",)),
         Check("port", lambda _: port(settings)),
-        Check("work folder", lambda _: machine.work_folder(work) if work else _UNTOLD),
-        Check("disk", lambda _: machine.aggregator_disk(settings, work) if work else _UNTOLD),
+        Check("work folder", lambda _: room.work_folder(work) if work else _UNTOLD),
+        Check("disk", lambda _: room.aggregator_disk(settings, work) if work else _UNTOLD),
     ]
 
 

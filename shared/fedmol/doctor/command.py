@@ -6,13 +6,15 @@ import atexit
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import click
 
 if TYPE_CHECKING:
-    from fedmol_collaborator.doctor.examination import Check, Result
+    from fedmol.doctor.examination import Check, Result
 
 _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_okay=False)
 
@@ -39,8 +41,8 @@ def doctor(
     from rich.console import Console
 
     from fedmol import files
+    from fedmol.doctor.table import document, failures, table
     from fedmol.errors import Exit, FedmolError
-    from fedmol_collaborator.doctor.table import document, failures, table
 
     party = f"site {site}" if site else "aggregator"
     Console().print(table(party, results))
@@ -59,20 +61,32 @@ def doctor(
 def _checks(path: Path, certs: Path, site: str | None, shard: Path | None, work: Path | None) -> list[Check]:
     from fedmol.federation.certificates import CertificateFiles
     from fedmol.federation.settings import load, require_address
-    from fedmol_collaborator.doctor import aggregator
-    from fedmol_collaborator.doctor import site as sites
 
     settings, own = load(path), CertificateFiles.in_folder(certs)
     require_address(settings, path)
     if site is None or shard is None:
+        from fedmol.doctor import aggregator
+
         return aggregator.checks(settings, own, work)
-    return sites.checks(settings, sites.SiteFolders(site, own, shard, work))
+    sites = _sites()
+    checks: list[Check] = sites.checks(settings, sites.SiteFolders(site, own, shard, work))
+    return checks
+
+
+def _sites() -> ModuleType:
+    """It comes with the collaborator, which knows how a site joins, and which no aggregator has."""
+    try:
+        return import_module("fedmol_collaborator.doctor.site")
+    except ModuleNotFoundError as error:
+        if not str(error.name).startswith("fedmol_"):
+            raise
+        raise click.UsageError(f"`fedmol doctor --site` comes with {error.name}, which is not installed here") from None
 
 
 def _examine(checks: Sequence[Check]) -> list[Result]:
     from rich.console import Console
 
-    from fedmol_collaborator.doctor.examination import examine
+    from fedmol.doctor.examination import examine
 
     with Console(stderr=True).status("examining") as status:
         return examine(checks, lambda name: status.update(f"checking: {name}"))
