@@ -9,7 +9,9 @@ from fedmol.errors import Exit
 from fedmol.events import Event
 from fedmol.sidecar.state import Incident, Phase, Round, Run, Site, SiteState, by_site
 
-REFUSALS = (*(exit.slug for exit in Exit if exit), "tls-handshake", "other")  # bounded: they become a label
+# Bounded: they become a label.
+EXITS = (*(exit.slug for exit in Exit if exit), "other")
+REFUSALS = (*EXITS, "tls-handshake")
 
 _STATES: dict[str, SiteState] = {
     "connecting": "connecting",
@@ -22,6 +24,7 @@ _STATES: dict[str, SiteState] = {
     "failed": "failed",
     "stopped": "stopped",
 }
+_ENDED = ("failed", "stopped", "finished")
 _PHASES: dict[SiteState, Phase] = {"validating": "validate", "training": "train", "sending": "upload"}
 
 Handler = Callable[[Run, Event, float], None]
@@ -47,10 +50,10 @@ def _run_started(run: Run, event: Event, time: float) -> None:
     again = run.rounds_target is not None
     run.rounds_target, run.quorum = int(said["rounds"]), int(said["quorum"])
     run.parameters, run.model_bytes = int(said["parameters"]), int(said["model_bytes"])
-    run.outcome = run.stopped = None
     for name in said["sites"]:
         run.site(name)
     if again:
+        run.reopen(time)
         for site in run.sites.values():
             site.state, site.detail = "connecting", "not heard of since the aggregator was started again"
         run.report(Incident(time, "aggregator started again", event.site, None, "the run went on where it was"))
@@ -62,7 +65,7 @@ def _site_joined(run: Run, event: Event, time: float) -> None:
 
 
 def _agreement(run: Run, event: Event, time: float) -> None:
-    run.agreed, run.local_steps = True, int(event.fields["local_steps"])
+    run.agreed, run.local_steps, run.progressed = True, int(event.fields["local_steps"]), time
     for name, molecules in event.fields["molecules"].items():
         run.site(name).molecules = int(molecules)
     for name, weight in event.fields["weights"].items():
@@ -96,19 +99,22 @@ def _site_progress(run: Run, event: Event, time: float) -> None:
     site.detail = "for the others" if state == "waiting" else "" if state != "unknown" else str(event.phase)
     if event.round not in (None, site.round):
         site.round, site.step = event.round, 0
-    if state == "training":
-        _count_steps(site, event)
+    if state == "training" and _count_steps(site, event):
+        run.progressed = time
     if current is not None and state in _PHASES:
         current.enter(site.name, _PHASES[state], time)
 
 
-def _count_steps(site: Site, event: Event) -> None:
+def _count_steps(site: Site, event: Event) -> bool:
+    """Whether there are new ones."""
     said = event.fields
     step = int(said.get("step", 0))
-    site.steps_total += max(0, step - site.step)
+    new = max(0, step - site.step)
+    site.steps_total += new
     site.step, site.steps = step, int(said.get("steps", 0))
     site.loss = said.get("loss", site.loss)
     site.molecules_per_second, site.seconds_left = said.get("molecules_per_second"), said.get("seconds_left")
+    return new > 0
 
 
 def _update_received(run: Run, event: Event, time: float) -> None:
@@ -119,6 +125,7 @@ def _update_received(run: Run, event: Event, time: float) -> None:
     site.sent_bytes += int(said["bytes"])
     site.updates["received"] += 1
     site.norm, site.state, site.detail = float(said["norm"]), "waiting", "for the others"
+    run.progressed = time
     if (current := run.rounds.get(_number(event))) is not None:
         current.enter(site.name, "idle", time)
 
@@ -174,6 +181,9 @@ def _round_finished(run: Run, event: Event, time: float) -> None:
 
 def _phase_entered(run: Run, event: Event, time: float) -> None:
     """A site's own log: like the progress that the aggregator hears of."""
+    if not run.open and _STATES.get(event.phase or "") not in _ENDED:
+        run.reopen(time)
+        run.report(Incident(time, "site started again", event.site, run.round or None, "it went on where it was"))
     if event.phase == "sending" and (current := run.rounds.get(_number(event))) is not None:
         current.enter(event.site, "exchange", time)  # this log does not tell sending, waiting and receiving apart
         _alive(run, event, time).state = "sending"
@@ -213,7 +223,7 @@ def _run_finished(run: Run, event: Event, time: float) -> None:
 
 def _run_stopped(run: Run, event: Event, time: float) -> None:
     reason, detail = str(event.fields["reason"]), str(event.fields.get("detail") or "")
-    run.stopped = detail or reason
+    run.stopped, run.stopped_with = detail or reason, reason
     if run.role == "site":
         site = run.site(event.site)
         site.state, site.detail = "stopped" if reason == Exit.TERMINATED.slug else "failed", run.stopped

@@ -16,7 +16,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from fedmol.sidecar.folding import REFUSALS
+from fedmol.sidecar.folding import EXITS, REFUSALS
 from fedmol.sidecar.state import OUTCOMES, RUN_STATES, SITE_STATES, Run, Site
 from fedmol.sidecar.views import run_state, site_state
 from fedmol.sidecar.watch import Watch
@@ -33,8 +33,11 @@ class RunCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         run, now = self.watch.run, self.watch.clock()
         yield InfoMetricFamily("fedmol_build", "The version of this sidecar.", value={"version": version("fedmol")})
-        yield from _run(run, now)
-        yield from _sites(run, now)
+        if self.watch.reader.caught_up:  # half a log would look like a run that has jumped back
+            yield from _run(run, now)
+            yield from _sites(run, now)
+        elif run.role is None:
+            yield _run_state(run, now)
         yield from _samples(self.watch)
         yield from _log(self.watch)
         yield from _certificates(self.watch)
@@ -46,12 +49,23 @@ def _gauge(name: str, about: str, value: float | None) -> Iterator[Metric]:
         yield GaugeMetricFamily(f"fedmol_{name}", about, value=value)
 
 
-def _run(run: Run, now: float) -> Iterator[Metric]:
+def _one_of(name: str, about: str, label: str, known: Iterable[str], current: str | None) -> Metric:
+    """1 for the one that holds, 0 for every other."""
+    family = GaugeMetricFamily(f"fedmol_{name}", about, labels=[label])
+    for one in known:
+        family.add_metric([one], float(one == current))
+    return family
+
+
+def _run_state(run: Run, now: float) -> Metric:
     current, _ = run_state(run, now)
-    states = GaugeMetricFamily("fedmol_run_state", "1 for the state that the run is in.", labels=["state"])
-    for state in RUN_STATES:
-        states.add_metric([state], float(state == current))
-    yield states
+    return _one_of("run_state", "1 for the state that the run is in.", "state", RUN_STATES, current)
+
+
+def _run(run: Run, now: float) -> Iterator[Metric]:
+    yield _run_state(run, now)
+    ended_with = run.stopped_with if run.stopped_with in EXITS else run.stopped_with and "other"
+    yield _one_of("run_stopped", "1 for the exit that a stopped run ended with.", "code", EXITS, ended_with)
     finished = run.finished_rounds
     last = next((one for one in reversed(finished) if one.loss is not None), None)
     yield from _gauge("round", "The round that is going on, counted from 1; 0 before the first.", run.round)
@@ -64,6 +78,9 @@ def _run(run: Run, now: float) -> Iterator[Metric]:
     )
     yield from _gauge(
         "nll", "Validation NLL of the model that entered it, nats per molecule.", last.nll if last else None
+    )
+    yield from _gauge(
+        "last_progress_timestamp_seconds", "When training last moved on: a step, an update, a start.", run.progressed
     )
     yield _durations([one.seconds for one in finished if one.seconds is not None])
     refused = CounterMetricFamily("fedmol_rpc_errors", "Calls of peers that were refused.", labels=["code"])

@@ -126,6 +126,7 @@ class Run:
     owner: str = ""  # who writes the log
     began: float | None = None
     last_event: float | None = None
+    progressed: float | None = None  # when training last moved on: a step, an update, a start
     rounds_target: int | None = None
     quorum: int | None = None
     parameters: int | None = None
@@ -135,6 +136,7 @@ class Run:
     agreed: bool = False
     outcome: str | None = None  # once it is finished
     stopped: str | None = None  # why, once it is stopped
+    stopped_with: str | None = None  # the exit's slug
     missing: list[str] = field(default_factory=list)
     sites: dict[str, Site] = field(default_factory=dict)
     rounds: dict[int, Round] = field(default_factory=dict)  # in order
@@ -150,6 +152,11 @@ class Run:
     @property
     def finished_rounds(self) -> list[Round]:
         return [one for one in self.rounds.values() if one.ended is not None]
+
+    def reopen(self, time: float) -> None:
+        """A party that had ended goes on; its next step is waited for from now."""
+        self.outcome = self.stopped = self.stopped_with = None
+        self.progressed = time
 
     def site(self, name: str) -> Site:
         return self.sites.setdefault(name, Site(name))

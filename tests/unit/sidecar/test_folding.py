@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
-from fedmol.events import EventLog
+from fedmol.events import Event, EventLog
+from fedmol.sidecar.folding import apply
 from fedmol.sidecar.state import DETAILED_ROUNDS, Run
 from fedmol.sidecar.views import LATE_AFTER, SILENT_AFTER, run_state, seconds_left, site_state
 
@@ -166,3 +168,35 @@ def test_a_site_is_only_called_late_while_it_trains(site_log: EventLog) -> None:
 def test_a_site_that_ends_early_says_why(site_log: EventLog, reason: str, state: str) -> None:
     site_log.write("run_stopped", reason=reason, detail="because")
     assert _states(site_log.path.parent)["north"] == (state, "because")
+
+
+def test_a_site_that_was_started_again_is_no_longer_stopped(site_log: EventLog) -> None:
+    site_log.write("phase", phase="stopped")
+    site_log.write("run_stopped", reason="terminated", detail="asked to stop")
+    assert run_state(_run(site_log.path.parent), 0)[0] == "stopped"
+    site_log.write("phase", phase="connecting")
+    run = _run(site_log.path.parent)
+    assert run_state(run, 0)[0] == "running"
+    assert run.progressed == run.last_event
+    assert _states(site_log.path.parent)["north"][0] == "connecting"
+    assert run.incidents[-1].what == "site started again"
+
+
+def test_training_moves_on_with_a_step_or_an_update_and_not_with_a_sign_of_life() -> None:
+    run = Run()
+    training = {"steps": 4, "loss": 2.5, "molecules_per_second": 100.0, "seconds_left": 1.0}
+    arrived: dict[str, object] = {"molecules": 10, "bytes": 400, "norm": 1.5}
+    told: list[tuple[str, str, dict[str, object], float | None]] = [
+        ("run_started", "", {"sites": ["north"], "quorum": 1, "rounds": 1, "parameters": 1, "model_bytes": 1}, None),
+        ("agreement", "", {"molecules": {"north": 10}, "weights": {"north": 1.0}, "local_steps": 4}, 1.0),
+        ("site_progress", "validating", {"step": 0, "steps": 0}, 1.0),
+        ("site_progress", "training", {"step": 2, **training}, 3.0),
+        ("site_progress", "training", {"step": 2, **training}, 3.0),
+        ("update_received", "", arrived, 5.0),
+        ("site_progress", "waiting for the others", {"step": 0, "steps": 0}, 5.0),
+    ]
+    for seconds, (kind, phase, fields, moved) in enumerate(told):
+        time = datetime.fromtimestamp(seconds, UTC).isoformat()
+        apply(run, Event(seconds, time, "trial", "north", 1, phase or None, kind, fields))
+        assert run.progressed == moved
+    assert run.misread == 0

@@ -86,6 +86,42 @@ def test_a_scrape_before_the_first_event_says_that_there_is_no_log(tmp_path: Pat
     assert scrape.value("fedmol_last_event_timestamp_seconds") is None
 
 
+def test_the_last_progress_is_not_told_before_somebody_is_expected_to_train(story: Story) -> None:
+    story.start()
+    assert Scrape(watching(story.folder)).value("fedmol_last_progress_timestamp_seconds") is None
+    story.gather().train("north", 1)
+    watch = watching(story.folder)
+    assert Scrape(watch).value("fedmol_last_progress_timestamp_seconds") == watch.run.last_event
+
+
+def test_a_stopped_run_tells_with_which_code_and_one_that_goes_on_with_none(story: Story) -> None:
+    story.start().gather().play(1)
+    story.log.write("run_stopped", reason="quorum-lost", detail="only 0 of 2 sites")
+    scrape = Scrape(watching(story.folder))
+    assert scrape.value("fedmol_run_stopped", code="quorum-lost") == 1
+    assert scrape.value("fedmol_run_stopped", code="terminated") == 0
+    story.log.write("run_stopped", reason="of tomorrow", detail="")
+    assert Scrape(watching(story.folder)).value("fedmol_run_stopped", code="other") == 1
+    story.start()
+    scrape = Scrape(watching(story.folder))
+    assert not any(sample.value for sample in scrape.families["fedmol_run_stopped"].samples)
+    assert scrape.value("fedmol_last_progress_timestamp_seconds") is not None
+
+
+def test_nothing_is_told_of_a_run_from_half_of_its_log(story: Story) -> None:
+    story.start().gather()
+    for step in range(2000):
+        story.train("north", 1, step=step)
+    watch = Watch(story.folder)
+    assert watch.look()
+    assert not watch.reader.caught_up
+    scrape = Scrape(watch)
+    assert not scrape.families.keys() & {"fedmol_run_state", "fedmol_round", "fedmol_train_steps", "fedmol_rpc_errors"}
+    assert scrape.value("fedmol_log_readable") == 1
+    watch.catch_up()
+    assert Scrape(watch).value("fedmol_train_steps_total", site="north") == 1999
+
+
 def test_certificates_and_samples_are_told_where_there_are_some(story: Story, tmp_path: Path) -> None:
     story.start()
     certificates.make_ca(tmp_path / "ca", "trial", timedelta(days=9))
