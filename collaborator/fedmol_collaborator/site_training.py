@@ -85,6 +85,7 @@ class SiteTraining:
         seed = stream_seed(self.seed, self.site, "validation")
         generator = torch.Generator(self.team.device).manual_seed(seed)
         likelihood = nll(self.denoiser, self.team.noise, self.validation, generator)
+        self.pulse.events.write("validated", round=round, nll=likelihood.published)
         return Validated(likelihood.published, time.monotonic() - began)
 
     def train(self, round: int, model: Vector) -> Trained:

@@ -199,6 +199,10 @@ def _received(run: Run, event: Event, time: float) -> None:
     run.open_round(_number(event), time)
 
 
+def _validated(run: Run, event: Event, time: float) -> None:
+    _alive(run, event, time).nll = float(event.fields["nll"])
+
+
 def _training_step(run: Run, event: Event, time: float) -> None:
     _site_progress(run, event, time)
     if (current := run.rounds.get(_number(event))) is not None:
@@ -268,6 +272,7 @@ _HANDLERS: dict[str, Handler] = {
     "run_stopped": _run_stopped,
     "phase": _phase_entered,
     "received": _received,
+    "validated": _validated,
     "training_step": _training_step,
     "sent": _sent,
 }

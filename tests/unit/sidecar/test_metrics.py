@@ -70,10 +70,13 @@ def test_a_late_site_is_late_here_too(story: Story) -> None:
     assert scrape.value("fedmol_site_state", site="north", state="training") == 0
 
 
-def test_a_site_tells_of_both_directions(site_log: EventLog) -> None:
+def test_a_site_tells_of_both_directions_and_of_its_own_validation(site_log: EventLog) -> None:
     scrape = Scrape(watching(site_log.path.parent))
     assert scrape.value("fedmol_bytes_total", site="north", direction="sent") == 400
     assert scrape.value("fedmol_bytes_total", site="north", direction="received") == 800
+    assert scrape.value("fedmol_validation_nll", site="north") is None
+    site_log.write("validated", round=2, nll=81.5)
+    assert Scrape(watching(site_log.path.parent)).value("fedmol_validation_nll", site="north") == 81.5
     assert scrape.value("fedmol_rounds_target") is None  # a site does not know it, and zero would be a lie
 
 
