@@ -14,6 +14,7 @@ from fedmol.errors import FedmolError
 from fedmol.events import EventLog
 from fedmol.federation.certificates import CertificateFiles, check_files
 from fedmol.federation.settings import load, require_address
+from fedmol.heartbeat import Heart
 from fedmol_aggregator.handshakes import watch_stderr
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -24,7 +25,8 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--run", required=True, help="the run's id, the same at every site")
 @click.option("--certs", type=_FOLDER, required=True, help="folder with ca.crt, party.crt and party.key")
 @click.option("--work", type=_FOLDER, required=True, help="folder for this run's state")
-def command(path: Path, run: str, certs: Path, work: Path) -> None:
+@click.option("--stay", is_flag=True, help="when the run is over, wait to be stopped: for what would start it again")
+def command(path: Path, run: str, certs: Path, work: Path, stay: bool) -> None:
     """Serve one run of a federation until it is done."""
     log_to_stderr()
     settings, certificates = load(path), CertificateFiles.in_folder(certs)
@@ -42,6 +44,8 @@ def command(path: Path, run: str, certs: Path, work: Path) -> None:
     except FedmolError as error:
         events.write("run_stopped", reason=error.exit.slug, detail=error.message)
         raise
+    if stay:
+        Heart(work).beat_until(stop)
 
 
 def main() -> None:

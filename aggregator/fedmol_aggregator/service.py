@@ -16,6 +16,7 @@ from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.identity import digest, shared_settings
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings, dump
+from fedmol.heartbeat import Heart
 from fedmol.training.flat import flatten, manifest, unflatten_into
 from fedmol.training.model_file import save_model
 from fedmol_aggregator.book import RoundBook
@@ -62,7 +63,7 @@ class Service:
             address = f"{self.settings.network.listen}:{self.settings.network.port}"
             self.book.begin(self.aggregator.round_number + 1)
             log.info("run %s: serving %s, round %d", self.run, address, self.aggregator.round_number + 1)
-            FederationServer(self.aggregator, self.gate, address, certificates).serve(stop)
+            FederationServer(self.aggregator, self.gate, Heart(self.work), address, certificates).serve(stop)
         if not self.aggregator.finished:
             raise FedmolError(
                 Exit.TERMINATED,

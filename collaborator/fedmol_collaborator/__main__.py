@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import threading
@@ -9,12 +10,17 @@ from pathlib import Path
 
 import click
 
+from fedmol import files
 from fedmol.cli.ending import call, log_to_stderr
 from fedmol.errors import FedmolError
 from fedmol.events import EventLog
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.settings import load, require_address
+from fedmol.heartbeat import Heart
 
+log = logging.getLogger("fedmol.site")
+
+_OVER = "finished"  # in the working folder: the id of the run that is over
 _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_okay=False)
 
 
@@ -25,7 +31,8 @@ _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_oka
 @click.option("--certs", type=_FOLDER, required=True, help="folder with ca.crt, party.crt and party.key")
 @click.option("--shard", type=_FILE, required=True, help="CSV or SMILES file of this site's molecules")
 @click.option("--work", type=_FOLDER, required=True, help="folder for this site's state")
-def command(path: Path, run: str, site: str, certs: Path, shard: Path, work: Path) -> None:
+@click.option("--stay", is_flag=True, help="when the run is over, wait to be stopped: for what would start it again")
+def command(path: Path, run: str, site: str, certs: Path, shard: Path, work: Path, stay: bool) -> None:
     """Take part in one run of a federation with this site's private shard."""
     log_to_stderr()
     settings = load(path)
@@ -34,17 +41,28 @@ def command(path: Path, run: str, site: str, certs: Path, shard: Path, work: Pat
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    from fedmol_collaborator.participation import (
-        Place,
-        take_part,
-    )  # after the arguments: OpenFL takes seconds to import
+    threading.Thread(target=Heart(work).beat_until, args=(threading.Event(),), name="heart", daemon=True).start()
+    if not _is_over(work, run):
+        from fedmol_collaborator.participation import Place, take_part  # only now: OpenFL takes seconds to import
 
-    try:
-        take_part(Place(settings, run, site, CertificateFiles.in_folder(certs), shard, work), events, stop)
+        try:
+            take_part(Place(settings, run, site, CertificateFiles.in_folder(certs), shard, work), events, stop)
+        except FedmolError as error:
+            events.write("run_stopped", reason=error.exit.slug, detail=error.message)
+            raise
         events.write("run_finished")
-    except FedmolError as error:
-        events.write("run_stopped", reason=error.exit.slug, detail=error.message)
-        raise
+        files.write_text(work / _OVER, run)
+    if stay:
+        stop.wait()
+
+
+def _is_over(work: Path, run: str) -> bool:
+    """The site has been told that the run is finished: nobody would answer it any more."""
+    path = work / _OVER
+    over = path.exists() and path.read_text() == run
+    if over:
+        log.info("run %s is finished, and this site took part in it", run)
+    return over
 
 
 def main() -> None:

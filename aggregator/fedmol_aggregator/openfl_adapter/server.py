@@ -18,6 +18,7 @@ from openfl.transport.grpc.common import DEFAULT_CHANNEL_OPTIONS
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.messages import ECHO, JOIN, PROBE, REPORT, SERVICE, encode_error
+from fedmol.heartbeat import Heart
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.openfl_adapter.aggregator import CheckedAggregator, StaleRound
 
@@ -34,9 +35,11 @@ _FAREWELL = 10.0  # seconds to wait for living sites to hear that the run is ove
 
 
 class FederationServer(AggregatorGRPCServer):  # type: ignore[misc]
-    def __init__(self, aggregator: CheckedAggregator, gate: Gate, address: str, certificates: CertificateFiles) -> None:
+    def __init__(
+        self, aggregator: CheckedAggregator, gate: Gate, heart: Heart, address: str, certificates: CertificateFiles
+    ) -> None:
         super().__init__(aggregator=aggregator, agg_port=0)
-        self.gate, self.address, self.certificates = gate, address, certificates
+        self.gate, self.heart, self.address, self.certificates = gate, heart, address, certificates
 
     def validate_collaborator(self, request: Any, context: grpc.ServicerContext) -> None:
         """Called by OpenFL at the start of each of its calls."""
@@ -58,6 +61,7 @@ class FederationServer(AggregatorGRPCServer):  # type: ignore[misc]
         server = self._listen()
         try:
             while not stop.wait(_TICK) and not self.aggregator.finished:
+                self.heart.beat()
                 self.aggregator.tick()
                 self._check()
             self._say_goodbye(stop)

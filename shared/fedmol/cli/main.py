@@ -14,6 +14,11 @@ from fedmol.cli.ending import call
 
 _COMMANDS = {
     "run": ("fedmol.cli.run:run", "Play a whole federation on this machine."),
+    "prepare": ("fedmol.cli.prepare:prepare", "Make the shards and certificates of a federation played in containers."),
+    "render": (
+        "fedmol.cli.render:render",
+        "Write what federation.yaml stands for: compose files, Prometheus's targets.",
+    ),
     "train": ("fedmol.cli.train:train", "Train one model on one data set, without a federation."),
     "sample": ("fedmol.cli.sample:sample", "Generate molecules with a trained model."),
     "evaluate": (

@@ -9,14 +9,18 @@ from pathlib import Path
 
 from fedmol import files
 from fedmol.data import sources
-from fedmol.data.splits import holdout, split
+from fedmol.data.shards import held_out
+from fedmol.data.splits import holdout, names, split
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation import certificates
+from fedmol.federation.identity import digest
 from fedmol.federation.settings import Settings, dump, load
 from fedmol.simulation.processes import AGGREGATOR
 
 SETTINGS = "settings.yaml"
 _VALIDITY = timedelta(days=30)
+_LOOPBACK = ["localhost", "127.0.0.1"]
+_PREPARED = Path("data") / "prepared"  # holds the digest of the settings; written last of all
 
 
 def prepare(settings: Settings, folder: Path) -> Settings:
@@ -30,7 +34,7 @@ def prepare(settings: Settings, folder: Path) -> Settings:
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
         draft = Path(name) / folder.name
         _deal(settings, draft)
-        _certify(settings, draft / "certs")
+        _certify(settings, draft / "certs", _LOOPBACK)
         files.write_text(draft / SETTINGS, dump(resolved))
         draft.rename(folder)  # only now: bad data leaves no half-made run behind
     return resolved
@@ -43,10 +47,36 @@ def recall(folder: Path) -> Settings:
     return load(folder / SETTINGS)
 
 
+def furnish(settings: Settings, folder: Path) -> bool:
+    """The same for parties that do not share a file system: `folder` holds the places, volumes perhaps, to be filled.
+
+    Nothing but the places named in the layout of a run folder is written. Done before with the same settings, it does
+    nothing and says so by False; broken off, it is done again from the beginning.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE when the places were filled for other settings.
+    """
+    mark = digest(settings.model_dump(mode="json", include={"name", "seed", "sites", "data", "model", "network"}))
+    if (folder / _PREPARED).exists():
+        if (folder / _PREPARED).read_text() != mark:
+            cure = "take the old federation down with its volumes (docker compose down -v), or go back to its settings"
+            raise FedmolError(Exit.STATE_UNUSABLE, f"{folder} was prepared for other settings", cure)
+        return False
+    with tempfile.TemporaryDirectory() as name:
+        _deal(settings, Path(name))
+        _certify(settings, Path(name) / "certs", [settings.network.address])
+        _hand_over(Path(name), folder)
+    files.write_text(folder / _PREPARED, mark)
+    return True
+
+
+def _hand_over(draft: Path, folder: Path) -> None:
+    for path in sorted(path for path in draft.rglob("*") if path.is_file()):
+        files.write_bytes(folder / path.relative_to(draft), path.read_bytes(), mode=path.stat().st_mode & 0o777)
+
+
 def _resolve(settings: Settings) -> Settings:
-    network = settings.network.model_copy(
-        update={"address": "localhost", "listen": "127.0.0.1", "port": settings.network.port or free_port()}
-    )
+    network = settings.network.model_copy(update={"address": "localhost", "listen": "127.0.0.1", "port": free_port()})
     return settings.model_copy(
         update={"network": network, "data": settings.data.model_copy(update={"column": "smiles"})}
     )
@@ -59,12 +89,17 @@ def free_port() -> int:
 
 
 def _deal(settings: Settings, folder: Path) -> None:
-    """Hold a test set out that no site sees, and deal the rest out to the sites."""
+    """Hold a test set out that no site sees, and deal the rest out to the sites; `known` is what they will train on."""
     table = sources.load(settings.data, seed=settings.seed)
     rest, test = holdout(table.smiles, settings.data.test_share, settings.seed)
     known = table.take(rest.tolist())
     shards = split(known.smiles, settings.data.split, len(settings.sites), settings.seed)
+    canonical = names(known.smiles)
+    held = held_out(canonical, settings.data.validation_share).tolist()
     sources.write_table(folder / "data" / "test.csv", table.take(test.tolist()).smiles)
+    sources.write_table(
+        folder / "data" / "known.csv", [one for one, out in zip(canonical, held, strict=True) if not out]
+    )
     for site, rows in zip(settings.site_names, shards, strict=True):
         sources.write_table(shard_path(folder, site), known.take(rows.tolist()).smiles)
 
@@ -74,9 +109,9 @@ def shard_path(folder: Path, site: str) -> Path:
     return folder / "sites" / site / "shard.csv"
 
 
-def _certify(settings: Settings, folder: Path) -> None:
+def _certify(settings: Settings, folder: Path, addresses: list[str]) -> None:
     authority = folder / "authority"
     certificates.make_ca(authority, settings.name, _VALIDITY)
-    certificates.issue_aggregator(authority, folder / AGGREGATOR, ["localhost", "127.0.0.1"], _VALIDITY)
+    certificates.issue_aggregator(authority, folder / AGGREGATOR, addresses, _VALIDITY)
     for site in settings.site_names:
         certificates.issue_site(authority, folder / f"site-{site}", site, _VALIDITY)

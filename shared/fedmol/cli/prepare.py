@@ -1,0 +1,29 @@
+"""fedmol prepare: shards and certificates for a federation whose parties are played in containers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("prepare")
+@click.option("--settings", "path", type=_PATH, default=Path("federation.yaml"), show_default=True)
+@click.option("--out", type=_PATH, required=True, help="folder of the parties' places, laid out like a run's")
+def prepare(path: Path, out: Path) -> None:
+    """Deal the molecules of data.source out to the sites, and make everyone's certificates: for trials.
+
+    In a real federation every site brings its own molecules and makes its own key (fedmol certs request).
+    """
+    from fedmol.federation.settings import load, require_address
+    from fedmol.simulation.preparation import furnish
+
+    settings = load(path)
+    require_address(settings, path)
+    names = ", ".join(settings.site_names)
+    if furnish(settings, out):
+        click.echo(f"shards of {settings.data.source!r} and certificates are ready for {names}")
+    else:
+        click.echo(f"{names} have had their shards and certificates before")

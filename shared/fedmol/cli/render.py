@@ -1,0 +1,47 @@
+"""fedmol render: the files that federation.yaml stands for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from fedmol.federation.settings import Settings
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command("render")
+@click.option("--settings", "path", type=_PATH, default=Path("federation.yaml"), show_default=True)
+@click.option(
+    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), show_default=True, help="folder to fill"
+)
+@click.option("--check", is_flag=True, help="write nothing; fail if a file is not what would be written")
+def render(path: Path, out: Path, check: bool) -> None:
+    """Write what federation.yaml stands for: compose files, and whom Prometheus watches."""
+    from fedmol import files
+    from fedmol.errors import Exit, FedmolError
+    from fedmol.federation.settings import load
+
+    rendered = _rendered(load(path))
+    stale = [name for name, text in rendered.items() if _read(out / name) != text]
+    if check and stale:
+        raise FedmolError(
+            Exit.BAD_SETTINGS, f"{', '.join(stale)} do not follow from {path}", f"run fedmol render --settings {path}"
+        )
+    for name in stale:
+        files.write_text(out / name, rendered[name])
+    click.echo(f"{len(rendered)} files follow from {path}; {', '.join(stale) if stale else 'none'} had to be written")
+
+
+def _rendered(settings: Settings) -> dict[str, str]:
+    from fedmol.containers.rendering import TARGETS, compose, compose_gpu, scrape_targets
+
+    targets = {str(TARGETS / name): text for name, text in scrape_targets(settings.site_names).items()}
+    return {"compose.yaml": compose(settings), "compose.gpu.yaml": compose_gpu(settings), **targets}
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
