@@ -17,7 +17,7 @@ TORCH_CPU := $(patsubst torch==%,%,$(shell grep -o '^torch==[^ ]*' requirements/
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-8s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  TORCH=cpu|cuda   force a build of torch (default: the CPU build where pip can find it)"
 	@echo "  PYTHON=...       the Python 3.11 that .venv is made from"
@@ -38,6 +38,10 @@ bench: $(STAMP) ## measure speed and memory beside a plain DiGress, into bench/;
 openapi: $(STAMP) ## write the sidecar's HTTP interface anew into docs/sidecar/
 	@mkdir -p docs/sidecar
 	$(BIN)/fedmol-sidecar --openapi > docs/sidecar/openapi.json
+
+.PHONY: dashboards
+dashboards: $(STAMP) ## write Grafana's dashboards anew into docker/grafana/dashboards
+	PYTHONPATH=docker/grafana $(BIN)/python -m fedmol_dashboards docker/grafana/dashboards
 
 .PHONY: lint
 lint: $(STAMP) ## style, types and import rules
@@ -87,4 +91,4 @@ lock: $(STAMP) ## renew requirements/*.txt from requirements/*.in; LOCK_ARGS=--u
 .PHONY: clean
 clean: ## remove .venv, caches and build products; runs/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(PACKAGES:%=%/*.egg-info) $(PACKAGES:%=%/build)
-	find $(PACKAGES) benchmarks tests -name __pycache__ -prune -exec rm -rf {} +
+	find $(PACKAGES) benchmarks docker tests -name __pycache__ -prune -exec rm -rf {} +

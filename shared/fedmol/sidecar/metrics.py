@@ -109,11 +109,12 @@ def _sites(run: Run, now: float) -> Iterator[Metric]:
         current, _ = site_state(site, run, now)
         for state in SITE_STATES:
             states.add_metric([site.name, state], float(state == current))
-        for outcome in OUTCOMES:
-            updates.add_metric([site.name, outcome], site.updates[outcome])
         moved.add_metric([site.name, "sent"], site.sent_bytes)
         if run.role == "site":  # the aggregator's log does not tell what it handed out
             moved.add_metric([site.name, "received"], site.received_bytes)
+        else:  # a site's log does not tell what became of its updates
+            for outcome in OUTCOMES:
+                updates.add_metric([site.name, outcome], site.updates[outcome])
         steps.add_metric([site.name], site.steps_total)
     yield from (states, updates, moved, steps)
     yield from _per_site(sites)

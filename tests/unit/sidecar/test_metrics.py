@@ -77,6 +77,7 @@ def test_a_site_tells_of_both_directions_and_of_its_own_validation(site_log: Eve
     assert scrape.value("fedmol_validation_nll", site="north") is None
     site_log.write("validated", round=2, nll=81.5)
     assert Scrape(watching(site_log.path.parent)).value("fedmol_validation_nll", site="north") == 81.5
+    assert scrape.value("fedmol_updates_total", site="north", outcome="refused") is None
     assert scrape.value("fedmol_rounds_target") is None  # a site does not know it, and zero would be a lie
 
 
