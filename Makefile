@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(TORCH)
 LOCKS := $(wildcard requirements/*.txt)
 SETTINGS ?= $(if $(filter qm9,$(DATA)),federation.qm9.yaml,federation.yaml)
+SITE := $(shell sed -n 's/^ *- name: *//p' federation.yaml | head -n 1)
 PACKAGES := shared aggregator collaborator
 TORCH_CPU := $(patsubst torch==%,%,$(shell grep -o '^torch==[^ ]*' requirements/cpu.in))
 
@@ -42,6 +43,18 @@ openapi: $(STAMP) ## write the sidecar's HTTP interface anew into docs/sidecar/
 .PHONY: dashboards
 dashboards: $(STAMP) ## write Grafana's dashboards anew into docker/grafana/dashboards
 	PYTHONPATH=docker/grafana $(BIN)/python -m fedmol_dashboards docker/grafana/dashboards
+
+.PHONY: images
+images: ## build both container images; TORCH=cpu|cuda, PIP_EXTRA_INDEX_URL=<where pip may look besides>
+	REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) TORCH=$(TORCH) docker compose build aggregator $(SITE)
+
+.PHONY: up
+up: $(STAMP) images ## play a federation in containers; SITES=4 DATA=qm9 ARGS="--monitoring"
+	@$(BIN)/fedmol up --settings $(SETTINGS) $(if $(SITES),--sites $(SITES)) $(if $(filter-out qm9,$(DATA)),--data "$(DATA)") $(ARGS)
+
+.PHONY: render
+render: $(STAMP) ## write anew what federation.yaml stands for: compose files, Prometheus's targets
+	@$(BIN)/fedmol render
 
 .PHONY: lint
 lint: $(STAMP) ## style, types and import rules

@@ -31,6 +31,7 @@ class Exit(IntEnum):
     SITE_FAILED = 35
     PROCESS_LOST = 36
     NOT_READY = 37
+    NO_ENGINE = 38
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -15,6 +15,9 @@ from fedmol.cli.ending import call
 _COMMANDS = {
     "run": ("fedmol.cli.run:run", "Play a whole federation on this machine."),
     "prepare": ("fedmol.cli.prepare:prepare", "Make the shards and certificates of a federation played in containers."),
+    "up": ("fedmol.cli.up:up", "Play a federation of any number of sites in containers."),
+    "down": ("fedmol.cli.up:down", "Take a federation in containers down, with its volumes."),
+    "disturb": ("fedmol.cli.up:disturb", "Kill, pause, cut off or slow down a container of a federation."),
     "render": (
         "fedmol.cli.render:render",
         "Write what federation.yaml stands for: compose files, Prometheus's targets.",

@@ -52,7 +52,7 @@ def run(
         folder = _latest(runs) if run_id is None else runs / run_id
         settings = recall(folder)
     else:
-        settings = load(path, _overrides(data, budget, changes))
+        settings = load(path, overrides_of(data, budget, changes))
         folder = runs / (run_id or f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}")
         names = ", ".join(settings.site_names)
         console.print(
@@ -70,7 +70,7 @@ def run(
     console.print(f"model:  {folder / 'model.safetensors'}", soft_wrap=True)
 
 
-def _overrides(data: str | None, budget: float | None, changes: tuple[str, ...]) -> dict[str, Any]:
+def overrides_of(data: str | None, budget: float | None, changes: tuple[str, ...]) -> dict[str, Any]:
     overrides: dict[str, Any] = {}
     for change in changes:
         key, equals, value = change.partition("=")

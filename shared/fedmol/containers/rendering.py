@@ -31,6 +31,11 @@ class Composition:
     published: bool = True  # at fixed ports; otherwise Docker chooses free ones
 
 
+def images() -> tuple[str, str]:
+    """The two images, by the version of this package."""
+    return f"fedmol-aggregator:{version('fedmol')}", f"fedmol-collaborator:{version('fedmol')}"
+
+
 def compose(settings: Settings, how: Composition = Composition()) -> str:
     """The compose file of a federation on one machine.
 

@@ -1,0 +1,120 @@
+"""fedmol up, down, disturb: a federation played in containers on this machine."""
+
+from __future__ import annotations
+
+import signal
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+
+from fedmol.cli.run import overrides_of
+from fedmol.errors import Exit, FedmolError
+
+if TYPE_CHECKING:
+    from fedmol.containers.play import Stage
+
+_PATH = click.Path(path_type=Path)
+_RUNS = click.option("--runs", type=_PATH, default=Path("runs"), show_default=True, help="folder of all runs")
+_RESULTS = "/results"
+
+
+@click.command("up")
+@click.option("--settings", "path", type=_PATH, default=Path("federation.yaml"), show_default=True)
+@click.option("--sites", type=click.IntRange(min=1), help="how many; those of the settings first, then new ones")
+@click.option("--data", help='"embedded" or "qm9" (from the folder FEDMOL_DATA where it is set); overrides data.source')
+@click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="override any setting")
+@click.option("--monitoring", is_flag=True, help="with Prometheus and Grafana")
+@click.option("--run-id", help="name of the run; made from the date when left out")
+@click.option("--keep", is_flag=True, help="leave the containers up when the run is over")
+@_RUNS
+def up(
+    path: Path,
+    sites: int | None,
+    data: str | None,
+    changes: tuple[str, ...],
+    monitoring: bool,
+    run_id: str | None,
+    keep: bool,
+    runs: Path,
+) -> None:
+    """Play a federation in containers, as `docker compose up` does, with as many sites as you like.
+
+    To be called in the project's folder, after `make images`. Shows the run, puts its report into runs/<id>/, and takes
+    the containers and volumes down. Interrupted, it stops the containers; the same call with --run-id goes on.
+    """
+    from fedmol.containers.consortium import Consortium
+    from fedmol.containers.play import bring_up, follow, named_sites, stage_in, write_stage
+    from fedmol.federation.settings import load
+    from fedmol.federation.status import FederationStatus
+    from fedmol.simulation.display import Display
+
+    console, overrides = Console(), overrides_of(data, None, changes)
+    if sites is not None:
+        overrides["sites"] = named_sites(load(path), sites)
+    folder = runs / (run_id or f"containers-{datetime.now():%Y%m%d-%H%M%S}")
+    stage = stage_in(folder) or write_stage(load(path, overrides), folder)
+    consortium = Consortium.reach(stage.project)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        bring_up(stage, consortium, monitoring=monitoring)
+        for service in sorted(consortium.states()):
+            if service.endswith("-sidecar"):
+                console.print(f"{consortium.page(service)}  {service}", highlight=False)
+        with Display(console, FederationStatus()) as display:
+            follow(consortium, display)
+        consortium.fetch("evaluator", _RESULTS, folder)
+    except KeyboardInterrupt:
+        stage.compose("stop")
+        cure = f"go on: fedmol up --run-id {folder.name} --runs {runs}; or take it down: fedmol down {folder.name}"
+        raise FedmolError(
+            Exit.INTERRUPTED, "interrupted; the containers are stopped and nothing is lost", cure
+        ) from None
+    if not keep:
+        stage.compose("--profile", "*", "down", "--volumes", "--remove-orphans")
+    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
+
+
+@click.command("down")
+@click.argument("run_id")
+@_RUNS
+def down(run_id: str, runs: Path) -> None:
+    """Take the containers, volumes and networks of RUN_ID down. Its folder in runs/ stays."""
+    _stage(run_id, runs).compose("--profile", "*", "down", "--volumes", "--remove-orphans")
+
+
+@click.command("disturb")
+@click.argument("run_id")
+@click.argument("party")
+@click.argument("how")
+@click.option("--share", default=0.1, show_default=True, help="of one core, for `slow`")
+@_RUNS
+def disturb(run_id: str, party: str, how: str, share: float, runs: Path) -> None:
+    """Do to container PARTY of RUN_ID what happens to machines, and see how the federation takes it.
+
+    \b
+    HOW is one of
+      kill, stop, start      the program dies at once, or is asked to; and is started again
+      pause, resume          it stands still
+      cut, mend              its line to the aggregator is gone
+      slow, hurry            it gets --share of one core; and all again
+    """
+    from fedmol.containers.consortium import DISTURBANCES, Consortium
+
+    if how not in DISTURBANCES:
+        raise click.UsageError(f"{how!r} is none of {', '.join(DISTURBANCES)}")
+    Consortium.reach(_stage(run_id, runs).project).disturb(party, how, share)
+    click.echo(f"{party}: {how}")
+
+
+def _stage(run_id: str, runs: Path) -> Stage:
+    from fedmol.containers.play import stage_in
+
+    stage = stage_in(runs / run_id)
+    if stage is None:
+        raise FedmolError(
+            Exit.USAGE, f"{runs / run_id} holds no run in containers", "name one that `fedmol up` has made"
+        )
+    return stage
