@@ -7,9 +7,9 @@ import pytest
 
 from fedmol.data.reading import read_table
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.certificates import CertificateFiles, check_files
+from fedmol.federation.certificates import CertificateFiles, check_files, describe
 from fedmol.federation.settings import Settings, parse
-from fedmol.simulation.preparation import prepare, recall
+from fedmol.simulation.preparation import furnish, prepare, recall
 
 
 def settings(**changes: Any) -> Settings:
@@ -65,3 +65,44 @@ def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(FedmolError) as caught:
         recall(tmp_path)
     assert caught.value.exit is Exit.STATE_UNUSABLE
+
+
+def in_containers(**changes: Any) -> Settings:
+    return settings(**changes).model_copy(
+        update={"network": settings().network.model_copy(update={"address": "aggregator", "port": 50051})}
+    )
+
+
+def test_places_are_furnished_once(tmp_path: Path) -> None:
+    for place in ("data", "certs/authority", "certs/aggregator", "certs/site-north", "sites/north"):
+        (tmp_path / place).mkdir(parents=True)  # as volumes are
+    assert furnish(in_containers(), tmp_path) is True
+    key = (tmp_path / "certs" / "site-north" / "party.key").read_bytes()
+    assert furnish(in_containers(), tmp_path) is False
+    assert (tmp_path / "certs" / "site-north" / "party.key").read_bytes() == key
+    check_files(CertificateFiles.in_folder(tmp_path / "certs" / "site-north"), "north")
+    assert (tmp_path / "certs" / "site-north" / "party.key").stat().st_mode & 0o077 == 0
+    assert "aggregator" in describe(tmp_path / "certs" / "aggregator" / "party.crt").names
+
+
+def test_furnishing_that_was_broken_off_begins_again(tmp_path: Path) -> None:
+    furnish(in_containers(), tmp_path)
+    (tmp_path / "data" / "prepared").unlink()
+    assert furnish(in_containers(), tmp_path) is True
+    check_files(CertificateFiles.in_folder(tmp_path / "certs" / "aggregator"), None)
+
+
+def test_places_of_another_federation_are_left_alone(tmp_path: Path) -> None:
+    furnish(in_containers(), tmp_path)
+    before = (tmp_path / "sites" / "north" / "shard.csv").read_bytes()
+    with pytest.raises(FedmolError, match="other settings") as caught:
+        furnish(in_containers(limit=150), tmp_path)
+    assert caught.value.exit is Exit.STATE_UNUSABLE
+    assert (tmp_path / "sites" / "north" / "shard.csv").read_bytes() == before
+
+
+def test_what_sites_train_on_is_known_to_the_coordinator_of_a_trial(tmp_path: Path) -> None:
+    furnish(in_containers(), tmp_path)
+    known, test = _molecules(tmp_path / "data" / "known.csv"), _molecules(tmp_path / "data" / "test.csv")
+    assert known.isdisjoint(test)
+    assert 150 < len(known) < 180  # 200 less the test molecules and those that sites hold out for validation
