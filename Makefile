@@ -10,7 +10,7 @@ TORCH ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(TORCH)
-LOCKS := $(wildcard requirements/*.txt)
+LOCKS := $(filter-out requirements/sbom.txt,$(wildcard requirements/*.txt))
 SETTINGS ?= $(if $(filter qm9,$(DATA)),federation.qm9.yaml,federation.yaml)
 SITE := $(shell sed -n 's/^ *- name: *//p' federation.yaml | head -n 1)
 PACKAGES := shared aggregator collaborator
@@ -47,6 +47,12 @@ dashboards: $(STAMP) ## write Grafana's dashboards anew into docker/grafana/dash
 .PHONY: images
 images: ## build both container images; TORCH=cpu|cuda, PIP_EXTRA_INDEX_URL=<where pip may look besides>
 	REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) TORCH=$(TORCH) docker compose build aggregator $(SITE)
+
+.PHONY: sbom
+sbom: ## write the bills of materials (CycloneDX) of both images into build/sbom/
+	for image in aggregator collaborator; do \
+		docker buildx build --quiet --file docker/Dockerfile --target sbom --build-arg IMAGE=$$image --build-arg TORCH=$(TORCH) \
+			--output type=local,dest=build/sbom/$$image . ; done
 
 .PHONY: up
 up: $(STAMP) images ## play a federation in containers; SITES=4 DATA=qm9 ARGS="--monitoring"
@@ -99,7 +105,8 @@ lock: $(STAMP) ## renew requirements/*.txt from requirements/*.in; LOCK_ARGS=--u
 	$(LOCK) runtime.in -o runtime.txt; \
 	$(LOCK) -c runtime.txt $${links:+--find-links $$links} cpu.in -o cpu.txt; \
 	$(LOCK) -c runtime.txt cuda.in -o cuda.txt; \
-	$(LOCK) -c runtime.txt -c cuda.txt dev.in -o dev.txt
+	$(LOCK) -c runtime.txt -c cuda.txt dev.in -o dev.txt; \
+	$(LOCK) sbom.in -o sbom.txt
 
 .PHONY: clean
 clean: ## remove .venv, caches and build products; runs/ stays
