@@ -35,7 +35,7 @@ def small_settings(**changes: Any) -> Settings:
         "network": {"give_up_after": 60, "call_deadline": 20},
     }
     for key, value in changes.items():
-        document[key] = {**document[key], **value} if isinstance(value, dict) else value
+        document[key] = {**document.get(key, {}), **value} if isinstance(value, dict) else value
     return parse(document, "small settings")
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.vocabulary import Vocabulary
-from fedmol.diffusion.census import NoiseModel
+from fedmol.diffusion.census import Census, NoiseModel
+from fedmol.federation.algorithms import Vector
+from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
 from fedmol.graphs import Graphs
 from fedmol.network.denoiser import Denoiser, build
 from fedmol.training.config import TrainingConfig
 from fedmol.training.device import device_named, processes_on
+from fedmol.training.flat import manifest, unflatten_into
+from fedmol.training.model_file import TrainedModel
 from fedmol.training.team import Team
 
 
@@ -27,6 +31,20 @@ def denoiser_of(settings: Settings) -> Denoiser:
         vocabulary.max_atoms,
         settings.seed,
         settings.model.layers,
+    )
+
+
+def model_of(settings: Settings, agreement: Agreement, weights: Vector) -> TrainedModel:
+    """The model with the weights that left a round, ready to sample."""
+    denoiser, census = denoiser_of(settings), Census.from_json(agreement.census)
+    unflatten_into(denoiser, weights, manifest(denoiser))
+    return TrainedModel(
+        denoiser.eval(),
+        NoiseModel.from_census(census),
+        census,
+        settings.model.preset,
+        settings.model.vocabulary,
+        {},
     )
 
 

@@ -10,20 +10,17 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from fedmol import files
 from fedmol.cli.tables import print_comparison, print_evaluation
 from fedmol.data.shards import Shard, open_shard
-from fedmol.evaluation import Evaluation, compare, evaluate
+from fedmol.evaluation import compare
 from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
-from fedmol.graphs import Graphs, concatenate
-from fedmol.report.metrics import write_metrics
-from fedmol.report.page import write_report
+from fedmol.graphs import concatenate
+from fedmol.report.conclusion import MODEL, evaluate_once, write_account
 from fedmol.simulation.baseline import train_baseline
 from fedmol.simulation.preparation import shard_path
 from fedmol.simulation.processes import AGGREGATOR
-from fedmol.training.model_file import load_model
 
 Step = Callable[[str, int, int], None]
 
@@ -31,13 +28,14 @@ Step = Callable[[str, int, int], None]
 def conclude(settings: Settings, folder: Path, baseline: bool, console: Console) -> None:
     """Evaluate the finished federation's model, train and evaluate the baseline if asked to, and write the report."""
     torch.set_num_threads(settings.training.threads)
-    shutil.copyfile(folder / AGGREGATOR / "model.safetensors", folder / "model.safetensors")
+    shutil.copyfile(folder / AGGREGATOR / MODEL, folder / MODEL)
     shards = _shards(settings, folder)
+    known = {one for shard in shards for one, out in zip(shard.smiles, shard.held_out.tolist(), strict=True) if not out}
     test = open_shard(folder / "data" / "test.csv", "smiles", vocabulary_of(settings), 0.5, folder / "data" / "cache")
     with _progress(console) as progress:
         step = _stepper(progress)
-        federated = _evaluate(settings, folder, "", shards, test.graphs, step)
-        _account(folder)  # now, so that it is there even if the baseline is broken off
+        federated = evaluate_once(folder, settings, test.graphs, known, step)
+        write_account(folder)  # now, so that it is there even if the baseline is broken off
         central = None
         if baseline:
             agreement = Agreement.model_validate_json((folder / AGGREGATOR / "agreement.json").read_bytes())
@@ -45,16 +43,13 @@ def conclude(settings: Settings, folder: Path, baseline: bool, console: Console)
             train_baseline(
                 settings, agreement, graphs, folder / "baseline", lambda r, n: step("baseline", r.step + 1, n)
             )
-            central = _evaluate(settings, folder / "baseline", "baseline ", shards, test.graphs, step)
-            _account(folder)
+            central = evaluate_once(
+                folder / "baseline", settings, test.graphs, known, lambda phase, *done: step(f"baseline {phase}", *done)
+            )
+            write_account(folder)
     print_evaluation(console, federated)
     if central is not None:
         print_comparison(console, compare(federated, central))
-
-
-def _account(folder: Path) -> None:
-    write_metrics(folder)
-    write_report(folder)
 
 
 def _shards(settings: Settings, folder: Path) -> list[Shard]:
@@ -62,26 +57,6 @@ def _shards(settings: Settings, folder: Path) -> list[Shard]:
     share, vocabulary = settings.data.validation_share, vocabulary_of(settings)
     paths = [shard_path(folder, site) for site in settings.site_names]
     return [open_shard(path, "smiles", vocabulary, share, path.parent / "cache") for path in paths]
-
-
-def _evaluate(
-    settings: Settings, folder: Path, label: str, shards: list[Shard], test: Graphs, step: Step
-) -> Evaluation:
-    path = folder / "evaluation.json"
-    if path.exists():  # made before the run was broken off
-        return Evaluation.from_json(path.read_text(), str(path))
-    known = {one for shard in shards for one, out in zip(shard.smiles, shard.held_out.tolist(), strict=True) if not out}
-    result = evaluate(
-        load_model(folder / "model.safetensors"),
-        test,
-        known,
-        settings.evaluation,
-        settings.seed,
-        lambda phase, done, total: step(label + phase, done, total),
-        folder / "samples.smi",
-    )
-    files.write_text(path, result.to_json())
-    return result
 
 
 def _progress(console: Console) -> Progress:

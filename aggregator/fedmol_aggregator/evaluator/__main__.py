@@ -1,0 +1,69 @@
+"""fedmol-evaluator: show what each round's model makes, and write the account of a finished run."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+
+import click
+
+from fedmol.cli.ending import call, log_to_stderr
+from fedmol.data.reading import read_table
+from fedmol.errors import Exit
+
+_FOLDER = click.Path(path_type=Path, file_okay=False)
+_FILE = click.Path(path_type=Path)
+_NICENESS = 10  # the aggregator and its sidecar come first
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--work", type=_FOLDER, required=True, help="the aggregator's folder; it is only read")
+@click.option("--out", type=_FOLDER, required=True, help="folder for the results, of this run alone")
+@click.option("--test", type=_FILE, help="real molecules, not trained on, to measure NLL and distances with")
+@click.option("--known", type=_FILE, help="molecules that are trained on, to measure novelty with")
+@click.option("--molecules-per-round", "molecules", default=64, show_default=True, type=click.IntRange(min=1))
+@click.option("--stay", is_flag=True, help="when the run is over, wait to be stopped: for what would start it again")
+def command(work: Path, out: Path, test: Path | None, known: Path | None, molecules: int, stay: bool) -> None:
+    """Sample molecules from the model of every round, and evaluate and report the run when it is over.
+
+    Files of molecules are CSV with a column smiles, or have one SMILES per line.
+    """
+    signal.signal(signal.SIGTERM, _end_with(Exit.TERMINATED))
+    log_to_stderr()
+    os.nice(_NICENESS)
+    for path in (test, known):
+        if path is not None:
+            read_table(path, "smiles")  # now, and not when the run is over
+    import torch  # after the arguments
+
+    from fedmol_aggregator.evaluator.following import Evaluator
+    from fedmol_aggregator.evaluator.results import Results
+    from fedmol_aggregator.evaluator.run import Run
+
+    torch.set_num_threads(1)
+    Evaluator(Run(work), Results(out, work), test, known, molecules).follow()
+    if stay:
+        signal.signal(signal.SIGTERM, _end_with(Exit.DONE))
+        logging.getLogger("fedmol.evaluator").info("waiting to be stopped")
+        while True:
+            signal.pause()
+
+
+def _end_with(exit: Exit) -> Callable[[int, FrameType | None], None]:
+    def end(number: int, frame: FrameType | None) -> None:
+        sys.exit(exit)  # wherever it is: files are written whole or not at all
+
+    return end
+
+
+def main() -> None:
+    sys.exit(call(command, sys.argv[1:], "fedmol-evaluator"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""The aggregator's folder as the evaluator sees it: read, never written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.events import Follower
+from fedmol.federation.assembly import model_of
+from fedmol.federation.messages import Agreement
+from fedmol.federation.settings import Settings, load
+from fedmol.report.conclusion import MODEL
+from fedmol.training.model_file import TrainedModel
+from fedmol_aggregator.store import RoundStore
+
+
+class Run:
+    """One run, as far as its event log has been read. The folder may be empty, or not there, at first."""
+
+    def __init__(self, work: Path) -> None:
+        self.work, self.log = work, work / "events.jsonl"
+        self.begun = self._over = False
+        self.round: int | None = None  # the newest that is finished
+        self._follower = Follower(self.log)
+
+    def look(self) -> None:
+        """Take up what has been logged since the last look.
+
+        Raises:
+            FedmolError: STATE_UNUSABLE if that is no event log.
+        """
+        try:
+            events = self._follower.new()
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise FedmolError(
+                Exit.STATE_UNUSABLE, f"{self.log} is damaged: {error}", "restore the log from a backup"
+            ) from None
+        for event in events:
+            self.begun = True
+            self._over |= event.kind == "run_finished"
+            if event.kind == "round_finished":
+                self.round = event.round
+
+    @property
+    def finished(self) -> bool:
+        """The model is there, which the aggregator writes last of all. A run that was only stopped may go on."""
+        return self._over and (self.work / MODEL).exists()
+
+    def settings(self) -> Settings:
+        return load(self.work / "settings.yaml")
+
+    def model(self, round: int) -> TrainedModel:
+        """The model that left the round.
+
+        Raises:
+            FedmolError: STATE_UNUSABLE if it is not there any more: the aggregator keeps the newest ones only.
+        """
+        settings = self.settings()
+        agreement = Agreement.model_validate_json((self.work / "agreement.json").read_bytes())
+        weights, _, _ = RoundStore(self.work / "rounds", settings.rounds.keep_checkpoints).load(round)
+        return model_of(settings, agreement, weights)
