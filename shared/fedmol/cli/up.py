@@ -60,9 +60,8 @@ def up(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         bring_up(stage, consortium, monitoring=monitoring)
-        for service in sorted(consortium.states()):
-            if service.endswith("-sidecar"):
-                console.print(f"{consortium.page(service)}  {service}", highlight=False)
+        for service, page in consortium.pages().items():
+            console.print(f"{page}  {service}", highlight=False)
         with Display(console, FederationStatus()) as display:
             follow(consortium, display)
         consortium.fetch("evaluator", _RESULTS, folder)

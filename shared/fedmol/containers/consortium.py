@@ -70,10 +70,16 @@ class Consortium:
     def states(self) -> dict[str, State]:
         return {service: _state(container) for service, container in self._containers().items()}
 
+    def pages(self) -> dict[str, str]:
+        """Where the pages of the services that have one are on this machine, while they are up."""
+        published = {
+            service: [port for ports in container.ports.values() for port in ports or ()]
+            for service, container in sorted(self._containers().items())
+        }
+        return {service: f"http://127.0.0.1:{ports[0]['HostPort']}" for service, ports in published.items() if ports}
+
     def page(self, service: str = "aggregator-sidecar") -> str | None:
-        """Where a sidecar's page is on this machine; None while it is not up."""
-        ports = self.container(service).ports.get("8080/tcp")
-        return f"http://127.0.0.1:{ports[0]['HostPort']}" if ports else None
+        return self.pages().get(service)
 
     def fetch(self, service: str, path: str, target: Path) -> None:
         """Copy the files of folder `path` out of a container, running or not, into `target`, under this user."""

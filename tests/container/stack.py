@@ -1,0 +1,97 @@
+"""The project as a stranger has it, a copy in a folder of its own, with its containers brought up and taken down."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import requests
+import yaml
+
+from fedmol.containers.consortium import Consortium
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 900.0  # seconds after which a test gives up; nothing here takes a quarter of it on two idle cores
+
+SMALL: dict[str, Any] = {
+    "name": "small",
+    "sites": [{"name": "north"}, {"name": "south"}],
+    "data": {"source": "embedded", "limit": 400},
+    "model": {"preset": "small", "layers": 1},
+    "training": {"rounds": 10, "local_steps": 60, "batch_size": 64, "validation_molecules": 32},
+    "rounds": {"join_deadline": 600, "lost_after": 60},
+    "network": {"address": "aggregator", "port": 50051},
+    "evaluation": {"samples": 64, "nll_molecules": 32},
+}
+
+
+def fresh_copy(target: Path) -> Path:
+    """What git knows of the working tree, and nothing that was built or run in it."""
+    listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    for name in subprocess.run(listed, cwd=ROOT, check=True, capture_output=True).stdout.decode().split("\0"):
+        if name and (ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    (target / "federation.small.yaml").write_text(yaml.safe_dump(SMALL))
+    return target
+
+
+def run(*command: str, cwd: Path = ROOT, environment: Mapping[str, str] | None = None) -> str:
+    """The command's output; what it said when it fails."""
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **(environment or {})}, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 0, f"{' '.join(command)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def wait_until(what: Callable[[], bool], why: str, patience: float = PATIENCE) -> float:
+    """Seconds until `what` held."""
+    began = time.monotonic()
+    while not what():
+        assert time.monotonic() - began < patience, f"not within {patience:.0f} s: {why}"
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+class Stack:
+    """`docker compose` in a folder, under a project name of its own."""
+
+    def __init__(self, folder: Path, project: str, *files: str) -> None:
+        self.folder, self.project, self.files = folder, project, files
+        self.consortium = Consortium.reach(project)
+
+    def compose(self, *words: str) -> str:
+        files = [word for name in self.files for word in ("-f", name)]
+        return run(
+            "docker", "compose", "-p", self.project, *files, *words, cwd=self.folder, environment={"DATA": "small"}
+        )
+
+    def inside(self, service: str, *command: str) -> tuple[int, str]:
+        """Exit code and output of a command in a running container, as its own user."""
+        done = self.consortium.container(service).exec_run(list(command))
+        assert isinstance(done.output, bytes)
+        return done.exit_code or 0, done.output.decode(errors="replace")
+
+    def python(self, service: str, code: str) -> tuple[int, str]:
+        return self.inside(service, "python", "-c", code)
+
+    def get(self, path: str, service: str = "aggregator-sidecar") -> requests.Response:
+        page = self.consortium.page(service)
+        assert page is not None, f"{service} is not published"
+        return requests.get(f"{page}{path}", timeout=20)
+
+    def left(self) -> list[str]:
+        """What the engine still has of this project."""
+        client, mark = self.consortium.client, f"com.docker.compose.project={self.project}"
+        containers = client.containers.list(all=True, filters={"label": mark})
+        networks, volumes = client.networks.list(filters={"label": mark}), client.volumes.list(filters={"label": mark})
+        return [str(one.name) for found in (containers, networks, volumes) for one in found]
+
+    def close(self) -> None:
+        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5")
