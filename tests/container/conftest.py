@@ -4,7 +4,8 @@ import os
 import subprocess
 
 import pytest
-from stack import run
+
+from tests.container.stack import run
 
 
 @pytest.fixture(scope="session")

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import requests
 from safetensors.numpy import load_file
-from stack import ROOT, SMALL, run, wait_until
 
 from fedmol.containers.consortium import Consortium
 from fedmol.containers.play import named_sites, write_stage
 from fedmol.events import Event, read
 from fedmol.federation.settings import parse
+from tests.container.stack import ROOT, SMALL, run, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(1800)]
 
