@@ -1,4 +1,4 @@
-"""As much of a Kubernetes API server as Helm needs to install a chart: discovery, and objects in memory. Nothing runs."""
+"""As much of a Kubernetes API server as Helm needs to install a chart: discovery, and objects. Nothing runs."""
 
 from __future__ import annotations
 
