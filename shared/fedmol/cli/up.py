@@ -14,7 +14,7 @@ from fedmol.cli.run import overrides_of
 from fedmol.errors import Exit, FedmolError
 
 if TYPE_CHECKING:
-    from fedmol.containers.play import Stage
+    from fedmol.containers import play
 
 _PATH = click.Path(path_type=Path)
 _RUNS = click.option("--runs", type=_PATH, default=Path("runs"), show_default=True, help="folder of all runs")
@@ -46,7 +46,7 @@ def up(
     the containers and volumes down. Interrupted, it stops the containers; the same call with --run-id goes on.
     """
     from fedmol.containers.consortium import Consortium
-    from fedmol.containers.play import bring_up, follow, named_sites, stage_in, write_stage
+    from fedmol.containers.play import Stage, bring_up, follow, named_sites, stage_in, write_stage
     from fedmol.federation.settings import load
     from fedmol.federation.status import FederationStatus
     from fedmol.simulation.display import Display
@@ -55,8 +55,8 @@ def up(
     if sites is not None:
         overrides["sites"] = named_sites(load(path), sites)
     folder = runs / (run_id or f"containers-{datetime.now():%Y%m%d-%H%M%S}")
+    consortium = Consortium.reach(Stage(folder).project)
     stage = stage_in(folder) or write_stage(load(path, overrides), folder)
-    consortium = Consortium.reach(stage.project)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         bring_up(stage, consortium, monitoring=monitoring)
@@ -108,7 +108,7 @@ def disturb(run_id: str, party: str, how: str, share: float, runs: Path) -> None
     click.echo(f"{party}: {how}")
 
 
-def _stage(run_id: str, runs: Path) -> Stage:
+def _stage(run_id: str, runs: Path) -> play.Stage:
     from fedmol.containers.play import stage_in
 
     stage = stage_in(runs / run_id)

@@ -44,8 +44,7 @@ class Consortium:
     def reach(cls, project: str) -> Consortium:
         """Raises FedmolError NO_ENGINE when no Docker Engine answers."""
         try:
-            client = docker.from_env()
-            client.ping()
+            client = docker.from_env()  # asks the engine which version of its interface it speaks
         except (DockerException, requests.RequestException) as error:
             cure = "start Docker, and see that `docker info` works for this user"
             raise FedmolError(Exit.NO_ENGINE, f"no Docker Engine answers: {error}", cure) from None

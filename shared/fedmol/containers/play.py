@@ -102,7 +102,7 @@ def follow(consortium: Consortium, display: Display) -> None:
         display.show(stream.new())
         states = consortium.states()
         for service, state in sorted(states.items()):
-            if (note := _change(service, before.get(service), state)) is not None:
+            if (note := change(service, before.get(service), state)) is not None:
                 display.note(note)
         before = states
         for service in ("aggregator", "evaluator"):
@@ -114,7 +114,8 @@ def follow(consortium: Consortium, display: Display) -> None:
         time.sleep(_LOOK_EVERY)
 
 
-def _change(service: str, before: State | None, now: State) -> str | None:
+def change(service: str, before: State | None, now: State) -> str | None:
+    """What has happened to a container, in words; None where nothing has."""
     if before is None or (before.status, before.started) == (now.status, now.started):
         return None
     if now.ended:
