@@ -5,16 +5,22 @@ from __future__ import annotations
 import gc
 import ipaddress
 import json
+import re
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import click
 
 from fedmol.cli.ending import call, log_to_stderr
 from fedmol.errors import Exit, FedmolError
+
+if TYPE_CHECKING:
+    from fedmol.sidecar.watch import Watch
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _GRACE = 5  # seconds for what is being answered when the service is stopped
@@ -29,6 +35,14 @@ def _interface(context: click.Context, _: click.Parameter, asked: bool) -> None:
         context.exit()
 
 
+def _hosts(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> list[str]:
+    """As they stand in a request, where an IPv6 address has brackets."""
+    for name in names:
+        if not re.fullmatch(r"[\w.-]+|\[?[0-9a-fA-F]*:[0-9a-fA-F:.]*\]?", name):
+            raise click.BadParameter(f"{name!r} is not a host name or an address; leave scheme and port out")
+    return [f"[{name.strip('[]')}]" if ":" in name else name for name in names]
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--log", "folder", type=_FOLDER, required=True, help="folder of an aggregator, a site, or a played run")
 @click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
@@ -37,24 +51,33 @@ def _interface(context: click.Context, _: click.Parameter, asked: bool) -> None:
     "--openapi", is_flag=True, is_eager=True, expose_value=False, callback=_interface, help="Print the HTTP interface."
 )
 @click.option("--certs", type=_FOLDER, help="folder with ca.crt and party.crt, to show how long they are good for")
-def command(folder: Path, port: int, host: str, certs: Path | None) -> None:
+@click.option("--results", type=_FOLDER, help="folder of molecules and report; that of --log when left out")
+@click.option(
+    "--answer-to",
+    "names",
+    multiple=True,
+    metavar="HOST",
+    callback=_hosts,
+    help="host name that requests may be addressed to, besides loopback ones; when left out, any unless on loopback",
+)
+def command(folder: Path, port: int, host: str, certs: Path | None, results: Path | None, names: list[str]) -> None:
     """Show one run as its event log tells it: page, JSON, metrics.
 
     It only reads, and waits for a log that is not there.
     """
     log_to_stderr()
     listening = _listen(host, port)
-    serve(folder, certs, listening, loopback_only=_loopback(host))
-
-
-def serve(folder: Path, certs: Path | None, listening: socket.socket, *, loopback_only: bool) -> None:
-    """Until SIGTERM or SIGINT; returns then."""
-    import uvicorn  # after the arguments
-
-    from fedmol.sidecar.app import create_app
+    from fedmol.sidecar.app import LOOPBACK  # after the arguments
     from fedmol.sidecar.watch import Watch
 
-    watch = Watch(folder, certs)
+    serve(Watch(folder, certs, results), listening, (*LOOPBACK, *names) if names or _loopback(host) else None)
+
+
+def serve(watch: Watch, listening: socket.socket, answer_to: Sequence[str] | None) -> None:
+    """Until SIGTERM or SIGINT; returns then."""
+    import uvicorn
+
+    from fedmol.sidecar.app import create_app
 
     class Server(uvicorn.Server):
         """Lets the event streams, which would never end by themselves, go when it is asked to stop."""
@@ -66,8 +89,8 @@ def serve(folder: Path, certs: Path | None, listening: socket.socket, *, loopbac
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # the server raises the signal again once it has stopped
     host, port = listening.getsockname()[:2]
-    click.echo(f"showing {folder} on http://{f'[{host}]' if ':' in host else host}:{port}/", err=True)
-    app = create_app(watch, loopback_only=loopback_only)
+    click.echo(f"showing {watch.folder} on http://{f'[{host}]' if ':' in host else host}:{port}/", err=True)
+    app = create_app(watch, answer_to=answer_to)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_GRACE, server_header=False)
     gc.freeze()  # what is loaded stays: looking through it again would cost a request now and then 50 ms
     Server(config).run([listening])

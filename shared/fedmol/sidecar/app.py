@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, HTTPException, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import StreamingResponse
+from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from pydantic import BaseModel
@@ -24,17 +24,18 @@ from fedmol.sidecar.metrics import RunCollector
 from fedmol.sidecar.page import Page
 from fedmol.sidecar.watch import Watch
 
-_LOOPBACK = ["localhost", "127.0.0.1", "[::1]"]
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_NOWHERE = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        f"default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src data:; {_NOWHERE}"
     ),
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_OF_THE_REPORT = f"default-src 'none'; style-src 'unsafe-inline'; {_NOWHERE}"  # it has its style within, and no script
 # An environment variable could otherwise make a service that stands beside confidential data send out what it is asked.
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 _LAST_LINE = 2**53  # beyond it JavaScript cannot count
@@ -42,11 +43,11 @@ _PROBLEM: dict[str, Any] = {"model": views.Problem, "content": {"application/pro
 _PROBLEMS: dict[int | str, dict[str, Any]] = {422: {**_PROBLEM, "description": "An argument is not what it should be."}}
 
 
-def create_app(watch: Watch, *, loopback_only: bool = False) -> FastAPI:
+def create_app(watch: Watch, *, answer_to: Sequence[str] | None = None) -> FastAPI:
     """The service over one log.
 
-    With `loopback_only` it answers to loopback names alone, so that no web page that a browser on this machine visits
-    can read it under a name of its own (DNS rebinding).
+    With `answer_to` it answers to these host names alone, so that no web page that a browser near it visits can read it
+    under a name of its own (DNS rebinding).
     """
 
     @asynccontextmanager
@@ -68,8 +69,8 @@ def create_app(watch: Watch, *, loopback_only: bool = False) -> FastAPI:
         telemetry=_NO_TELEMETRY,
     )
     _answer_with_problems(app)
-    if loopback_only:
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=_LOOPBACK)
+    if answer_to is not None:
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=answer_to, www_redirect=False)
     app.add_middleware(_Hardened)
     _add_health(app, watch)
     _add_run(app, watch)
@@ -188,8 +189,8 @@ def _add_run(app: FastAPI, watch: Watch) -> None:
 
     @app.get("/v1/molecules", operation_id="molecules", tags=["run"], response_model=views.MoleculesView)
     async def molecules() -> Response:
-        """The newest samples; none before the run has been evaluated."""
-        return _json(watch.molecules())
+        """The newest samples: those of the last evaluated round or, once the run is over, of its model."""
+        return _json(watch.molecules)
 
 
 def _add_stream(app: FastAPI, watch: Watch) -> None:
@@ -215,6 +216,21 @@ def _add_page(app: FastAPI, watch: Watch) -> None:
     @app.get("/", include_in_schema=False)
     async def show() -> Response:
         return Response(page.html(), media_type="text/html; charset=utf-8")
+
+    @app.get(
+        "/report",
+        operation_id="report",
+        tags=["run"],
+        response_class=HTMLResponse,
+        responses={404: {**_PROBLEM, "description": "No report yet."}},
+    )
+    async def report() -> Response:
+        """The account of the finished run, as a page that needs nothing else."""
+        try:
+            content = await asyncio.to_thread(watch.report.read_bytes)
+        except OSError as error:
+            raise HTTPException(404, f"there is no report: {error.strerror}") from None
+        return HTMLResponse(content, headers={"Content-Security-Policy": _OF_THE_REPORT})
 
     @app.get("/page.css", include_in_schema=False)
     async def style() -> Response:

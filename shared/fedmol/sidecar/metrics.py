@@ -142,7 +142,7 @@ def _per_site(sites: Iterable[Site]) -> Iterator[Metric]:
 
 
 def _samples(watch: Watch) -> Iterator[Metric]:
-    found = watch.molecules()
+    found = watch.molecules
     hits = None if found.novelty is None else 1 - found.novelty
     yield from _gauge("sample_validity_ratio", "Share of the newest samples that is valid.", found.validity)
     yield from _gauge("sample_uniqueness_ratio", "Share of the valid samples that is distinct.", found.uniqueness)

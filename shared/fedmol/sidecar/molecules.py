@@ -1,4 +1,4 @@
-"""The newest molecules of the run, from the evaluation that lies beside the log, and their pictures."""
+"""The newest molecules of the run, from what its evaluator has written, and their pictures."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from pydantic import BaseModel, ValidationError
 from fedmol.errors import FedmolError
 from fedmol.sidecar.views import MoleculesView, MoleculeView
 
-EVALUATION = "evaluation.json"
+NEWEST_FIRST = ("evaluation.json", "preview.json")  # of the finished run; of a round on the way there
 SHOWN = 30
 NONE = MoleculesView(
-    measured=None, samples=0, validity=None, uniqueness=None, novelty=None, molecules=[], problem=None
+    measured=None, round=None, samples=0, validity=None, uniqueness=None, novelty=None, molecules=[], problem=None
 )  # fmt: skip
 
 
@@ -37,6 +37,7 @@ class _Quality(BaseModel):
 class _Evaluation(BaseModel):
     """The part of `fedmol.evaluation.Evaluation` that is shown; that class itself would bring torch along."""
 
+    round: int | None = None  # in a preview only
     samples: int
     known: int
     quality: _Quality
@@ -45,14 +46,14 @@ class _Evaluation(BaseModel):
 
 def newest(folder: Path) -> MoleculesView:
     """What the newest evaluation says. Read again whenever the file has changed."""
-    path = folder / EVALUATION
-    try:
-        changed = path.stat().st_mtime
-        return _read(path, changed)
-    except FileNotFoundError:
-        return NONE
-    except (OSError, ValidationError) as error:
-        return NONE.model_copy(update={"problem": f"{EVALUATION} cannot be read: {type(error).__name__}"})
+    for name in NEWEST_FIRST:
+        try:
+            return _read(folder / name, (folder / name).stat().st_mtime)
+        except FileNotFoundError:
+            continue
+        except (OSError, ValidationError) as error:
+            return NONE.model_copy(update={"problem": f"{name} cannot be read: {type(error).__name__}"})
+    return NONE
 
 
 @lru_cache(maxsize=2)
@@ -60,6 +61,7 @@ def _read(path: Path, changed: float) -> MoleculesView:
     said = _Evaluation.model_validate_json(path.read_bytes())
     return MoleculesView(
         measured=changed,
+        round=said.round,
         samples=said.samples,
         validity=said.quality.validity.share,
         uniqueness=said.quality.uniqueness_strict.share,
@@ -76,7 +78,7 @@ def picture(smiles: str) -> Markup | None:
 
     try:
         drawn = svg((smiles.split() or [""])[0], (176, 132))
-    except FedmolError:
+    except (FedmolError, RuntimeError, ValueError):  # the latter are RDKit's own
         return None
     return Markup(re.sub(r"\sstyle=(['\"])(.*?)\1", lambda found: _attributes(found[2]), drawn))
 

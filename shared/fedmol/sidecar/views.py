@@ -156,6 +156,7 @@ class MoleculeView(View):
 
 class MoleculesView(View):
     measured: float | None  # when; None: there are no samples yet
+    round: int | None  # whose model made them; None: the finished run's
     samples: int
     validity: float | None
     uniqueness: float | None

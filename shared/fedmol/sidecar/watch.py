@@ -9,10 +9,10 @@ from pathlib import Path
 
 from fedmol.sidecar.certificates import certificates
 from fedmol.sidecar.folding import apply
-from fedmol.sidecar.molecules import newest
+from fedmol.sidecar.molecules import NONE, newest, picture
 from fedmol.sidecar.reading import LogReader
 from fedmol.sidecar.state import Run
-from fedmol.sidecar.views import CertificateView, LogView, MoleculesView
+from fedmol.sidecar.views import CertificateView, LogView
 
 LOG = "events.jsonl"
 _PERIOD = 0.5  # seconds between two looks at a log that has not grown
@@ -20,14 +20,25 @@ _CERTIFICATES_EVERY = 60.0  # seconds
 
 
 class Watch:
-    """The log in `folder`: a party's working folder, or the folder of a run played on one machine."""
+    """The log in `folder`: a party's working folder, or the folder of a run played on one machine.
 
-    def __init__(self, folder: Path, certs: Path | None = None, clock: Callable[[], float] = time.time) -> None:
+    Molecules and the report are in `results`, or in `folder` when that is left out.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        certs: Path | None = None,
+        results: Path | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self.folder, self.certs, self.clock = folder, certs, clock
+        self.report = (results or folder) / "report.html"
         self.run = Run()
         self.problem: str | None = "the log has not been looked for yet"
         self.closed = False
         self.reader = LogReader(self._path())
+        self.molecules = NONE
         self._news = asyncio.Event()
         self._certificates: tuple[float, list[CertificateView]] = (float("-inf"), [])
 
@@ -62,7 +73,16 @@ class Watch:
             if isinstance(error, FileNotFoundError):
                 self.problem = f"waiting for {self.reader.path}: it is not there yet"
         self._replaced = self.reader.generation != before[0]
+        self._look_for_molecules()
         return self.version != before
+
+    def _look_for_molecules(self) -> None:
+        """They are shown once they are drawn: no answer has to wait for that."""
+        found = newest(self.report.parent)
+        if found is not self.molecules:
+            for one in found.molecules:
+                picture(one.smiles)
+            self.molecules = found
 
     def _fold(self, grown: bool) -> bool:
         if self._replaced:
@@ -122,6 +142,3 @@ class Watch:
         if now - self._certificates[0] > _CERTIFICATES_EVERY:
             self._certificates = (now, certificates(self.certs, now))
         return self._certificates[1]
-
-    def molecules(self) -> MoleculesView:
-        return newest(self.folder)

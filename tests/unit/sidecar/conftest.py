@@ -80,9 +80,9 @@ class Story:
         return self
 
 
-def watching(folder: Path, later: float = 0.0) -> Watch:
+def watching(folder: Path, later: float = 0.0, results: Path | None = None) -> Watch:
     """A watch that has read everything and is asked `later` seconds after the newest event."""
-    watch = Watch(folder)
+    watch = Watch(folder, results=results)
     watch.catch_up()
     asked = (watch.run.last_event or 0.0) + later
     watch.clock = lambda: asked

@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 
 from fedmol.events import EventLog
 from fedmol.sidecar import stream, views
-from fedmol.sidecar.app import create_app
+from fedmol.sidecar.app import LOOPBACK, create_app
+from fedmol.sidecar.page import Page
 from fedmol.sidecar.watch import Watch
 
 from .conftest import Story, watching
@@ -90,9 +91,46 @@ def test_every_answer_keeps_to_itself(client: TestClient) -> None:
 
 def test_on_loopback_only_loopback_names_are_answered(story: Story) -> None:
     story.start()
-    app = create_app(watching(story.folder), loopback_only=True)
+    app = create_app(watching(story.folder), answer_to=LOOPBACK)
     assert TestClient(app, base_url="http://localhost:8080").get("/healthz").status_code == 200
     assert TestClient(app, base_url="http://evil.example").get("/v1/status").status_code == 400
+
+
+def test_other_names_are_answered_to_where_they_are_named(story: Story) -> None:
+    app = create_app(watching(story.start().folder), answer_to=[*LOOPBACK, "monitor.example.org", "[fd00::7]"])
+    for base in (
+        "http://monitor.example.org:8080",
+        "http://MONITOR.example.org",
+        "http://[fd00::7]",
+        "http://localhost",
+    ):
+        assert TestClient(app, base_url=base).get("/healthz").status_code == 200
+    for base in ("http://evil.example", "http://example.org", "http://x.monitor.example.org"):
+        assert TestClient(app, base_url=base).get("/healthz").status_code == 400
+
+
+def test_the_report_is_served_once_it_is_there(story: Story, tmp_path: Path) -> None:
+    story.start()
+    watch = watching(story.folder, results=tmp_path / "results")
+    client = TestClient(create_app(watch))
+    missing = client.get("/report")
+    assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
+    assert 'href="report"' not in Page(watch).html()
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "report.html").write_text("<p>the account</p>")
+    answer = client.get("/report")
+    assert answer.text == "<p>the account</p>"
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert 'href="report"' in Page(watch).html()
+
+
+def test_a_report_may_have_styles_within_and_nothing_else(story: Story) -> None:
+    (story.start().folder / "report.html").write_text("<p>the account</p>")
+    headers = TestClient(create_app(watching(story.folder))).get("/report").headers
+    policy = dict(part.strip().split(" ", 1) for part in headers["content-security-policy"].split(";"))
+    assert policy["default-src"] == "'none'"
+    assert {name for name, allowed in policy.items() if allowed != "'none'"} == {"style-src"}
+    assert headers["x-content-type-options"] == "nosniff"
 
 
 def test_a_log_that_is_not_there_is_waited_for_and_said(tmp_path: Path) -> None:

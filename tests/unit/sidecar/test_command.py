@@ -7,11 +7,16 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from fedmol.cli.ending import call
 from fedmol.errors import Exit
 from fedmol.sidecar.__main__ import command
+from fedmol.sidecar.app import LOOPBACK
+from fedmol.sidecar.watch import Watch
 
 from .conftest import Story
 
@@ -20,6 +25,29 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
         assert call(command, ["--log", str(tmp_path), "--port", port], "fedmol-sidecar") == Exit.ADDRESS_IN_USE
+
+
+@pytest.mark.parametrize("host", ["http://x", "x:8080", "*", "*.example.org", "x/y", ""])
+def test_what_is_no_host_is_refused(tmp_path: Path, host: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert call(command, ["--log", str(tmp_path), "--answer-to", host], "fedmol-sidecar") == Exit.USAGE
+    assert repr(host) in capsys.readouterr().err
+
+
+def test_it_answers_to_loopback_and_the_names_that_are_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered: list[Sequence[str] | None] = []
+
+    def serve(_: Watch, listening: socket.socket, names: Sequence[str] | None) -> None:
+        listening.close()
+        answered.append(names)
+
+    monkeypatch.setattr("fedmol.sidecar.__main__.serve", serve)
+    for options in (
+        [],
+        ["--host", "0.0.0.0"],
+        ["--host", "0.0.0.0", "--answer-to", "a.example", "--answer-to", "fd::7"],
+    ):
+        assert call(command, ["--log", str(tmp_path), "--port", "0", *options], "fedmol-sidecar") == Exit.DONE
+    assert answered == [LOOPBACK, None, (*LOOPBACK, "a.example", "[fd::7]")]
 
 
 def test_it_stops_when_it_is_asked_to_even_while_someone_listens(story: Story) -> None:

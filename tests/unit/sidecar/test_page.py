@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -92,6 +93,54 @@ def test_of_many_sites_those_in_trouble_come_first(tmp_path: Path) -> None:
     page = _page(tmp_path)
     assert 'class="sites many"' in page
     assert re.findall(r"<h3>(site-\d+)</h3>", page)[:2] == ["site-15", "site-00"]
+
+
+def _preview(folder: Path, round: int) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "preview.json").write_text(json.dumps({"round": round, **evaluation()}))
+
+
+def test_during_a_run_the_molecules_are_those_of_a_round(story: Story, tmp_path: Path) -> None:
+    story.start().gather().play(1)
+    _preview(tmp_path / "results", 1)
+    watch = watching(story.folder, results=tmp_path / "results")
+    assert watch.molecules.round == 1
+    page = Page(watch).html()
+    assert re.search(r"Molecules of round 1\b", page)
+    assert page.count("<code>") == 2
+    assert "25.0\N{NARROW NO-BREAK SPACE}% of those novel" in page
+
+
+def test_a_later_round_s_molecules_take_the_place_of_earlier_ones(story: Story) -> None:
+    watch = watching(story.start().folder)
+    for round in (1, 2):
+        _preview(story.folder, round)
+        os.utime(story.folder / "preview.json", (round, round))
+        watch.look()
+        assert (watch.molecules.round, watch.molecules.measured) == (round, round)
+
+
+def test_the_final_evaluation_comes_before_a_preview(story: Story) -> None:
+    _preview(story.start().folder, 3)
+    (story.folder / "evaluation.json").write_text(json.dumps(evaluation()))
+    watch = watching(story.folder)
+    assert watch.molecules.round is None
+    assert "Molecules of the final model" in Page(watch).html()
+
+
+def test_molecules_are_drawn_before_anyone_asks_for_them(story: Story) -> None:
+    picture.cache_clear()
+    _preview(story.start().folder, 1)
+    watch = watching(story.folder)
+    drawn = picture.cache_info().misses
+    Page(watch).html()
+    assert drawn == len(watch.molecules.molecules)
+    assert picture.cache_info().misses == drawn
+
+
+def test_a_name_in_the_timeline_is_text(tmp_path: Path) -> None:
+    story = Story(tmp_path, ["<b>north"]).start().gather().play(1)
+    assert "<b>north" not in _page(story.folder)
 
 
 def test_a_damaged_evaluation_is_said_and_hides_nothing_else(story: Story) -> None:
