@@ -10,17 +10,16 @@ from pathlib import Path
 
 import click
 
-from fedmol import files
 from fedmol.cli.ending import call, log_to_stderr
 from fedmol.errors import FedmolError
 from fedmol.events import EventLog
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.settings import load, require_address
 from fedmol.heartbeat import Heart
+from fedmol_collaborator import ended
 
 log = logging.getLogger("fedmol.site")
 
-_OVER = "finished"  # in the working folder: the id of the run that is over
 _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_okay=False)
 
 
@@ -42,7 +41,9 @@ def command(path: Path, run: str, site: str, certs: Path, shard: Path, work: Pat
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=Heart(work).beat_until, args=(threading.Event(),), name="heart", daemon=True).start()
-    if not _is_over(work, run):
+    if ended.is_over(work, run):
+        log.info("run %s is finished, and this site took part in it", run)
+    else:
         from fedmol_collaborator.participation import Place, take_part  # only now: OpenFL takes seconds to import
 
         try:
@@ -51,18 +52,9 @@ def command(path: Path, run: str, site: str, certs: Path, shard: Path, work: Pat
             events.write("run_stopped", reason=error.exit.slug, detail=error.message)
             raise
         events.write("run_finished")
-        files.write_text(work / _OVER, run)
+        ended.remember(work, run)
     if stay:
         stop.wait()
-
-
-def _is_over(work: Path, run: str) -> bool:
-    """The site has been told that the run is finished: nobody would answer it any more."""
-    path = work / _OVER
-    over = path.exists() and path.read_text() == run
-    if over:
-        log.info("run %s is finished, and this site took part in it", run)
-    return over
 
 
 def main() -> None:

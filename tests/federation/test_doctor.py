@@ -37,6 +37,7 @@ def _examine(stage: Stage, out: Path, **replaced: Path) -> tuple[int, dict[str, 
         "site": "model",
         "shard": stage.folder / "sites" / "model" / "shard.csv",
         "work": stage.folder / "sites" / "model",
+        "run": "stage",
         "json": out / "found.json",
         **replaced,
     }
@@ -61,7 +62,7 @@ def test_a_site_in_good_order_is_ready_and_leaves_no_trace(waiting: Stage, tmp_p
     assert figures["throughput_bytes_per_second"] > 0
     training, transfer = 4 * figures["training_step_seconds"], figures["transfer_seconds"]
     assert figures["round_seconds"] == pytest.approx(training + transfer)
-    assert "run stage" in checks["admission"]["found"]
+    assert checks["run"]["found"] == "the aggregator serves run stage"
     assert waiting.events_path().read_bytes() == log
     assert sorted(folder.rglob("*")) == before
 

@@ -71,6 +71,13 @@ def throughput(settings: Settings, files: CertificateFiles) -> Finding:
     return ok(found, seconds / size, throughput_bytes_per_second=rate)
 
 
+def same_run(standing: Standing, run: str) -> Finding:
+    if standing.run != run:
+        cure = f"take part in run {standing.run} (--run), or ask the coordinator for the run's id"
+        return failed(f"the aggregator serves run {standing.run}, not {run}", cure)
+    return ok(f"the aggregator serves run {run}")
+
+
 def same_code(standing: Standing) -> Finding:
     own = model_code_digest()
     if own != standing.model_code:

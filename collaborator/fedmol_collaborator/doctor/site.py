@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from fedmol.doctor import papers, room
-from fedmol.doctor.examination import Check, Finding
+from fedmol.doctor.examination import Check, Finding, ok
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.messages import Standing
 from fedmol.federation.settings import Settings
+from fedmol_collaborator import ended
 from fedmol_collaborator.doctor import crossing, machine, network
 
 _PAPERS = ("authority", "certificate", "key", "site's name", "validity")
@@ -21,16 +22,19 @@ _UNTOLD = Finding("skipped", "it takes --work")
 
 @dataclass(frozen=True)
 class SiteFolders:
-    """Whose files they are, and where."""
+    """Whose files they are, where, and for which run."""
 
     site: str
     certificates: CertificateFiles
     shard: Path
     work: Path | None
+    run: str | None = None
 
 
 def checks(settings: Settings, own: SiteFolders) -> list[Check]:
-    return [*_papers(settings, own), *_way(settings, own), *_agreement(settings), *_machine(settings, own)]
+    if own.work and own.run and ended.is_over(own.work, own.run):
+        return [Check("run", lambda _: ok(f"{own.run} is over, and this site took part in it"))]
+    return [*_papers(settings, own), *_way(settings, own), *_agreement(settings, own), *_machine(settings, own)]
 
 
 def _papers(settings: Settings, own: SiteFolders) -> list[Check]:
@@ -64,12 +68,15 @@ def _way(settings: Settings, own: SiteFolders) -> list[Check]:
     ]
 
 
-def _agreement(settings: Settings) -> list[Check]:
+def _agreement(settings: Settings, own: SiteFolders) -> list[Check]:
     def standing(known: dict[str, Any]) -> Standing:
         found: Standing = known["admission"][-1].standing
         return found
 
+    run = own.run
+    asked = [Check("run", lambda known: crossing.same_run(standing(known), run), ("admission",))] if run else []
     return [
+        *asked,
         Check("same code", lambda known: crossing.same_code(standing(known)), ("admission",)),
         Check("same model", lambda known: crossing.same_model(settings, standing(known)), ("admission",)),
         Check("same settings", lambda known: crossing.same_settings(settings, standing(known)), ("admission",)),

@@ -64,7 +64,7 @@ gpu.count: is 0, but federation.training.device is cuda
 {{- end }}
 
 {{- define "fedmol.doctorArguments" -}}
---settings, /etc/fedmol/federation.yaml, --certs, {{ include "fedmol.certificateFolder" . }}, --site, {{ .Values.site | quote }}, --shard, /shard/{{ .Values.shard.file }}
+--settings, /etc/fedmol/federation.yaml, --certs, {{ include "fedmol.certificateFolder" . }}, --site, {{ .Values.site | quote }}, --shard, /shard/{{ .Values.shard.file }}, --work, /state, --run, {{ .Values.run | quote }}
 {{- end }}
 
 {{/* The container's resources with the site's GPUs, which are limits only: a request for them is the same. */}}
@@ -80,6 +80,7 @@ gpu.count: is 0, but federation.training.device is cuda
 - {name: settings, mountPath: /etc/fedmol, readOnly: true}
 {{- include "fedmol.certificateMount" . }}
 - {name: shard, mountPath: /shard, readOnly: true}
+- {name: state, mountPath: /state}
 - {name: shm, mountPath: /dev/shm}
 - {name: tmp, mountPath: /tmp}
 {{- end }}

@@ -25,9 +25,16 @@ _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_oka
 @click.option("--site", help="this site's name in federation.yaml; without it, the aggregator is examined")
 @click.option("--shard", type=_FILE, help="CSV or SMILES file of this site's molecules")
 @click.option("--work", type=_FOLDER, help="folder for this party's state")
+@click.option("--run", help="the run's id, to ask whether the aggregator serves it, and whether it is over here")
 @click.option("--json", "report", type=_FILE, help="file for the results and the measured figures")
 def doctor(
-    path: Path, certs: Path, site: str | None, shard: Path | None, work: Path | None, report: Path | None
+    path: Path,
+    certs: Path,
+    site: str | None,
+    shard: Path | None,
+    work: Path | None,
+    run: str | None,
+    report: Path | None,
 ) -> None:
     """Check everything that would keep this site from taking part, before it joins.
 
@@ -37,7 +44,7 @@ def doctor(
     """
     if (site is None) != (shard is None):
         raise click.UsageError("give both --site and --shard for a site, or neither for the aggregator")
-    results = _examine(_checks(path, certs, site, shard, work))
+    results = _examine(_checks(path, certs, site, shard, work, run))
     from rich.console import Console
 
     from fedmol import files
@@ -58,7 +65,9 @@ def doctor(
         )
 
 
-def _checks(path: Path, certs: Path, site: str | None, shard: Path | None, work: Path | None) -> list[Check]:
+def _checks(
+    path: Path, certs: Path, site: str | None, shard: Path | None, work: Path | None, run: str | None
+) -> list[Check]:
     from fedmol.federation.certificates import CertificateFiles
     from fedmol.federation.settings import load, require_address
 
@@ -69,7 +78,7 @@ def _checks(path: Path, certs: Path, site: str | None, shard: Path | None, work:
 
         return aggregator.checks(settings, own, work)
     sites = _sites()
-    checks: list[Check] = sites.checks(settings, sites.SiteFolders(site, own, shard, work))
+    checks: list[Check] = sites.checks(settings, sites.SiteFolders(site, own, shard, work, run))
     return checks
 
 

@@ -43,7 +43,7 @@ def container(install: Install, service: str) -> Object:
 
 
 def _options(words: list[str]) -> dict[str, str]:
-    """Of a command line whose options all have values, but for --stay: a supervisor starts again what ends."""
+    """Of a command line whose options all have values, but for --stay: here what ends would be started again."""
     words = [word for word in words if word != "--stay"]
     return dict(zip(words[::2], words[1::2], strict=True))
 
@@ -60,6 +60,8 @@ def test_the_same_program_with_the_same_arguments(composed: Any, container: Obje
     wanted, got = _options(composed["command"]), _options(container["args"])
     for names in (wanted, got):
         names.pop("--answer-to", None)  # its own address, which differs
+        if container["name"] == "doctor":
+            names.pop("--run", None)  # a pod may be started again long after the run
     assert got == wanted
 
 

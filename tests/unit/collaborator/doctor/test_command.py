@@ -11,6 +11,7 @@ import pytest
 from fedmol.cli.main import run
 from fedmol.errors import Exit
 from fedmol.federation.certificates import CertificateFiles
+from fedmol_collaborator import ended
 
 SETTINGS = "sites: [{name: north}]\nmodel: {preset: small, layers: 1}\ntraining: {batch_size: 4}\nnetwork: {port: %d}\n"
 
@@ -43,3 +44,11 @@ def test_a_site_whose_aggregator_is_not_there_is_examined_all_the_same(
     assert Exit.NOT_READY.page in said.err
     assert north.key.read_text().splitlines()[1] not in said.out + said.err + (tmp_path / "found.json").read_text()
     assert not (tmp_path / "work").exists()
+
+
+def test_a_run_that_is_over_is_all_there_is_to_say(settings: Path, tmp_path: Path) -> None:
+    ended.remember(tmp_path / "work", "trial-1")
+    options = {"settings": settings, "certs": tmp_path, "site": "north", "shard": tmp_path, "work": tmp_path / "work"}
+    arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    assert run(["doctor", *arguments, "--run", "trial-1"]) == Exit.DONE
+    assert run(["doctor", *arguments, "--run", "trial-2"]) == Exit.NOT_READY

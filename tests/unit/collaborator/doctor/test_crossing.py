@@ -67,6 +67,13 @@ def test_equal_parties() -> None:
     assert crossing.same_settings(ours, standing()).state == "ok"
 
 
+def test_another_run() -> None:
+    assert crossing.same_run(standing(), "trial-1").state == "ok"
+    finding = crossing.same_run(standing(), "trial-2")
+    assert (finding.state, finding.found) == ("failed", "the aggregator serves run trial-1, not trial-2")
+    assert "--run" in finding.cure
+
+
 def test_another_code() -> None:
     finding = crossing.same_code(standing(model_code="0" * 64))
     assert (finding.state, "000000000000 at the aggregator" in finding.found) == ("failed", True)

@@ -1,0 +1,169 @@
+"""A consortium on a real cluster: the aggregator in one namespace, each site in its own, each with what is its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 900.0  # seconds after which a test gives up
+SITES = ("north", "south", "west")
+LIMITS = {"requests": {"cpu": "20m", "memory": "128Mi"}, "limits": {"memory": "2Gi"}}  # a test's cluster may be small
+
+
+def run(*command: str | Path, given: str | None = None) -> str:
+    """The command's output; what it said when it fails."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, input=given, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT)
+    assert done.returncode == 0, f"{' '.join(words)}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout
+
+
+def refused(*command: str | Path) -> str:
+    """What the command says when it fails, as it must."""
+    words = [str(word) for word in command]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT)
+    assert done.returncode != 0, f"{' '.join(words)} was expected to fail\n{done.stdout}"
+    return done.stdout + done.stderr
+
+
+def wait_until(what: Callable[[], bool], why: Callable[[], str], patience: float = PATIENCE) -> None:
+    until = time.monotonic() + patience
+    while not what():
+        assert time.monotonic() < until, f"not within {patience:.0f} s: {why()}"
+        time.sleep(1)
+
+
+class Consortium:
+    """Namespaces `<prefix>-coordinator` and `<prefix>-<site>`; releases are named after their party."""
+
+    def __init__(self, folder: Path, federation: dict[str, Any]) -> None:
+        self.folder, self.prefix = folder, f"fedmol-{uuid.uuid4().hex[:6]}"
+        address = f"aggregator.{self.namespace('aggregator')}.svc.cluster.local"
+        self.federation = {**federation, "network": {"address": address, "port": 50051, **federation.get("network", {})}}
+        self.sites = [site["name"] for site in federation["sites"]]
+        (folder / "federation.yaml").write_text(yaml.safe_dump(self.federation))
+        run(".venv/bin/fedmol", "prepare", "--settings", folder / "federation.yaml", "--out", folder / "places")
+
+    @property
+    def parties(self) -> list[str]:
+        return ["aggregator", *self.sites]
+
+    def namespace(self, party: str) -> str:
+        return f"{self.prefix}-{'coordinator' if party == 'aggregator' else party}"
+
+    def kubectl(self, party: str, *words: str | Path, given: str | None = None) -> str:
+        return run("kubectl", "-n", self.namespace(party), *words, given=given)
+
+    def make_place(self, party: str) -> None:
+        """A namespace with what the party's owner puts into it: certificates, and molecules."""
+        run("kubectl", "create", "namespace", self.namespace(party))
+        self.put_certificates(party, self.certificates(party))
+        molecules = "data" if party == "aggregator" else f"sites/{party}"
+        self.put_secret(party, "molecules", self.folder / "places" / molecules, "*.csv")
+
+    def certificates(self, party: str) -> Path:
+        return self.folder / "places" / "certs" / (party if party == "aggregator" else f"site-{party}")
+
+    def put_certificates(self, party: str, folder: Path) -> None:
+        self.put_secret(party, "certs", folder, "*.???")
+
+    def put_secret(self, party: str, name: str, folder: Path, pattern: str) -> None:
+        files = [f"--from-file={path}" for path in sorted(folder.glob(pattern))]
+        made = self.kubectl(party, "create", "secret", "generic", name, *files, "--dry-run=client", "-o", "yaml")
+        self.kubectl(party, "apply", "-f", "-", given=made)
+
+    def values(self, party: str) -> dict[str, Any]:
+        shared = {"run": "trial-1", "federation": self.federation, "certificates": {"secret": "certs"}}
+        if party == "aggregator":
+            names = {name: LIMITS for name in ("aggregator", "evaluator", "sidecar")}
+            namespaces = [self.namespace(site) for site in self.sites]
+            own: dict[str, Any] = {
+                "evaluation": {"secret": "molecules", "test": "test.csv", "known": "known.csv"},
+                "networkPolicy": {"sites": {"namespaces": namespaces}},
+            }
+        else:
+            names = {name: LIMITS for name in ("collaborator", "sidecar")}
+            own = {
+                "site": party,
+                "shard": {"secret": "molecules"},
+                "networkPolicy": {"aggregator": {"namespaces": [self.namespace("aggregator")]}},
+            }
+        return {**shared, **own, "resources": names}
+
+    def write_values(self, party: str, **changes: Any) -> Path:
+        path = self.folder / f"values-{party}.yaml"
+        path.write_text(yaml.safe_dump({**self.values(party), **changes}))
+        return path
+
+    def helm(self, party: str, verb: str, *words: str | Path) -> str:
+        return run("helm", verb, party, *words, "-n", self.namespace(party))
+
+    def install(self, party: str, **changes: Any) -> str:
+        return self.helm(party, "install", chart(party), "-f", self.write_values(party, **changes))
+
+    def pod(self, party: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.kubectl(party, "get", "pod", f"{party}-0", "-o", "json"))
+        return found
+
+    def container_id(self, party: str, container: str) -> str:
+        states = {one["name"]: one for one in self.pod(party)["status"].get("containerStatuses", [])}
+        return str(states[container].get("containerID", "")).rpartition("/")[2]
+
+    def restarts(self, party: str, container: str) -> int:
+        states = {one["name"]: one for one in self.pod(party)["status"].get("containerStatuses", [])}
+        return int(states[container]["restartCount"])
+
+    def inside(self, party: str, container: str, *command: str) -> str:
+        return self.kubectl(party, "exec", f"{party}-0", "-c", container, "--", *command)
+
+    def events(self, party: str = "aggregator") -> list[dict[str, Any]]:
+        container = "aggregator" if party == "aggregator" else "collaborator"
+        try:
+            text = self.inside(party, container, "cat", "/state/events.jsonl")
+        except AssertionError:  # the container is being started again
+            return []
+        return [json.loads(line) for line in text.splitlines()]
+
+    def wait_for(self, kind: str, party: str = "aggregator", patience: float = PATIENCE, **fields: Any) -> dict[str, Any]:
+        found: list[dict[str, Any]] = []
+
+        def seen() -> bool:
+            events = self.events(party)
+            found.extend(e for e in events if e["kind"] == kind and fields.items() <= {**e, **e.get("fields", {})}.items())
+            return bool(found)
+
+        wait_until(seen, lambda: f"{kind} {fields} at {party}\n{self.story()}", patience)
+        return found[-1]
+
+    def story(self) -> str:
+        """For whoever has to find out why."""
+        told = []
+        for party in self.parties:
+            for words in (["get", "pods"], ["get", "events"], ["logs", f"{party}-0", "--all-containers", "--tail=20"]):
+                done = subprocess.run(
+                    ["kubectl", "-n", self.namespace(party), *words], capture_output=True, text=True, timeout=60
+                )
+                told.append(f"--- {party}: kubectl {' '.join(words)}\n{done.stdout[-3000:]}{done.stderr[-500:]}")
+        return "\n".join(told)
+
+    def left(self, party: str) -> set[str]:
+        """Kinds and names of what is in a party's namespace, but for what every namespace has."""
+        kinds = "all,configmap,secret,serviceaccount,pvc,networkpolicy,poddisruptionbudget"
+        names = self.kubectl(party, "get", kinds, "-o", "name").split()
+        return {name for name in names if "default" not in name and "kube-root-ca" not in name}
+
+    def close(self, parties: Sequence[str] | None = None) -> None:
+        namespaces = [self.namespace(party) for party in parties or self.parties]
+        subprocess.run(["kubectl", "delete", "namespace", *namespaces, "--wait=false"], capture_output=True, timeout=60)
+
+
+def chart(party: str) -> Path:
+    return ROOT / "k8s" / ("aggregator" if party == "aggregator" else "collaborator")
