@@ -13,7 +13,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, StreamingResponse
 from fastapi.telemetry import TelemetryConfig
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
+from pydantic.json_schema import SkipJsonSchema
 from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -39,6 +40,18 @@ _OF_THE_REPORT = f"default-src 'none'; style-src 'unsafe-inline'; {_NOWHERE}"  #
 # An environment variable could otherwise make a service that stands beside confidential data send out what it is asked.
 _NO_TELEMETRY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
 _LAST_LINE = 2**53  # beyond it JavaScript cannot count
+_EVENT = {
+    "type": "object",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "the line's number in the log"},
+        "event": {"type": "string", "description": "the event's kind"},
+        "data": {"type": "string", "contentMediaType": "application/json", "description": "the line"},
+    },
+}
+_Line = Annotated[int, Field(ge=0, le=_LAST_LINE)]
+_LineOrAll = Annotated[int, Field(ge=-1, le=_LAST_LINE)]
+_Absent = SkipJsonSchema[None]  # an argument that is left out; none can be sent as null
 _PROBLEM: dict[str, Any] = {"model": views.Problem, "content": {"application/problem+json": {}}}
 _PROBLEMS: dict[int | str, dict[str, Any]] = {422: {**_PROBLEM, "description": "An argument is not what it should be."}}
 
@@ -199,11 +212,11 @@ def _add_stream(app: FastAPI, watch: Watch) -> None:
         operation_id="events",
         tags=["run"],
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}}, **_PROBLEMS},
+        responses={200: {"content": {"text/event-stream": {"itemSchema": _EVENT}}}, **_PROBLEMS},
     )
     async def events(
-        after: Annotated[int | None, Query(ge=-1, le=_LAST_LINE, description="a line's number; -1 for all")] = None,
-        last_event_id: Annotated[int | None, Header(ge=0, le=_LAST_LINE)] = None,
+        after: Annotated[_LineOrAll | _Absent, Query(description="a line's number; -1 for all")] = None,
+        last_event_id: Annotated[_Line | _Absent, Header()] = None,
     ) -> StreamingResponse:
         """The log's events, from now on or after a given one, for as long as the client listens."""
         start = last_event_id if last_event_id is not None else after
