@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.container.stack import Stack, fresh_copy, wait_until
+from tests.contract.expressions import all_expressions
 
 pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -23,7 +25,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, docker_engine: None) -> Iter
     stack = Stack(fresh_copy(tmp_path_factory.mktemp("clone")), "fedmol-test")
     stack.close()
     try:
-        stack.compose("--profile", "*", "up", "--detach", "--quiet-pull", *RUNNING, "evaluator", "prometheus")
+        stack.compose("--profile", "*", "up", "--detach", "--build", *RUNNING, "evaluator", "prometheus")
         yield stack
     finally:
         stack.close()
@@ -135,6 +137,21 @@ def test_the_report_is_there(finished: Stack, tmp_path: Path) -> None:
     page = finished.get("/report")
     assert page.status_code == 200
     assert page.text == (tmp_path / "report.html").read_text()
+
+
+def answer(stack: Stack, query: str) -> list[object]:
+    reply = requests.get(
+        f"{stack.consortium.page('prometheus')}/api/v1/query", params={"query": query}, timeout=20
+    ).json()
+    found: list[object] = reply["data"]["result"]
+    return found
+
+
+def test_every_expression_of_dashboards_and_alerts_returns_data(finished: Stack) -> None:
+    """On the Prometheus that has scraped this run: none asks for what is not there."""
+    asked = [one for site in ("north", "south") for one in all_expressions(site=site)]
+    wait_until(lambda: bool(answer(finished, 'fedmol_run_state{state="finished"} == 1')), "the end is scraped", 60)
+    assert [(where, query) for where, query in asked if not answer(finished, query)] == []
 
 
 def test_going_up_again_changes_nothing(finished: Stack) -> None:

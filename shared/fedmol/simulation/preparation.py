@@ -18,7 +18,7 @@ from fedmol.federation.settings import Settings, dump, load
 from fedmol.simulation.processes import AGGREGATOR
 
 SETTINGS = "settings.yaml"
-_VALIDITY = timedelta(days=30)
+_VALIDITY = timedelta(days=90)
 _LOOPBACK = ["localhost", "127.0.0.1"]
 _PREPARED = Path("data") / "prepared"  # holds the digest of the settings; written last of all
 
