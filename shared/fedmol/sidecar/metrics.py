@@ -18,7 +18,7 @@ from prometheus_client.registry import Collector
 
 from fedmol.sidecar.folding import EXITS, REFUSALS
 from fedmol.sidecar.state import OUTCOMES, RUN_STATES, SITE_STATES, Run, Site
-from fedmol.sidecar.views import run_state, site_state
+from fedmol.sidecar.verdict import run_state, site_state
 from fedmol.sidecar.watch import Watch
 
 ROUND_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)  # seconds

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from fedmol.formats import duration
 from fedmol.sidecar.state import Phase, Round, Run, Span
-from fedmol.sidecar.views import SILENT_AFTER, site_state
+from fedmol.sidecar.verdict import SILENT_AFTER, site_state
 
 ROUNDS = 5  # shown side by side
 PHASES: dict[Phase, str] = {

@@ -9,7 +9,7 @@ import pytest
 from fedmol.events import Event, EventLog
 from fedmol.sidecar.folding import apply
 from fedmol.sidecar.state import DETAILED_ROUNDS, Run
-from fedmol.sidecar.views import LATE_AFTER, SILENT_AFTER, run_state, seconds_left, site_state
+from fedmol.sidecar.verdict import LATE_AFTER, SILENT_AFTER, run_state, seconds_left, site_state
 
 from .conftest import Story, watching
 
