@@ -81,11 +81,12 @@ class Consortium:
         return self.pages().get(service)
 
     def fetch(self, service: str, path: str, target: Path) -> None:
-        """Copy the files of folder `path` out of a container, running or not, into `target`, under this user."""
+        """Copy a file, or the files in a folder, out of a container, running or not, into `target`, under this user."""
         pieces, _ = self.container(service).get_archive(path)
         with tarfile.open(fileobj=io.BytesIO(b"".join(pieces))) as archive:
             for member in archive.getmembers():
-                member.name = str(Path(*Path(member.name).parts[1:]))  # the archive begins with the folder itself
+                folder, *inside = Path(member.name).parts  # a folder's archive begins with the folder itself
+                member.name = str(Path(*inside)) if inside else folder
                 if member.isfile():
                     archive.extract(member, target, filter="data")
 
