@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 440, 232
 _LEFT, _RIGHT, _TOP, _BOTTOM = 48, 12, 12, 42
@@ -151,14 +151,13 @@ def _line(series: Series, x: Sequence[int], places: list[float], frame: _Frame, 
         if value is not None and math.isfinite(value)
     ]
     path = " ".join(f"{'M' if k == 0 else 'L'}{px:.1f} {py:.1f}" for k, (px, py, _, _) in enumerate(points))
-    dots = Markup("").join(
-        Markup('<circle cx="{:.1f}" cy="{:.1f}" r="{}"><title>{}, {} {}: {:.4g}</title></circle>').format(
-            px, py, 2.6 if len(points) <= 40 else 1.2, series.name, x_name, at, value
-        )
+    label, radius = escape(f"{series.name}, {x_name}"), 2.6 if len(points) <= 40 else 1.2
+    dots = "".join(  # many, so what has to be escaped is escaped once
+        f'<circle cx="{px:.1f}" cy="{py:.1f}" r="{radius}"><title>{label} {at}: {value:.4g}</title></circle>'
         for px, py, at, value in points
     )
     style = f"{' strong' if series.emphasis else ''}{' dashed' if series.dashed else ''}"
-    return Markup('<g class="line tone-{}{}"><path d="{}"/>{}</g>').format(series.tone, style, path, dots)
+    return Markup('<g class="line tone-{}{}"><path d="{}"/>{}</g>').format(series.tone, style, path, Markup(dots))
 
 
 def _group(label: str, k: int, series: Sequence[Series], frame: _Frame, place: float, slot: float) -> list[Markup]:
