@@ -18,14 +18,19 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), show_default=True, help="folder to fill"
 )
+@click.option("--run", default="trial", show_default=True, help="id of the run, for the charts")
 @click.option("--check", is_flag=True, help="write nothing; fail if a file is not what would be written")
-def render(path: Path, out: Path, check: bool) -> None:
-    """Write what federation.yaml stands for: compose files, and whom Prometheus watches."""
+def render(path: Path, out: Path, run: str, check: bool) -> None:
+    """Write what federation.yaml stands for.
+
+    Compose files and whom Prometheus watches; values for each party's Helm chart, with nobody else's affairs; and OpenFL's
+    plan, for reading: the programs make it themselves.
+    """
     from fedmol import files
     from fedmol.errors import Exit, FedmolError
     from fedmol.federation.settings import load
 
-    rendered = _rendered(load(path))
+    rendered = _rendered(load(path), run, path.name)
     stale = [name for name, text in rendered.items() if _read(out / name) != text]
     if check and stale:
         raise FedmolError(
@@ -36,11 +41,22 @@ def render(path: Path, out: Path, check: bool) -> None:
     click.echo(f"{len(rendered)} files follow from {path}; {', '.join(stale) if stale else 'none'} had to be written")
 
 
-def _rendered(settings: Settings) -> dict[str, str]:
-    from fedmol.containers.rendering import TARGETS, compose, compose_gpu, scrape_targets
+def _rendered(settings: Settings, run: str, origin: str) -> dict[str, str]:
+    import yaml
 
-    targets = {str(TARGETS / name): text for name, text in scrape_targets(settings.site_names).items()}
-    return {"compose.yaml": compose(settings), "compose.gpu.yaml": compose_gpu(settings), **targets}
+    from fedmol.containers.charts import aggregator_values, site_values
+    from fedmol.containers.rendering import TARGETS, compose, compose_gpu, scrape_targets
+    from fedmol.federation.plan import render as plan
+
+    values = {site: site_values(settings, site, run, origin) for site in settings.site_names}
+    return {
+        "compose.yaml": compose(settings),
+        "compose.gpu.yaml": compose_gpu(settings),
+        **{str(TARGETS / name): text for name, text in scrape_targets(settings.site_names).items()},
+        "k8s/values/aggregator.yaml": aggregator_values(settings, run, origin),
+        **{f"k8s/values/{site}.yaml": text for site, text in values.items()},
+        "docs/openfl-plan.yaml": yaml.safe_dump(plan(settings, Path("/state/openfl")), sort_keys=False),
+    }
 
 
 def _read(path: Path) -> str | None:

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
+from fedmol.containers.templates import environment
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import Settings
 
@@ -43,13 +42,13 @@ def compose(settings: Settings, how: Composition = Composition()) -> str:
         FedmolError: BAD_SETTINGS when a site's name is also that of another service.
     """
     _check_names(settings.site_names)
-    template = _environment().get_template("compose.yaml.j2")
+    template = environment().get_template("compose.yaml.j2")
     return template.render(sites=settings.site_names, version=version("fedmol"), port=_ports(how), **vars(how))
 
 
 def compose_gpu(settings: Settings) -> str:
     """What is laid over the compose file where the sites have GPUs."""
-    template = _environment().get_template("compose.gpu.yaml.j2")
+    template = environment().get_template("compose.gpu.yaml.j2")
     return template.render(sites=settings.site_names, version=version("fedmol"))
 
 
@@ -83,14 +82,3 @@ def _check_names(sites: Sequence[str]) -> None:
             "give the sites other names: not those of fedmol's own services, and none that is another's plus -doctor "
             "or -sidecar",
         )
-
-
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("fedmol.containers"),
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-        autoescape=False,  # YAML, not HTML; names are checked by the settings
-    )
