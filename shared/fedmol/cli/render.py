@@ -23,8 +23,8 @@ _PATH = click.Path(path_type=Path)
 def render(path: Path, out: Path, run: str, check: bool) -> None:
     """Write what federation.yaml stands for.
 
-    Compose files and whom Prometheus watches; values for each party's Helm chart, with nobody else's affairs; and OpenFL's
-    plan, for reading: the programs make it themselves.
+    Compose files and whom Prometheus watches; values for each party's Helm chart, with nobody else's affairs; and
+    OpenFL's plan, for reading: the programs make it themselves.
     """
     from fedmol import files
     from fedmol.errors import Exit, FedmolError
