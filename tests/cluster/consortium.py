@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import time
 import uuid
@@ -34,10 +35,10 @@ def refused(*command: str | Path) -> str:
     return done.stdout + done.stderr
 
 
-def wait_until(what: Callable[[], bool], why: Callable[[], str], patience: float = PATIENCE) -> None:
-    until = time.monotonic() + patience
+def wait_until(what: Callable[[], bool], why: Callable[[], str]) -> None:
+    until = time.monotonic() + PATIENCE
     while not what():
-        assert time.monotonic() < until, f"not within {patience:.0f} s: {why()}"
+        assert time.monotonic() < until, f"not within {PATIENCE:.0f} s: {why()}"
         time.sleep(1)
 
 
@@ -47,7 +48,10 @@ class Consortium:
     def __init__(self, folder: Path, federation: dict[str, Any]) -> None:
         self.folder, self.prefix = folder, f"fedmol-{uuid.uuid4().hex[:6]}"
         address = f"aggregator.{self.namespace('aggregator')}.svc.cluster.local"
-        self.federation = {**federation, "network": {"address": address, "port": 50051, **federation.get("network", {})}}
+        self.federation = {
+            **federation,
+            "network": {"address": address, "port": 50051, **federation.get("network", {})},
+        }
         self.sites = [site["name"] for site in federation["sites"]]
         (folder / "federation.yaml").write_text(yaml.safe_dump(self.federation))
         run(".venv/bin/fedmol", "prepare", "--settings", folder / "federation.yaml", "--out", folder / "places")
@@ -81,16 +85,21 @@ class Consortium:
         self.kubectl(party, "apply", "-f", "-", given=made)
 
     def values(self, party: str) -> dict[str, Any]:
-        shared = {"run": "trial-1", "federation": self.federation, "certificates": {"secret": "certs"}}
+        shared = {
+            "run": "trial-1",
+            "federation": self.federation,
+            "certificates": {"secret": "certs"},
+            "image": {"tag": os.environ.get("FEDMOL_TAG", "")},
+        }
         if party == "aggregator":
-            names = {name: LIMITS for name in ("aggregator", "evaluator", "sidecar")}
+            names = dict.fromkeys(("aggregator", "evaluator", "sidecar"), LIMITS)
             namespaces = [self.namespace(site) for site in self.sites]
             own: dict[str, Any] = {
                 "evaluation": {"secret": "molecules", "test": "test.csv", "known": "known.csv"},
                 "networkPolicy": {"sites": {"namespaces": namespaces}},
             }
         else:
-            names = {name: LIMITS for name in ("collaborator", "sidecar")}
+            names = dict.fromkeys(("collaborator", "sidecar"), LIMITS)
             own = {
                 "site": party,
                 "shard": {"secret": "molecules"},
@@ -113,13 +122,17 @@ class Consortium:
         found: dict[str, Any] = json.loads(self.kubectl(party, "get", "pod", f"{party}-0", "-o", "json"))
         return found
 
-    def container_id(self, party: str, container: str) -> str:
-        states = {one["name"]: one for one in self.pod(party)["status"].get("containerStatuses", [])}
-        return str(states[container].get("containerID", "")).rpartition("/")[2]
+    def state(self, party: str, container: str) -> dict[str, Any]:
+        found: dict[str, Any]
+        (found,) = (one for one in self.pod(party)["status"]["containerStatuses"] if one["name"] == container)
+        return found
 
-    def restarts(self, party: str, container: str) -> int:
-        states = {one["name"]: one for one in self.pod(party)["status"].get("containerStatuses", [])}
-        return int(states[container]["restartCount"])
+    def uninstall(self, parties: Sequence[str]) -> None:
+        """All of them, until their pods are gone."""
+        for party in parties:
+            self.helm(party, "uninstall")
+        for party in parties:
+            self.kubectl(party, "wait", "--for=delete", f"pod/{party}-0", "--timeout=180s")
 
     def inside(self, party: str, container: str, *command: str) -> str:
         return self.kubectl(party, "exec", f"{party}-0", "-c", container, "--", *command)
@@ -132,15 +145,17 @@ class Consortium:
             return []
         return [json.loads(line) for line in text.splitlines()]
 
-    def wait_for(self, kind: str, party: str = "aggregator", patience: float = PATIENCE, **fields: Any) -> dict[str, Any]:
+    def wait_for(
+        self, kind: str, party: str = "aggregator", patience: float = PATIENCE, **fields: Any
+    ) -> dict[str, Any]:
         found: list[dict[str, Any]] = []
 
         def seen() -> bool:
             events = self.events(party)
-            found.extend(e for e in events if e["kind"] == kind and fields.items() <= {**e, **e.get("fields", {})}.items())
+            found.extend(event for event in events if event["kind"] == kind and fields.items() <= event.items())
             return bool(found)
 
-        wait_until(seen, lambda: f"{kind} {fields} at {party}\n{self.story()}", patience)
+        wait_until(seen, lambda: f"{kind} {fields} at {party}\n{self.story()}")
         return found[-1]
 
     def story(self) -> str:
