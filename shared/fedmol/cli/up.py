@@ -24,7 +24,7 @@ _RESULTS = "/results"
 @click.command("up")
 @click.option("--settings", "path", type=_PATH, default=Path("federation.yaml"), show_default=True)
 @click.option("--sites", type=click.IntRange(min=1), help="how many; those of the settings first, then new ones")
-@click.option("--data", help='"embedded" or "qm9" (from the folder FEDMOL_DATA where it is set); overrides data.source')
+@click.option("--data", help='"embedded", "qm9", or a CSV or SMILES file; overrides data.source')
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="override any setting")
 @click.option("--monitoring", is_flag=True, help="with Prometheus and Grafana")
 @click.option("--run-id", help="name of the run; made from the date when left out")
@@ -46,7 +46,7 @@ def up(
     the containers and volumes down. Interrupted, it stops the containers; the same call with --run-id goes on.
     """
     from fedmol.containers.consortium import Consortium
-    from fedmol.containers.play import Stage, bring_up, follow, named_sites, stage_in, write_stage
+    from fedmol.containers.play import Stage, bring_data, bring_up, follow, named_sites, stage_in, write_stage
     from fedmol.federation.settings import load
     from fedmol.federation.status import FederationStatus
     from fedmol.simulation.display import Display
@@ -56,7 +56,7 @@ def up(
         overrides["sites"] = named_sites(load(path), sites)
     folder = runs / (run_id or f"containers-{datetime.now():%Y%m%d-%H%M%S}")
     consortium = Consortium.reach(Stage(folder).project)
-    stage = stage_in(folder) or write_stage(load(path, overrides), folder)
+    stage = stage_in(folder) or write_stage(bring_data(load(path, overrides)), folder)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         bring_up(stage, consortium, monitoring=monitoring)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -60,6 +61,22 @@ def named_sites(settings: Settings, count: int) -> list[dict[str, Any]]:
     names = settings.site_names[:count]
     more = [name for name in (*_NAMES, *(f"site-{k}" for k in range(1, count + 1))) if name not in names]
     return [{"name": name} for name in [*names, *more[: count - len(names)]]]
+
+
+def bring_data(settings: Settings) -> Settings:
+    """The settings with the file of molecules, where data.source is one, named as `prepare` will find it.
+
+    Raises:
+        FedmolError: BAD_DATA when there is no such file.
+    """
+    source = Path(settings.data.source).expanduser()
+    if settings.data.source in ("embedded", "qm9"):
+        return settings
+    if not source.is_file():
+        raise FedmolError(Exit.BAD_DATA, f"there is no file {source}", "name a CSV or SMILES file, embedded, or qm9")
+    os.environ["FEDMOL_DATA"] = str(source.resolve().parent)  # the compose file mounts it
+    data = settings.data.model_copy(update={"source": f"/data/{source.name}"})
+    return settings.model_copy(update={"data": data})
 
 
 def stage_in(folder: Path) -> Stage | None:

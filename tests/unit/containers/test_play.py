@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gc
 import json
+import os
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -14,9 +15,10 @@ from click.testing import CliRunner
 
 from fedmol.cli.up import disturb, down, up
 from fedmol.containers.consortium import State
-from fedmol.containers.play import change
+from fedmol.containers.play import bring_data, change
 from fedmol.containers.stream import EventStream
 from fedmol.errors import Exit, FedmolError
+from fedmol.federation.settings import parse
 
 
 def running(started: str = "1") -> State:
@@ -105,3 +107,15 @@ def test_without_an_engine_the_cure_is_named(tmp_path: Path, monkeypatch: pytest
     assert not (tmp_path / "runs").exists()
     del result
     gc.collect()
+
+
+def test_a_file_of_molecules_is_named_as_its_container_finds_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("FEDMOL_DATA", raising=False)
+    (tmp_path / "ours.csv").write_text("smiles\nC\n")
+    settings = parse({"sites": [{"name": "north"}], "data": {"source": str(tmp_path / "ours.csv")}}, "test")
+    assert bring_data(settings).data.source == "/data/ours.csv"
+    assert os.environ["FEDMOL_DATA"] == str(tmp_path)
+    with pytest.raises(FedmolError, match=r"theirs\.csv"):
+        bring_data(parse({"sites": [{"name": "north"}], "data": {"source": str(tmp_path / "theirs.csv")}}, "test"))
