@@ -4,6 +4,8 @@ import os
 import subprocess
 
 import pytest
+from installing import helm as helm
+from installing import install as install
 
 
 @pytest.fixture(scope="session")

@@ -132,7 +132,11 @@ class Consortium:
         for party in parties:
             self.helm(party, "uninstall")
         for party in parties:
-            self.kubectl(party, "wait", "--for=delete", f"pod/{party}-0", "--timeout=180s")
+            self._wait_until_gone(party)
+
+    def _wait_until_gone(self, party: str) -> None:
+        get = ["get", "pod", f"{party}-0", "--ignore-not-found", "-o", "name"]
+        wait_until(lambda: not self.kubectl(party, *get), lambda: f"the pod of {party} stays\n{self.story()}")
 
     def inside(self, party: str, container: str, *command: str) -> str:
         return self.kubectl(party, "exec", f"{party}-0", "-c", container, "--", *command)

@@ -21,13 +21,18 @@ PARTIES = ("aggregator", "north", "south")
 VALIDITY = timedelta(minutes=float(os.environ.get("FEDMOL_CERTIFICATE_MINUTES", "4")))
 
 
-def federation(rounds: int, steps: int) -> dict[str, Any]:
+SHORT: dict[str, Any] = {"rounds": 8, "local_steps": 60}
+# As long as that on any machine: beyond the end of the first certificates, with time to come back after it.
+LONG: dict[str, Any] = {"rounds": 20, "budget_minutes": VALIDITY / timedelta(minutes=1) + 2}
+
+
+def federation(length: dict[str, Any]) -> dict[str, Any]:
     return {
         "name": "trial",
         "sites": [{"name": "north"}, {"name": "south"}],
         "data": {"source": "embedded", "limit": 400},
         "model": {"preset": "small", "layers": 1},
-        "training": {"rounds": rounds, "local_steps": steps, "batch_size": 32, "validation_molecules": 32},
+        "training": {**length, "batch_size": 32, "validation_molecules": 32},
         "rounds": {"join_deadline": 900, "lost_after": 300},
         "evaluation": {"samples": 32, "nll_molecules": 32},
     }
@@ -35,7 +40,7 @@ def federation(rounds: int, steps: int) -> dict[str, Any]:
 
 @pytest.fixture
 def consortium(request: pytest.FixtureRequest, cluster: None, tmp_path: Path) -> Iterator[Consortium]:
-    consortium = Consortium(tmp_path, federation(*request.param))
+    consortium = Consortium(tmp_path, federation(request.param))
     try:
         for party in PARTIES:
             consortium.make_place(party)
@@ -76,7 +81,7 @@ def _undisturbed_digest(consortium: Consortium) -> str:
     return digest
 
 
-@pytest.mark.parametrize("consortium", [(8, 60)], indirect=True)
+@pytest.mark.parametrize("consortium", [SHORT], indirect=True)
 def test_killed_processes_and_deleted_pods_leave_no_trace_in_the_model(consortium: Consortium, on_docker: None) -> None:
     undisturbed = _undisturbed_digest(consortium)
     for party in PARTIES:
@@ -93,7 +98,7 @@ def test_killed_processes_and_deleted_pods_leave_no_trace_in_the_model(consortiu
     assert (finished["outcome"], finished["model_digest"]) == ("complete", undisturbed)
 
 
-@pytest.mark.parametrize("consortium", [(8, 60)], indirect=True)
+@pytest.mark.parametrize("consortium", [SHORT], indirect=True)
 def test_neither_the_doctor_nor_a_dying_sidecar_disturbs_a_run(consortium: Consortium, on_docker: None) -> None:
     for party in PARTIES:
         consortium.install(party)
@@ -119,11 +124,16 @@ def _issue(consortium: Consortium, party: str, validity: timedelta) -> None:
     consortium.put_certificates(party, folder)
 
 
-def _certificate_in(consortium: Consortium, party: str) -> str:
-    return consortium.inside(party, _program(party), "cat", "/certs/party.crt")
+def _wait_for_certificate(consortium: Consortium, party: str) -> None:
+    """Until the kubelet has put the Secret's newest certificate into the pod."""
+    newest = (consortium.certificates(party) / "party.crt").read_text()
+    wait_until(
+        lambda: consortium.inside(party, _program(party), "cat", "/certs/party.crt") == newest,
+        lambda: f"{party} still has its old certificate",
+    )
 
 
-@pytest.mark.parametrize("consortium", [(round(12 * VALIDITY / timedelta(minutes=1)), 60)], indirect=True)
+@pytest.mark.parametrize("consortium", [LONG], indirect=True)
 def test_a_certificate_is_renewed_and_the_run_outlives_the_old_one(consortium: Consortium, on_docker: None) -> None:
     for party in PARTIES:
         _issue(consortium, party, VALIDITY)
@@ -133,8 +143,7 @@ def test_a_certificate_is_renewed_and_the_run_outlives_the_old_one(consortium: C
     consortium.wait_for("round_finished", round=1)
     for party in PARTIES:
         _issue(consortium, party, timedelta(days=30))
-        renewed = (consortium.certificates(party) / "party.crt").read_text()
-        wait_until(lambda: _certificate_in(consortium, party) == renewed, lambda: f"{party} has the old certificate")
+        _wait_for_certificate(consortium, party)
     time.sleep(max(0.0, (expiry - datetime.now(UTC)).total_seconds()))
     assert not [event for event in consortium.events() if event["kind"] == "run_finished"], "the run was too short"
     _kill(consortium, "aggregator", "aggregator")  # everybody has to shake hands anew, and no old certificate would do
