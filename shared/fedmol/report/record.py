@@ -71,6 +71,11 @@ class RunRecord:
     baseline: Evaluation | None
     baseline_losses: list[tuple[int, float]]  # (step, loss)
 
+    @property
+    def played(self) -> bool:
+        """The sites' own files are here, so `fedmol run` dealt out the molecules that the settings name."""
+        return any(site.card or site.events for site in self.sites)
+
     def of_kind(self, *kinds: str) -> Iterator[Event]:
         return (event for event in self.events if event.kind in kinds)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -288,3 +289,11 @@ def test_a_damaged_file_is_named(finished: Any, name: str, content: str, exit: E
     with pytest.raises(FedmolError) as refused:
         write_report(finished.path)
     assert refused.value.exit is exit
+
+
+def test_where_the_sites_brought_their_molecules_no_source_is_named(finished: Any) -> None:
+    assert "embedded, iid split" in page(finished).said("top")
+    assert "To repeat this run" in page(finished).said("again")
+    shutil.rmtree(finished.path / "sites")
+    assert "embedded, iid split" not in page(finished).said("top")
+    assert "in place of the sites" in page(finished).said("again")
