@@ -144,11 +144,11 @@ def _update_late(run: Run, event: Event, time: float) -> None:
 
 
 def _site_lost(run: Run, event: Event, time: float) -> None:
-    site = run.site(event.site)
+    site, silent = run.site(event.site), float(event.fields["silent_seconds"])
     if site.state not in ("failed", "refused"):
-        site.state, site.detail = "lost", f"silent for {float(event.fields['silent_seconds']):.0f} s, then given up"
+        site.state, site.detail = "lost", f"silent for {silent:.0f} s, then given up"
     if (current := run.rounds.get(run.round)) is not None and current.ended is None:
-        current.enter(site.name, "lost", time)
+        current.enter(site.name, "lost", time - silent)  # it has been gone since then
     run.report(Incident(time, "site lost", site.name, run.round or None, site.detail))
 
 

@@ -95,15 +95,19 @@ class Round:
     spans: dict[str, list[Span]] = field(default_factory=dict)  # of the newest rounds only
 
     def enter(self, site: str, phase: Phase, time: float) -> None:
-        """The site's current span ends and the next one begins, unless it goes on or the round is over."""
+        """The site's current span ends and the next one begins, unless it goes on or the round is over.
+
+        What is only known afterwards may have begun before the last thing that was heard of.
+        """
         if self.ended is not None:
             return
         spans = self.spans.setdefault(site, [])
         if spans and spans[-1].ended is None:
             if spans[-1].phase == phase:
                 return
+            time = max(time, spans[-1].began)
             spans[-1].ended = time
-        spans.append(Span(phase, time))
+        spans.append(Span(phase, max(time, self.began)))
 
     def tell_loss(self, loss: float) -> None:
         """One more step's loss into the mean."""

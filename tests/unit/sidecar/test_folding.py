@@ -8,7 +8,7 @@ import pytest
 
 from fedmol.events import Event, EventLog
 from fedmol.sidecar.folding import apply
-from fedmol.sidecar.state import DETAILED_ROUNDS, Run
+from fedmol.sidecar.state import DETAILED_ROUNDS, Round, Run
 from fedmol.sidecar.verdict import LATE_AFTER, SILENT_AFTER, run_state, seconds_left, site_state
 
 from .conftest import Story, watching
@@ -84,6 +84,18 @@ def test_the_timeline_of_a_round_has_every_phase_once_and_closes(story: Story) -
     assert [span.phase for span in spans] == ["download", "validate", "train", "upload", "idle"]
     assert all(a.ended == b.began for a, b in pairwise(spans))
     assert all(span.ended is not None for span in spans)
+
+
+@pytest.mark.parametrize(("silent", "trained"), [(0.0, 7.0), (5.0, 2.0), (60.0, 0.0)])
+def test_a_lost_site_has_been_gone_since_it_fell_silent(silent: float, trained: float) -> None:
+    one = Round(1, began=100.0)
+    run = Run(role="aggregator", round=1, rounds={1: one})
+    one.enter("north", "train", 103.0)
+    lost = Event(9, "1970-01-01T00:01:50+00:00", "trial", "north", None, None, "site_lost", {"silent_seconds": silent})
+    apply(run, lost)
+    train, gone = one.spans["north"]
+    assert (gone.phase, train.ended) == ("lost", gone.began)
+    assert gone.began - train.began == trained
 
 
 def test_only_the_newest_rounds_keep_their_timelines(story: Story) -> None:
