@@ -64,10 +64,10 @@ def test_model_and_report_come_out_by_the_commands_of_the_notes(consortium: Cons
     namespace = consortium.namespace("aggregator")
     model = tmp_path / "model.safetensors"
     command = ["kubectl", "-n", namespace, "exec", "aggregator-0", "-c", "aggregator", "--", "cat"]
-    fetched = subprocess.run([*command, "/state/model.safetensors"], check=True, capture_output=True).stdout
+    fetched = subprocess.run([*command, "/state/trial-1/model.safetensors"], check=True, capture_output=True).stdout
     model.write_bytes(fetched)
     assert load_model(model)
-    run("kubectl", "-n", namespace, "cp", "-c", "evaluator", "aggregator-0:/results", tmp_path / "results")
+    run("kubectl", "-n", namespace, "cp", "-c", "evaluator", "aggregator-0:/results/trial-1", tmp_path / "results")
     assert "<svg" in (tmp_path / "results" / "report.html").read_text()
 
 

@@ -64,7 +64,7 @@ gpu.count: is 0, but federation.training.device is cuda
 {{- end }}
 
 {{- define "fedmol.doctorArguments" -}}
---settings, /etc/fedmol/federation.yaml, --certs, {{ include "fedmol.certificateFolder" . }}, --site, {{ .Values.site | quote }}, --shard, /shard/{{ .Values.shard.file }}, --work, /state, --run, {{ .Values.run | quote }}
+--settings, /etc/fedmol/federation.yaml, --certs, {{ include "fedmol.certificateFolder" . }}, --site, {{ .Values.site | quote }}, --shard, /shard/{{ .Values.shard.file }}, --work, {{ include "fedmol.runFolder" . }}, --run, {{ .Values.run | quote }}
 {{- end }}
 
 {{/* The container's resources with the site's GPUs, which are limits only: a request for them is the same. */}}

@@ -68,12 +68,12 @@ securityContext: {{- include "fedmol.rights" 10001 | nindent 2 }}
 {{/* By the program's own heartbeat alone: that a peer is away is no illness of this process. */}}
 {{- define "fedmol.health" -}}
 startupProbe:
-  exec: {command: [python, -m, fedmol.heartbeat, /state]}
+  exec: {command: [python, -m, fedmol.heartbeat, {{ include "fedmol.runFolder" . }}]}
   periodSeconds: 5
   timeoutSeconds: 15
   failureThreshold: {{ div (.Values.startupSeconds | int) 5 }}
 livenessProbe:
-  exec: {command: [python, -m, fedmol.heartbeat, /state]}
+  exec: {command: [python, -m, fedmol.heartbeat, {{ include "fedmol.runFolder" . }}]}
   periodSeconds: 20
   timeoutSeconds: 15
   failureThreshold: 6
@@ -88,10 +88,10 @@ livenessProbe:
   command: [fedmol-sidecar]
   args:
     - --log
-    - /state
+    - {{ include "fedmol.runFolder" . }}
     {{- if eq (include "fedmol.component" .) "aggregator" }}
     - --results
-    - /results
+    - /results/{{ .Values.run }}
     {{- end }}
     - --certs
     - {{ include "fedmol.certificateFolder" . }}
@@ -134,6 +134,11 @@ livenessProbe:
     - {name: certs-shown, mountPath: /certs, readOnly: true}
     {{- end }}
     - {name: tmp-sidecar, mountPath: /tmp}
+{{- end }}
+
+{{/* A run has a folder of its own, so that the next one needs no other volume. */}}
+{{- define "fedmol.runFolder" -}}
+/state/{{ .Values.run }}
 {{- end }}
 
 {{- define "fedmol.settingsVolume" -}}
