@@ -168,12 +168,12 @@ def _add_run(app: FastAPI, watch: Watch) -> None:
     @app.get("/v1/status", operation_id="status", tags=["run"], response_model=views.StatusView)
     async def status() -> Response:
         """The run as a whole, its log and its certificates."""
-        return _json(views.status_view(watch.run, watch.log_view(), watch.certificates(), watch.clock()))
+        return _json(views.status_view(watch.run, watch.log_view(), watch.certificates(), watch.moment))
 
     @app.get("/v1/sites", operation_id="sites", tags=["run"], response_model=views.SitesView)
     async def sites() -> Response:
         """Every site's state; on a site also what left it, tensor by tensor."""
-        return _json(views.sites_view(watch.run, watch.clock()))
+        return _json(views.sites_view(watch.run, watch.moment))
 
     @app.get(
         "/v1/rounds",

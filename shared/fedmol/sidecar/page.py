@@ -62,15 +62,15 @@ class Page:
 
     def _render(self, now: float) -> str:
         watch = self.watch
-        run = watch.run
-        about = views.sites_view(run, now)
-        status = views.status_view(run, watch.log_view(), watch.certificates(), now)
+        run, moment = watch.run, watch.moment
+        about = views.sites_view(run, moment)
+        status = views.status_view(run, watch.log_view(), watch.certificates(), moment)
         return self._template.render(
             status=status,
             state=_RUN_STATES[status.state],
             about=about,
             sites=worst_first(about.sites),
-            timeline=timeline(run, now),
+            timeline=timeline(run, moment),
             curves=self._drawn(run),
             molecules=watch.molecules,
             report=watch.report.exists(),

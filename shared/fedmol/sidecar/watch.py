@@ -116,12 +116,18 @@ class Watch:
         self.wake()
 
     @property
+    def moment(self) -> float:
+        """The time of which the run is told: now or, while old events are still being read, that of the newest read."""
+        now, last = self.clock(), self.run.last_event
+        return now if self.reader.caught_up or last is None else min(now, last)
+
+    @property
     def reasons(self) -> list[str]:
         """Why the service is not ready to tell the truth; empty when it is."""
         if self.problem is not None:
             return [self.problem]
         if not self.reader.caught_up:
-            return [f"reading the log: {self.reader.offset} of {self.reader.size} bytes"]
+            return [f"reading the log: {self.reader.offset:,} of {self.reader.size:,} bytes"]
         return []
 
     def log_view(self) -> LogView:

@@ -6,6 +6,7 @@ import json
 import tomllib
 from collections.abc import Iterator
 from concurrent.futures import Executor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -112,3 +113,10 @@ def test_the_readmes_example_installs(install: rendering.Install, chart: str) ->
     values = yaml.safe_load(readme.partition("```yaml\n")[2].partition("```")[0])
     assert values["run"] == MINIMAL[chart]["run"]
     assert install(chart, values).of_kind("StatefulSet")
+
+
+@pytest.mark.parametrize("values", sorted((ROOT / "k8s" / "values").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_values_of_the_default_federation_install(install: rendering.Install, values: Path) -> None:
+    chart = "aggregator" if values.stem == "aggregator" else "collaborator"
+    release = install(chart, yaml.safe_load(values.read_text()))
+    assert release.pod["metadata"]["labels"]["party"] == values.stem

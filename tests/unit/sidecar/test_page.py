@@ -13,6 +13,7 @@ from fedmol.sidecar.molecules import newest, picture
 from fedmol.sidecar.page import Page, settled, thinned
 from fedmol.sidecar.state import Round
 from fedmol.sidecar.timeline import timeline
+from fedmol.sidecar.watch import Watch
 
 from .conftest import Story, watching
 from .test_metrics import evaluation
@@ -69,6 +70,22 @@ def test_a_dead_federation_is_not_shown_as_running(story: Story) -> None:
     page = _page(story.folder, later=60)
     assert "<strong>Silent</strong>" in page
     assert "last seen training" in page
+
+
+def test_while_an_old_log_is_being_read_nobody_is_called_silent(story: Story) -> None:
+    story.start().gather()
+    for _ in range(1000):
+        story.train("north", 1)
+    watch = Watch(story.folder)
+    watch.look()
+    watch.clock = lambda: (watch.run.last_event or 0.0) + 3600
+    assert not watch.reader.caught_up
+    page = Page(watch).html()
+    assert "Not up to date" in page
+    assert "<strong>Running</strong>" in page
+    assert "silent for" not in page
+    watch.catch_up()
+    assert "<strong>Silent</strong>" in Page(watch).html()
 
 
 def test_the_bar_of_a_silent_site_ends_where_it_was_last_heard_of(story: Story) -> None:
