@@ -64,8 +64,9 @@ render: $(STAMP) ## write anew what federation.yaml stands for: compose files, P
 	@$(BIN)/fedmol render
 
 .PHONY: charts
-charts: $(STAMP) ## write what the Helm charts share with other files into them
+charts: $(STAMP) ## write what the Helm charts share with other files into them, and plain manifests
 	$(BIN)/python k8s/generate.py
+	$(BIN)/python tests/charts/manifests.py
 
 .PHONY: lint
 lint: $(STAMP) ## style, types and import rules

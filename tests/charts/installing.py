@@ -28,11 +28,11 @@ def install(helm: Executor) -> Install:
     """Installs a chart, into a current cluster unless another is given; the same once."""
     done: dict[str, Release] = {}
 
-    def call(chart: str, values: Mapping[str, Any], cluster: Cluster | None = None) -> Release:
+    def call(chart: str, values: Mapping[str, Any], cluster: Cluster | None = None, name: str = "fl") -> Release:
         cluster = cluster or Cluster()
-        key = repr((chart, values, cluster))
+        key = repr((chart, values, cluster, name))
         if key not in done:
-            done[key] = helm.submit(rendering.install, chart, values, cluster).result(timeout=60)
+            done[key] = helm.submit(rendering.install, chart, values, cluster, name).result(timeout=60)
         return done[key]
 
     return call

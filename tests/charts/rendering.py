@@ -59,8 +59,8 @@ def containers(pod: Object) -> Iterator[Object]:
     yield from pod["spec"]["containers"]
 
 
-def install(chart: str, values: Mapping[str, Any], cluster: Cluster) -> Release:
-    """Install a chart as release `fl`.
+def install(chart: str, values: Mapping[str, Any], cluster: Cluster, name: str = "fl") -> Release:
+    """Install a chart as release `name`.
 
     Raises:
         Refused: with Helm's message.
@@ -71,7 +71,7 @@ def install(chart: str, values: Mapping[str, Any], cluster: Cluster) -> Release:
     with serve(cluster) as kubeconfig:
         action = helm.Install(helm.Configuration(namespace=NAMESPACE, kubeconfig=kubeconfig))
         try:
-            made = asyncio.run(action.run("fl", str(ROOT / "k8s" / chart), values=dict(values), wait=False))
+            made = asyncio.run(action.run(name, str(ROOT / "k8s" / chart), values=dict(values), wait=False))
         except helm.HelmError as error:
             raise Refused(str(error)) from None
     objects = tuple(one for path, one in cluster.objects.items() if path not in before)

@@ -22,7 +22,7 @@ _POINTS = 100  # of a curve at most
 _CURVES = 6  # sites that get a curve of their own; of more of them only the band is drawn
 
 _MANY = 12  # sites: more of them are shown smaller
-_TROUBLE = ("lost", "refused", "failed", "late", "stopped", "unknown")
+_TROUBLE = (("lost", "refused", "failed"), ("late", "stopped", "unknown"))  # the worst first
 _RUN_STATES = {
     "waiting-for-log": "Waiting for the log",
     "gathering": "Gathering",
@@ -92,7 +92,11 @@ class Page:
 
 def worst_first(sites: list[views.SiteView]) -> list[views.SiteView]:
     """Of many sites those that need someone come first; a few stay where they are looked for."""
-    return sorted(sites, key=lambda site: site.state not in _TROUBLE) if len(sites) > _MANY else sites
+    return sorted(sites, key=_trouble) if len(sites) > _MANY else sites
+
+
+def _trouble(site: views.SiteView) -> int:
+    return next((rank for rank, states in enumerate(_TROUBLE) if site.state in states), len(_TROUBLE))
 
 
 def curves(run: Run, finished: list[Round]) -> list[Markup]:

@@ -25,6 +25,7 @@ PHASES: dict[Phase, str] = {
     "lost": "lost",
 }
 _HEIGHT = 18  # pixels
+_ROOM = 6.0  # percent of the width, for a round's number
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,11 @@ def _known_until(run: Run, site: str, until: float) -> float:
 
 
 def _header(rounds: Iterable[Round], scale: _Scale) -> Markup:
-    marks = "".join(f'<text x="{scale.at(one.began):.3f}%" y="13" dx="4">{one.number}</text>' for one in rounds)
+    marks, free = "", 0.0
+    for one in rounds:
+        if (at := scale.at(one.began)) >= free:
+            marks += f'<text x="{at:.3f}%" y="13" dx="4">{one.number}</text>'
+            free = at + _ROOM
     return Markup(f'<svg class="lane" width="100%" height="{_HEIGHT}" aria-hidden="true">{marks}</svg>')
 
 

@@ -11,8 +11,9 @@ from fedmol.evaluation.quality import Quality
 from fedmol.events import EventLog
 from fedmol.sidecar.molecules import newest, picture
 from fedmol.sidecar.page import Page, settled, thinned
-from fedmol.sidecar.state import Round
+from fedmol.sidecar.state import Round, Run, Span
 from fedmol.sidecar.timeline import timeline
+from fedmol.sidecar.verdict import LATE_AFTER
 from fedmol.sidecar.watch import Watch
 
 from .conftest import Story, watching
@@ -106,10 +107,14 @@ def test_the_bar_of_a_silent_site_ends_where_it_was_last_heard_of(story: Story) 
 def test_of_many_sites_those_in_trouble_come_first(tmp_path: Path) -> None:
     names = [f"site-{number:02d}" for number in range(20)]
     story = Story(tmp_path, names).start().gather()
+    for name in names:
+        story.train(name, 1)
     story.log.write("site_lost", site="site-15", silent_seconds=60)
-    page = _page(tmp_path)
+    watch = watching(tmp_path)
+    watch.run.sites["site-03"].seen = watch.clock() - LATE_AFTER - 1
+    page = Page(watch).html()
     assert 'class="sites many"' in page
-    assert re.findall(r"<h3>(site-\d+)</h3>", page)[:2] == ["site-15", "site-00"]
+    assert re.findall(r"<h3>(site-\d+)</h3>", page)[:2] == ["site-15", "site-03"]
 
 
 def _preview(folder: Path, round: int) -> None:
@@ -158,6 +163,16 @@ def test_molecules_are_drawn_before_anyone_asks_for_them(story: Story) -> None:
 def test_a_name_in_the_timeline_is_text(tmp_path: Path) -> None:
     story = Story(tmp_path, ["<b>north"]).start().gather().play(1)
     assert "<b>north" not in _page(story.folder)
+
+
+def test_the_numbers_of_very_short_rounds_do_not_cover_each_other() -> None:
+    rounds = {number: Round(number, 100.0 + number, 101.0 + number) for number in (1, 2, 3)}
+    rounds[4] = Round(4, 104.0)
+    for one in rounds.values():
+        one.spans = {"north": [Span("train", one.began, one.ended)]}
+    drawn = timeline(Run(role="aggregator", round=4, rounds=rounds), 204.0)
+    assert drawn is not None
+    assert re.findall(r">(\d)</text>", drawn.header) == ["1"]
 
 
 def test_a_damaged_evaluation_is_said_and_hides_nothing_else(story: Story) -> None:

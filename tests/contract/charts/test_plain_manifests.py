@@ -1,0 +1,22 @@
+"""The manifests for `kubectl apply -k` are what the charts make of the default federation's values."""
+
+from __future__ import annotations
+
+import yaml
+from manifests import manifests, parties
+from rendering import ROOT, Install
+
+
+def test_what_is_committed_follows_from_charts_and_values(install: Install) -> None:
+    stale = [str(path) for path, text in manifests(install).items() if (ROOT / path).read_text() != text]
+    assert stale == []
+
+
+def test_there_is_one_folder_for_each_party() -> None:
+    assert parties() == ["aggregator", "north", "south"]
+    for party in parties():
+        folder = ROOT / "k8s" / "manifests" / party
+        objects = list(yaml.safe_load_all((folder / "manifests.yaml").read_text()))
+        assert "StatefulSet" in {one["kind"] for one in objects}
+        assert all(party in one["metadata"]["name"] for one in objects)
+        assert not any("namespace" in one["metadata"] for one in objects)
