@@ -61,6 +61,8 @@ def test_a_key_that_never_leaves_its_pod(cluster: None, tmp_path: Path) -> None:
         assert consortium.wait_for("run_finished")["outcome"] == "complete"
         in_sidecar = ["kubectl", "-n", consortium.namespace("north"), "exec", "north-0", "-c", "sidecar", "--"]
         assert "Permission denied" in refused(*in_sidecar, "cat", "/state/certs/party.key")
+        shown = consortium.inside("north", "sidecar", "cat", "/state/certs/party.crt")
+        assert shown == (tmp_path / "north.crt").read_text()
         _sign(consortium, tmp_path / "north.csr", tmp_path / "north.crt")
         for command in bring:
             _shell(command.replace("-c certificate", "-c collaborator"), tmp_path)
