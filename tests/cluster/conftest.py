@@ -9,8 +9,11 @@ from installing import install as install
 
 
 @pytest.fixture(scope="session")
-def cluster() -> None:
-    """Skips where no cluster is reached, unless FEDMOL_REQUIRE_CLUSTER says that there has to be one."""
+def cluster(request: pytest.FixtureRequest) -> None:
+    """Skips where no cluster is reached, unless FEDMOL_REQUIRE_CLUSTER says that there has to be one.
+
+    Its nodes find the images of tag FEDMOL_TAG, or take those that are built now from this machine's Docker Engine.
+    """
     try:
         subprocess.run(["kubectl", "get", "--raw", "/readyz"], check=True, capture_output=True, timeout=60)
         subprocess.run(["helm", "list", "-n", "default"], check=True, capture_output=True, timeout=60)
@@ -18,3 +21,5 @@ def cluster() -> None:
         if os.environ.get("FEDMOL_REQUIRE_CLUSTER"):
             pytest.fail(f"a cluster is required, and cannot be used: {error}")
         pytest.skip("no cluster: KUBECONFIG, kubectl and helm are needed, and an account that may make namespaces")
+    if not os.environ.get("FEDMOL_TAG"):
+        request.getfixturevalue("built_images")
