@@ -8,6 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +50,8 @@ def folder(cluster: None, tmp_path: Path) -> Iterator[Path]:
     for party in PARTIES:
         (tmp_path / party).mkdir()
     yield tmp_path
-    for party in PARTIES:
-        subprocess.run(["kubectl", "delete", "namespace", namespace(tmp_path, party), "--ignore-not-found"], check=True)
+    spaces = [namespace(tmp_path, party) for party in PARTIES]
+    subprocess.run(["kubectl", "delete", "namespace", *spaces, "--ignore-not-found"], check=True)
 
 
 def namespace(folder: Path, party: str) -> str:
@@ -76,9 +77,10 @@ def test_the_runbook_leads_to_a_model(folder: Path) -> None:
     address = run(
         "kubectl", "get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}"
     )
-    for block in blocks():
-        for terminal in block.terminals:
-            play(block, terminal, folder, address)
+    with ThreadPoolExecutor(len(PARTIES)) as people:  # at each terminal somebody else
+        for block in blocks():
+            for done in [people.submit(play, block, terminal, folder, address) for terminal in block.terminals]:
+                done.result()
     assert load_model(folder / "coordinator" / "results" / "model.safetensors")
     assert "<svg" in (folder / "coordinator" / "results" / "report.html").read_text()
     assert len((folder / "coordinator" / "molecules.csv").read_text().splitlines()) > 10
