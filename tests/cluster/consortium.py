@@ -118,6 +118,15 @@ class Consortium:
     def install(self, party: str, **changes: Any) -> str:
         return self.helm(party, "install", chart(party), "-f", self.write_values(party, **changes))
 
+    def examine(self, party: str) -> None:
+        """`helm test`, whose pod may need longer than some a helm waits: what counts is how the pod ends."""
+        command = ["helm", "test", party, "-n", self.namespace(party)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+        assert done.returncode == 0 or "Pod in progress" in done.stderr, done.stdout + done.stderr
+        get = ["get", "pod", f"{party}-doctor", "-o", "jsonpath={.status.phase}"]
+        wait_until(lambda: self.kubectl(party, *get) in ("Succeeded", "Failed"), self.story)
+        assert self.kubectl(party, *get) == "Succeeded", self.kubectl(party, "logs", f"{party}-doctor")
+
     def pod(self, party: str) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.kubectl(party, "get", "pod", f"{party}-0", "-o", "json"))
         return found

@@ -105,7 +105,7 @@ def test_neither_the_doctor_nor_a_dying_sidecar_disturbs_a_run(consortium: Conso
     consortium.wait_for("round_started", round=1)
     for party in PARTIES:
         _kill(consortium, party, "sidecar")
-        consortium.helm(party, "test")
+        consortium.examine(party)
     assert consortium.wait_for("run_finished")["outcome"] == "complete"
     assert [consortium.state(party, _program(party))["restartCount"] for party in PARTIES] == [0, 0, 0]
 

@@ -56,8 +56,7 @@ def test_the_model_is_the_one_that_processes_on_one_machine_make(consortium: Con
 
 @pytest.mark.parametrize("party", PARTIES)
 def test_the_doctor_finds_nothing(consortium: Consortium, party: str) -> None:
-    consortium.helm(party, "test")
-    assert consortium.kubectl(party, "get", "pod", f"{party}-doctor", "-o", "jsonpath={.status.phase}") == "Succeeded"
+    consortium.examine(party)
 
 
 def test_model_and_report_come_out_by_the_commands_of_the_notes(consortium: Consortium, tmp_path: Path) -> None:
