@@ -11,88 +11,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from fedmol.chem.encoding import encode
 from fedmol.cli.ending import call
-from fedmol.diffusion import Census
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation, evaluate
-from fedmol.events import EventLog
-from fedmol.federation.assembly import denoiser_of, model_of, vocabulary_of
-from fedmol.federation.messages import Agreement
-from fedmol.federation.settings import EvaluationSettings, Settings, dump, parse
+from fedmol.federation.assembly import model_of
+from fedmol.federation.settings import EvaluationSettings
 from fedmol.report.record import read_record
-from fedmol.training.flat import flatten, manifest, unflatten_into
-from fedmol.training.model_file import save_model
 from fedmol_aggregator.evaluator.__main__ import command
 from fedmol_aggregator.evaluator.following import Evaluator
 from fedmol_aggregator.evaluator.results import Results
 from fedmol_aggregator.evaluator.run import Run
-from fedmol_aggregator.store import RoundStore
 
-SMILES = ["CCO", "CC", "C1CC1", "CC#N", "CCCO", "OCCO", "c1ccoc1", "CNC"]
+from .conftest import SMILES, State
+
 MOLECULES = 6
 PATIENCE = 60.0  # seconds for a process
-
-
-class State:
-    """An aggregator's folder, filled as the aggregator fills it."""
-
-    def __init__(self, work: Path, run: str = "trial") -> None:
-        self.work = work
-        self.settings: Settings = parse(
-            {
-                "sites": [{"name": "north"}],
-                "model": {"layers": 1},
-                "training": {"rounds": 3},
-                "evaluation": {"samples": 8, "nll_molecules": 4},
-            },
-            "state",
-        )
-        vocabulary = vocabulary_of(self.settings)
-        sizes = (len(vocabulary.atoms), len(vocabulary.bonds), vocabulary.max_atoms)
-        self.census = Census.take(encode(SMILES, vocabulary).graphs, *sizes)
-        self.agreement = Agreement(census=self.census.to_json(), molecules={"north": 8}, local_steps=4)
-        self.weights = flatten(denoiser_of(self.settings))
-        self.log = EventLog(work / "events.jsonl", run=run, site="aggregator")
-        (work / "settings.yaml").write_text(dump(self.settings))
-        (work / "agreement.json").write_text(self.agreement.model_dump_json())
-        self.log.write("run_started", sites=["north"], quorum=1, rounds=3, parameters=1, model_bytes=4)
-
-    def finish(self, *rounds: int, keep: int = 2) -> State:
-        for round in rounds:
-            self.weights = self.weights * np.float32(0.9)
-            RoundStore(self.work / "rounds", keep).save(round, self.weights, {}, {})
-            self.log.write(
-                "round_finished",
-                round=round,
-                weights={"north": 1.0},
-                missing=[],
-                site_loss={},
-                site_nll={},
-                seconds=1.0,
-            )
-        return self
-
-    def end(self) -> State:
-        self.log.write("run_finished", outcome="complete", missing=[], rounds=3, model_digest="d")
-        denoiser = denoiser_of(self.settings)
-        unflatten_into(denoiser, self.weights, manifest(denoiser))
-        save_model(
-            self.work / "model.safetensors",
-            denoiser,
-            preset=self.settings.model.preset,
-            vocabulary_name=self.settings.model.vocabulary,
-            census=self.census,
-        )
-        return self
-
-
-@pytest.fixture
-def state(tmp_path: Path) -> State:
-    return State(tmp_path / "state")
 
 
 @pytest.fixture
