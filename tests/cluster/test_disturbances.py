@@ -15,7 +15,7 @@ import pytest
 from fedmol.federation import certificates
 from tests.cluster.consortium import Consortium, run, wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(2400)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(2400)]
 
 PARTIES = ("aggregator", "north", "south")
 VALIDITY = timedelta(minutes=float(os.environ.get("FEDMOL_CERTIFICATE_MINUTES", "4")))
