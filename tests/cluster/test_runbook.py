@@ -73,6 +73,7 @@ def play(block: Block, terminal: str, folder: Path, address: str) -> None:
     assert done.returncode == 0, f"{RUNBOOK.name}:{block.line} at {terminal}:\n{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.long
 def test_the_runbook_leads_to_a_model(folder: Path) -> None:
     address = run(
         "kubectl", "get", "nodes", "-o", "jsonpath={.items[0].status.addresses[?(@.type=='InternalIP')].address}"
