@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from fedmol.errors import Exit, FedmolError
 
 _PROJECT, _SERVICE = "com.docker.compose.project", "com.docker.compose.service"
 _STOP = 30  # seconds, as in the compose file
+_ATTEMPTS, _PAUSE = 5, 1.0  # at freezing a container; seconds between two
 _PERIOD = 100_000  # microseconds, in which a slowed-down container gets its share of one core
 
 
@@ -136,6 +138,17 @@ def _state(container: Container) -> State:
     )
 
 
+def _pause(_: Consortium, container: Container, __: float) -> None:
+    """On a busy machine the engine may not get all processes of a container to stand still at the first attempt."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            return container.pause()
+        except APIError:
+            if attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(_PAUSE)
+
+
 def _cut(consortium: Consortium, container: Container, _: float) -> None:
     consortium._line(container).disconnect(container)
 
@@ -148,7 +161,7 @@ _DISTURBANCES: dict[str, Callable[[Consortium, Container, float], object]] = {
     "stop": lambda _, container, __: container.stop(timeout=_STOP),
     "start": lambda _, container, __: container.start(),
     "kill": lambda _, container, __: container.kill(),
-    "pause": lambda _, container, __: container.pause(),
+    "pause": _pause,
     "resume": lambda _, container, __: container.unpause(),
     "cut": _cut,
     "mend": _mend,
