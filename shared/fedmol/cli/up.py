@@ -72,7 +72,7 @@ def up(
             Exit.INTERRUPTED, "interrupted; the containers are stopped and nothing is lost", cure
         ) from None
     if not keep:
-        stage.compose("--profile", "*", "down", "--volumes", "--remove-orphans")
+        stage.take_down()
     console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
 
 
@@ -81,7 +81,7 @@ def up(
 @_RUNS
 def down(run_id: str, runs: Path) -> None:
     """Take the containers, volumes and networks of RUN_ID down. Its folder in runs/ stays."""
-    _stage(run_id, runs).compose("--profile", "*", "down", "--volumes", "--remove-orphans")
+    _stage(run_id, runs).take_down()
 
 
 @click.command("disturb")

@@ -36,6 +36,10 @@ class Stage:
     def compose_file(self) -> Path:
         return self.folder / "compose.yaml"
 
+    def take_down(self) -> None:
+        """Containers, networks and volumes; the folder stays."""
+        self.compose("--profile", "*", "down", "--volumes", "--remove-orphans")
+
     def compose(self, *words: str) -> None:
         """One call of Docker Compose, which shows what it does.
 
