@@ -74,9 +74,15 @@ def install(chart: str, values: Mapping[str, Any], cluster: Cluster, name: str =
             made = asyncio.run(action.run(name, str(ROOT / "k8s" / chart), values=dict(values), wait=False))
         except helm.HelmError as error:
             raise Refused(str(error)) from None
-    objects = tuple(one for path, one in cluster.objects.items() if path not in before)
+    objects = _in_order([one for path, one in cluster.objects.items() if path not in before])
     hooks = tuple(yaml.safe_load(hook["manifest"]) for hook in made.get("hooks") or [])
     return Release(objects, hooks, made["info"]["notes"])
+
+
+def _in_order(created: list[Object]) -> tuple[Object, ...]:
+    """By kind as Helm created them, then by name: Helm creates those of one kind side by side."""
+    kinds = list(dict.fromkeys(one["kind"] for one in created))
+    return tuple(sorted(created, key=lambda one: (kinds.index(one["kind"]), one["metadata"]["name"])))
 
 
 def lint(chart: str) -> list[str]:
