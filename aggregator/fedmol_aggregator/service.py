@@ -31,6 +31,7 @@ from fedmol_aggregator.store import RoundStore
 log = logging.getLogger("fedmol.aggregator")
 
 MODEL_FILE = "model.safetensors"  # written last of all: with it the run is finished
+_LINGER = 20.0  # seconds; Compose starts nobody who depends on a service that has ended before it was seen healthy
 
 
 class Service:
@@ -113,6 +114,7 @@ def run(
     """Serve the run to its end, unless it is finished already."""
     if (work / MODEL_FILE).exists():
         log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
+        Heart(work).beat_until(stop, _LINGER)
         return
     files.write_text(work / "settings.yaml", dump(settings))  # with it the folder is one that `fedmol report` reads
     service = Service(settings, run, work, events)

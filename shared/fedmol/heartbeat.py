@@ -8,6 +8,7 @@ this process, and a restart would not cure it.
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -29,10 +30,11 @@ class Heart:
             self._path.touch()
             self._next = time.monotonic() + PERIOD
 
-    def beat_until(self, stop: threading.Event) -> None:
-        """Do nothing else until `stop` is set."""
+    def beat_until(self, stop: threading.Event, longest: float = math.inf) -> None:
+        """Do nothing else until `stop` is set, or for `longest` seconds."""
+        until = time.monotonic() + longest
         self.beat()
-        while not stop.wait(PERIOD):
+        while time.monotonic() < until and not stop.wait(PERIOD):
             self.beat()
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from stage import Stage, small_settings
+from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.federation.settings import Settings
 
@@ -27,6 +27,16 @@ def stage(tmp_path: Path) -> Iterator[Callable[[Settings], Stage]]:
     yield build
     for each in built:
         each.close()
+
+
+@pytest.fixture(scope="module")
+def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """An aggregator that waits for its sites."""
+    stage = Stage(small_settings(rounds={"join_deadline": 600}), tmp_path_factory.mktemp("waiting") / "run")
+    stage.start(AGGREGATOR)
+    stage.wait_for(lambda event: event.kind == "round_started")
+    yield stage
+    stage.close()
 
 
 @pytest.fixture(scope="session")

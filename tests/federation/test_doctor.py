@@ -5,28 +5,18 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from stage import AGGREGATOR, PATIENCE, Stage, small_settings
+from stage import PATIENCE, Stage
 
 from fedmol.errors import Exit
 from fedmol.federation import certificates
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    stage = Stage(small_settings(rounds={"join_deadline": 600}), tmp_path_factory.mktemp("doctor") / "run")
-    stage.start(AGGREGATOR)
-    stage.wait_for(lambda event: event.kind == "round_started")
-    yield stage
-    stage.close()
 
 
 def _examine(stage: Stage, out: Path, **replaced: Path) -> tuple[int, dict[str, dict[str, Any]]]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 import yaml
-from stage import AGGREGATOR, PATIENCE, Stage, copy_certificates, small_settings
+from stage import PATIENCE, Stage, copy_certificates
 
 import fedmol
 from fedmol.errors import Exit
@@ -18,16 +17,6 @@ from fedmol.federation import certificates
 from fedmol.simulation.processes import Party
 
 DAY = timedelta(days=1)
-
-
-@pytest.fixture(scope="module")
-def open_stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """An aggregator that waits for its sites."""
-    stage = Stage(small_settings(rounds={"join_deadline": 600}), tmp_path_factory.mktemp("refusals") / "run")
-    stage.start(AGGREGATOR)
-    stage.wait_for(lambda event: event.kind == "round_started")
-    yield stage
-    stage.close()
 
 
 def _strangers_certificate(stage: Stage, folder: Path) -> dict[str, str]:
@@ -110,10 +99,10 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("case", REFUSALS)
-def test_refused(open_stage: Stage, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused(waiting: Stage, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrange, exit, reason = REFUSALS[case]
-    before = len(open_stage.events("site_refused"))
-    intruder: Party = open_stage.intruder("model", **arrange(open_stage, tmp_path))
+    before = len(waiting.events("site_refused"))
+    intruder: Party = waiting.intruder("model", **arrange(waiting, tmp_path))
     if case == "other-model-code":
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
     intruder.start()
@@ -123,12 +112,12 @@ def test_refused(open_stage: Stage, case: str, tmp_path: Path, monkeypatch: pyte
     assert said.startswith("error: ")
     assert said.count("cure:") == 1
     assert exit.page in said
-    refused = open_stage.events("site_refused")[before:]
+    refused = waiting.events("site_refused")[before:]
     assert [event.fields["reason"] for event in refused if event.fields["reason"] == reason], refused
 
 
-def test_the_others_go_on(open_stage: Stage) -> None:
+def test_the_others_go_on(waiting: Stage) -> None:
     """Runs last: after all the refusals the federation's own sites train to the end."""
-    open_stage.start(*open_stage.sites)
-    assert {name: open_stage.wait(name) for name in open_stage.parties} == dict.fromkeys(open_stage.parties, 0)
-    assert open_stage.events("run_finished")[0].fields["outcome"] == "complete"
+    waiting.start(*waiting.sites)
+    assert {name: waiting.wait(name) for name in waiting.parties} == dict.fromkeys(waiting.parties, 0)
+    assert waiting.events("run_finished")[0].fields["outcome"] == "complete"

@@ -31,5 +31,10 @@ def test_it_beats_until_it_is_stopped(tmp_path: Path) -> None:
     assert main([str(tmp_path)]) == 0
 
 
+def test_it_beats_no_longer_than_asked_for(tmp_path: Path) -> None:
+    Heart(tmp_path).beat_until(threading.Event(), longest=0.0)
+    assert main([str(tmp_path)]) == 0
+
+
 def test_a_wrong_call_is_told_apart(tmp_path: Path) -> None:
     assert main([]) == 2

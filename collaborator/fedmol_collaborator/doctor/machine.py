@@ -11,8 +11,8 @@ import torch
 
 from fedmol.data.shards import open_shard
 from fedmol.diffusion.census import Census
-from fedmol.doctor.examination import Finding, failed, ok, warning
-from fedmol.doctor.room import disk, gigabytes, model_bytes
+from fedmol.doctor.examination import Finding, ok, warning
+from fedmol.doctor.room import disk, enough, gigabytes, model_bytes
 from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.settings import Settings
 from fedmol.graphs import Graphs
@@ -83,11 +83,7 @@ def memory(settings: Settings) -> Finding:
 def memory_against(free: int, need: int) -> Finding:
     found = f"{gigabytes(free)} to be had, {gigabytes(need)} taken by the training step and the shard"
     cure = "give the site more memory (in containers: its limit), a smaller shard, or ask for a smaller batch_size"
-    if free < need:
-        return failed(found, cure, memory_free_bytes=free, memory_needed_bytes=need)
-    if free < 1.25 * need:
-        return warning(found, cure, memory_free_bytes=free, memory_needed_bytes=need)
-    return ok(found, memory_free_bytes=free, memory_needed_bytes=need)
+    return enough(free, need, need + need // 4, found, cure, "memory")
 
 
 def available_memory(cgroup: Path = _CGROUP) -> int:

@@ -37,15 +37,17 @@ def aggregator_disk(settings: Settings, work: Path) -> Finding:
 
 def disk(work: Path, state: int) -> Finding:
     """Room for `state` bytes and the logs."""
-    need = state + _LOGS
-    free = shutil.disk_usage(_existing(work)).free
+    need, free = state + _LOGS, shutil.disk_usage(_existing(work)).free
     found = f"{gigabytes(free)} free, at most {gigabytes(need)} needed"
-    cure = "make room there, or name another --work"
+    return enough(free, need, 2 * need, found, "make room there, or name another --work", "disk")
+
+
+def enough(free: int, need: int, comfortable: int, found: str, cure: str, of: str) -> Finding:
+    """Failed below `need` bytes, a warning below what is comfortable."""
+    figures = {f"{of}_free_bytes": free, f"{of}_needed_bytes": need}
     if free < need:
-        return failed(found, cure, disk_free_bytes=free, disk_needed_bytes=need)
-    if free < 2 * need:
-        return warning(found, cure, disk_free_bytes=free, disk_needed_bytes=need)
-    return ok(found, disk_free_bytes=free, disk_needed_bytes=need)
+        return failed(found, cure, **figures)
+    return warning(found, cure, **figures) if free < comfortable else ok(found, **figures)
 
 
 def model_bytes(settings: Settings) -> int:

@@ -4,6 +4,7 @@ message. Every figure comes out of the log, so a sidecar that was restarted coun
 from __future__ import annotations
 
 import shutil
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 
@@ -28,11 +29,11 @@ class RunCollector(Collector):
     """Asked anew at every scrape; keeps nothing itself."""
 
     def __init__(self, watch: Watch) -> None:
-        self.watch = watch
+        self.watch, self._build = watch, {"version": version("fedmol")}
 
     def collect(self) -> Iterator[Metric]:
         run, now = self.watch.run, self.watch.clock()
-        yield InfoMetricFamily("fedmol_build", "The version of this sidecar.", value={"version": version("fedmol")})
+        yield InfoMetricFamily("fedmol_build", "The version of this sidecar.", value=self._build)
         if self.watch.reader.caught_up:  # half a log would look like a run that has jumped back
             yield from _run(run, now)
             yield from _sites(run, now)
@@ -90,7 +91,8 @@ def _run(run: Run, now: float) -> Iterator[Metric]:
 
 
 def _durations(seconds: list[float]) -> Metric:
-    buckets = [(f"{float(edge)}", float(sum(one <= edge for one in seconds))) for edge in ROUND_BUCKETS]
+    ordered = sorted(seconds)
+    buckets = [(f"{float(edge)}", float(bisect_right(ordered, edge))) for edge in ROUND_BUCKETS]
     return HistogramMetricFamily(
         "fedmol_round_duration_seconds",
         "How long finished rounds took.",

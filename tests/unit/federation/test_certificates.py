@@ -21,18 +21,6 @@ from fedmol.federation.certificates import CertificateFiles, check_files
 DAY = timedelta(days=1)
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    certificates.make_ca(tmp_path / "authority", "trial", 30 * DAY)
-    return tmp_path / "authority"
-
-
-@pytest.fixture
-def north(authority: Path, tmp_path: Path) -> CertificateFiles:
-    certificates.issue_site(authority, tmp_path / "north", "north", DAY)
-    return CertificateFiles.in_folder(tmp_path / "north")
-
-
 def _refusal(party: CertificateFiles, name: str | None = "north", now: datetime | None = None) -> FedmolError:
     with pytest.raises(FedmolError) as caught:
         check_files(party, name, now)
@@ -188,7 +176,7 @@ def test_a_missing_file_is_named(north: CertificateFiles, missing: str) -> None:
 
 def test_expired_and_not_yet_valid(north: CertificateFiles) -> None:
     now = datetime.now(UTC)
-    assert _refusal(north, now=now + 2 * DAY).exit is Exit.CERTIFICATE_EXPIRED
+    assert _refusal(north, now=now + 91 * DAY).exit is Exit.CERTIFICATE_EXPIRED
     assert "not valid before" in _refusal(north, now=now - DAY).message
     check_files(north, "north", now + timedelta(hours=23))
 
