@@ -31,7 +31,7 @@ from fedmol_aggregator.store import RoundStore
 log = logging.getLogger("fedmol.aggregator")
 
 MODEL_FILE = "model.safetensors"  # written last of all: with it the run is finished
-_LINGER = 20.0  # seconds; Compose starts nobody who depends on a service that has ended before it was seen healthy
+_LINGER = 30.0  # seconds; Compose starts nobody who depends on a service that has ended before it was seen healthy
 
 
 class Service:
