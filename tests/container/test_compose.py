@@ -123,9 +123,14 @@ def finished(stack: Stack) -> Stack:
     return stack
 
 
+def codes(stack: Stack) -> dict[str, int | None]:
+    """Of every program that shall end; None while it has not."""
+    states = stack.consortium.states()
+    return {name: states[name].code if states[name].ended else None for name in (*PARTIES, *ONCE)}
+
+
 def test_every_program_ends_with_nothing_to_complain_of(finished: Stack) -> None:
-    states = finished.consortium.states()
-    assert {name: states[name].code for name in (*PARTIES, *ONCE)} == dict.fromkeys((*PARTIES, *ONCE), 0)
+    assert codes(finished) == dict.fromkeys((*PARTIES, *ONCE), 0)
     said = finished.get("/v1/status").json()
     assert (said["state"], said["outcome"], said["missing"]) == ("finished", "complete", [])
 
@@ -155,14 +160,10 @@ def test_every_expression_of_dashboards_and_alerts_returns_data(finished: Stack)
 
 
 def test_going_up_again_finds_the_run_finished(finished: Stack) -> None:
-    def ended() -> bool:
-        return all(finished.consortium.states()[name].ended for name in (*PARTIES, *ONCE))
-
     before = finished.get("/v1/status").json()["log"]["events"]
     finished.compose("up", "--detach", *RUNNING, "evaluator")
-    wait_until(ended, "nobody has anything to do", 180)
-    states = finished.consortium.states()
-    assert {name: states[name].code for name in (*PARTIES, *ONCE)} == dict.fromkeys((*PARTIES, *ONCE), 0)
+    wait_until(lambda: None not in codes(finished).values(), "nobody has anything to do", 180)
+    assert codes(finished) == dict.fromkeys((*PARTIES, *ONCE), 0)
     assert finished.get("/v1/status").json()["log"]["events"] == before
 
 

@@ -83,7 +83,7 @@ def memory(settings: Settings) -> Finding:
 def memory_against(free: int, need: int) -> Finding:
     found = f"{gigabytes(free)} to be had, {gigabytes(need)} taken by the training step and the shard"
     cure = "give the site more memory (in containers: its limit), a smaller shard, or ask for a smaller batch_size"
-    return enough(free, need, need + need // 4, found, cure, "memory")
+    return enough("memory", free, need, 1.25, found, cure)
 
 
 def available_memory(cgroup: Path = _CGROUP) -> int:

@@ -39,15 +39,15 @@ def disk(work: Path, state: int) -> Finding:
     """Room for `state` bytes and the logs."""
     need, free = state + _LOGS, shutil.disk_usage(_existing(work)).free
     found = f"{gigabytes(free)} free, at most {gigabytes(need)} needed"
-    return enough(free, need, 2 * need, found, "make room there, or name another --work", "disk")
+    return enough("disk", free, need, 2, found, "make room there, or name another --work")
 
 
-def enough(free: int, need: int, comfortable: int, found: str, cure: str, of: str) -> Finding:
-    """Failed below `need` bytes, a warning below what is comfortable."""
-    figures = {f"{of}_free_bytes": free, f"{of}_needed_bytes": need}
+def enough(kind: str, free: int, need: int, comfort: float, found: str, cure: str) -> Finding:
+    """Failed below `need` bytes, a warning below `comfort` times as many."""
+    figures = {f"{kind}_free_bytes": free, f"{kind}_needed_bytes": need}
     if free < need:
         return failed(found, cure, **figures)
-    return warning(found, cure, **figures) if free < comfortable else ok(found, **figures)
+    return warning(found, cure, **figures) if free < comfort * need else ok(found, **figures)
 
 
 def model_bytes(settings: Settings) -> int:

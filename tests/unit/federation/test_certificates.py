@@ -178,7 +178,7 @@ def test_expired_and_not_yet_valid(north: CertificateFiles) -> None:
     now = datetime.now(UTC)
     assert _refusal(north, now=now + 91 * DAY).exit is Exit.CERTIFICATE_EXPIRED
     assert "not valid before" in _refusal(north, now=now - DAY).message
-    check_files(north, "north", now + timedelta(hours=23))
+    check_files(north, "north", now + 90 * DAY - timedelta(hours=1))
 
 
 def test_a_certificate_can_be_issued_expired_for_trials(authority: Path, tmp_path: Path) -> None:
