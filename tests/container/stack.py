@@ -29,6 +29,8 @@ SMALL: dict[str, Any] = {
     "evaluation": {"samples": 64, "nll_molecules": 32},
 }
 
+ANYWHERE = {f"PORT_{party}": "0" for party in ("AGGREGATOR", "NORTH", "SOUTH", "PROMETHEUS")}  # where nobody listens
+
 
 def fresh_copy(target: Path) -> Path:
     """What git knows of the working tree, and nothing that was built or run in it."""
@@ -62,15 +64,13 @@ def wait_until(what: Callable[[], bool], why: str, patience: float = PATIENCE) -
 class Stack:
     """`docker compose` in a folder, under a project name of its own."""
 
-    def __init__(self, folder: Path, project: str, *files: str) -> None:
-        self.folder, self.project, self.files = folder, project, files
+    def __init__(self, folder: Path, project: str) -> None:
+        self.folder, self.project = folder, project
         self.consortium = Consortium.reach(project)
 
     def compose(self, *words: str) -> str:
-        files = [word for name in self.files for word in ("-f", name)]
-        return run(
-            "docker", "compose", "-p", self.project, *files, *words, cwd=self.folder, environment={"DATA": "small"}
-        )
+        command = ["docker", "compose", "-p", self.project, *words]
+        return run(*command, cwd=self.folder, environment={"DATA": "small", **ANYWHERE})
 
     def inside(self, service: str, *command: str) -> tuple[int, str]:
         """Exit code and output of a command in a running container, as its own user."""

@@ -14,7 +14,6 @@ from fedmol.federation.settings import Settings
 SERVICES = ("prepare", "aggregator", "evaluator", "prometheus", "grafana")
 SUFFIXES = ("", "-doctor", "-sidecar")
 TARGETS = Path("docker") / "prometheus" / "targets"
-_PAGES = 8080  # the aggregator's page; the sites' follow
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class Composition:
     settings: str = "./federation${DATA:+.}${DATA:-}.yaml"  # what is mounted
     targets: str = f"./{TARGETS}"
     build: bool = True
-    published: bool = True  # at fixed ports; otherwise Docker chooses free ones
+    published: bool = True  # at ports that the environment can change; otherwise Docker chooses free ones
 
 
 def images() -> tuple[str, str]:
@@ -62,11 +61,9 @@ def _targets(parties: Sequence[str]) -> str:
     return "".join(["# Rendered from federation.yaml by `fedmol render`.\n", *lines])
 
 
-def _ports(how: Composition) -> Callable[[int], str]:
-    monitoring = {90: 9090, 91: 3000}
-
-    def port(number: int) -> str:
-        return str(monitoring.get(number, _PAGES + number)) if how.published else ""
+def _ports(how: Composition) -> Callable[[str, int], str]:
+    def port(party: str, usual: int) -> str:
+        return f"${{PORT_{party.upper().replace('-', '_')}:-{usual}}}" if how.published else ""
 
     return port
 
