@@ -10,17 +10,28 @@ from fedmol.diffusion.census import Census, NoiseModel
 from fedmol.federation.assembly import team_of
 from fedmol.federation.settings import Settings
 from fedmol.graphs import Graphs
+from fedmol.training.loop import STEPS_IN_FLIGHT, StepReport
 from fedmol.training.optimizers import build_optimizer
 
-_WARM_STEPS = 2  # the first ones are slower
+_WARM_STEPS = 2  # the first ones are slower, and those before the first report of a GPU
 
 
 def seconds_per_step(settings: Settings, graphs: Graphs, census: Census, timed_steps: int) -> float:
-    """How long one gradient step takes here, measured on a denoiser that is thrown away."""
+    """How long one gradient step takes here, measured over `timed_steps` or more on a denoiser that is thrown away."""
     with team_of(settings, NoiseModel.from_census(census), graphs) as team:
-        optimizer = build_optimizer(team.denoiser, team.config)
-        generator, total = torch.Generator().manual_seed(settings.seed), _WARM_STEPS + timed_steps
-        team.train(optimizer, first_step=0, steps=_WARM_STEPS, total_steps=total, generator=generator)
-        began = time.monotonic()
-        team.train(optimizer, first_step=_WARM_STEPS, steps=timed_steps, total_steps=total, generator=generator)
-        return (time.monotonic() - began) / timed_steps
+        in_flight = STEPS_IN_FLIGHT[team.device.type]
+        warm, timed = max(_WARM_STEPS, in_flight), max(timed_steps, in_flight)
+        ends: dict[int, float] = {}  # when each report came, by the steps taken before it
+
+        def note(report: StepReport) -> None:
+            ends[report.step + 1] = time.monotonic()
+
+        team.train(
+            build_optimizer(team.denoiser, team.config),
+            first_step=0,
+            steps=warm + timed,
+            total_steps=warm + timed,
+            generator=torch.Generator().manual_seed(settings.seed),
+            on_step=note,
+        )
+        return (ends[warm + timed] - ends[warm]) / timed

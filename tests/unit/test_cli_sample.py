@@ -74,7 +74,7 @@ def test_equal_seeds_give_equal_files_and_others_do_not(model: Path, tmp_path: P
 
 
 def test_blocks_leave_no_seam(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_BLOCK", 16)
+    monkeypatch.setitem(module._BLOCK, "cpu", 16)
     made = call(model, "-n", 40, "--out", tmp_path / "made.csv")
     assert "of 40" in made.output
     assert len(pd.read_csv(tmp_path / "made.csv")) == 40

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fedmol.evaluation import Evaluation
     from fedmol.evaluation.resemblance import Progress
     from fedmol.federation.settings import EvaluationSettings
+    from fedmol.training.device import DeviceName
 
 _PATH = click.Path(path_type=Path)
 
@@ -36,6 +37,13 @@ _PATH = click.Path(path_type=Path)
     "--nll-molecules", default=2048, show_default=True, type=click.IntRange(min=1), help="test molecules for NLL"
 )
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option(
+    "--device",
+    default="auto",
+    show_default=True,
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="for a model: where it is sampled",
+)
 @click.option("--vocabulary", help="for a file of molecules: the vocabulary in which distances are measured")
 @click.option("--out", type=_PATH, help="write the evaluation as JSON")
 @click.option("--html", type=_PATH, help="write a page of it, with charts and pictures")
@@ -50,6 +58,7 @@ def evaluate(
     steps: int | None,
     nll_molecules: int,
     seed: int,
+    device: DeviceName,
     vocabulary: str | None,
     out: Path | None,
     html: Path | None,
@@ -74,7 +83,7 @@ def evaluate(
             settings = EvaluationSettings(
                 samples=samples, sampler=sampler, sampling_steps=steps, nll_molecules=nll_molecules
             )
-            result = _of_model(subject, test, known, column, settings, seed, samples_out, report)
+            result = _of_model(subject, test, known, column, settings, seed, device, samples_out, report)
         else:
             result = _of_file(subject, test, known, column, vocabulary or ModelSettings().vocabulary, report)
     print_evaluation(console, result)
@@ -95,15 +104,17 @@ def _of_model(
     column: str,
     settings: EvaluationSettings,
     seed: int,
+    device: DeviceName,
     samples_out: Path | None,
     report: Progress,
 ) -> Evaluation:
     from fedmol.chem import vocabulary as vocabularies
     from fedmol.evaluation import evaluate
     from fedmol.evaluation.reference import real_graphs, training_molecules
+    from fedmol.training.device import device_named
     from fedmol.training.model_file import load_model
 
-    model = load_model(path)
+    model = load_model(path).to(device_named(device))
     types = vocabularies.get(model.vocabulary_name)
     real = None if test is None else real_graphs(test, column, types)
     trained = set[str]() if known is None else training_molecules(known, column, types)

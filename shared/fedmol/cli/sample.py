@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fedmol import files
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.settings import EvaluationSettings
+from fedmol.federation.settings import EvaluationSettings, ExecutionName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from fedmol.diffusion import NoiseModel
     from fedmol.diffusion.denoising import Denoises
     from fedmol.diffusion.samplers import Sampler
+    from fedmol.execution import Execution
     from fedmol.graphs import Graphs
     from fedmol.training import TrainedModel
+    from fedmol.training.device import DeviceName
 
 _PATH = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
-_BLOCK = 4096  # molecules that are in memory at a time
+_BLOCK = {"cpu": 4096, "cuda": 65536}  # molecules that are in memory at a time
 _SCAFFOLD_STEPS = 60  # to grow around something fixed is harder
 
 
@@ -40,6 +42,14 @@ _SCAFFOLD_STEPS = 60  # to grow around something fixed is harder
 @click.option("--sampler", default=EvaluationSettings().sampler, show_default=True, help="few-step or ancestral")
 @click.option("--steps", type=_COUNT, help="sampling steps; when left out the sampler's own, or 60 with a scaffold")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
+@click.option(
+    "--execution",
+    default="auto",
+    show_default=True,
+    type=click.Choice(list(get_args(ExecutionName))),
+    help="how steps reach a GPU: kernel by kernel, compiled, or recorded as CUDA graphs",
+)
 @click.option("--threads", default=1, show_default=True, type=_COUNT, help="processor threads to use")
 @click.option("--known", type=_PATH, help="CSV or SMILES file of known molecules: tells which ones are novel")
 @click.option("--column", default="smiles", show_default=True, help="column of the SMILES in the file of --known")
@@ -53,6 +63,8 @@ def sample(
     sampler: str,
     steps: int | None,
     seed: int,
+    device: DeviceName,
+    execution: ExecutionName,
     threads: int,
     known: Path | None,
     column: str,
@@ -63,19 +75,23 @@ def sample(
 
     A .smi file has one SMILES per line, an .sdf file 2D structures. A .csv file says of each molecule whether it is
     valid, relaxed-valid, connected and, with --known, novel, and of the invalid ones what is wrong with them. Equal
-    arguments give equal molecules.
+    arguments give equal molecules on equal devices; a GPU draws other random numbers than a processor.
     """
     import torch
 
     from fedmol.chem import vocabulary as vocabularies
     from fedmol.chem.listing import entries, listing
     from fedmol.diffusion import samplers
+    from fedmol.execution import execution_named
     from fedmol.models import shipped
-    from fedmol.training import load_model
+    from fedmol.training import device_named, load_model
 
     form, way = listing(out), samplers.get(sampler)
     torch.set_num_threads(threads)
-    trained = load_model(model or shipped())
+    place = device_named(device)
+    trained = load_model(model or shipped()).to(place)
+    way_of_steps = execution_named(execution, place, only_eager=trained.denoiser.only_eager)
+    way_of_steps.prepare(trained.denoiser)
     vocabulary = vocabularies.get(trained.vocabulary_name)
     known_smiles = None if known is None else _smiles(known, column, vocabulary)
     denoiser, noise = _asked(trained, scaffold, atoms, vocabulary)
@@ -83,7 +99,7 @@ def sample(
     console, tally = Console(), _Tally()
     with files.replacing(out) as file, _Bar(console, count) as bar:
         file.write(form.head.encode())
-        for graphs in _blocks(denoiser, noise, count, way, steps, seed, bar.reach):
+        for graphs in _blocks(denoiser, noise, count, way, steps, seed, way_of_steps, bar.reach):
             for entry in entries(graphs, vocabulary, known_smiles, whole=scaffold is not None):
                 if tally.is_new(entry) or not unique:
                     file.write(form.entry(entry).encode())
@@ -105,10 +121,11 @@ def _asked(
     from fedmol.diffusion.inpainting import Inpainting, between
 
     denoiser: Denoises = trained.denoiser
+    device = trained.noise.size_distribution.device
     least, most = 1, trained.noise.max_atoms
     if scaffold is not None:
         fragment = read_fragment(scaffold, vocabulary)
-        denoiser, least = Inpainting(denoiser, fragment), fragment.least
+        denoiser, least = Inpainting(denoiser, fragment.to(device)), fragment.least
     if least > most:
         raise FedmolError(
             Exit.USAGE,
@@ -129,21 +146,27 @@ def _blocks(
     sampler: Sampler,
     steps: int | None,
     seed: int,
+    execution: Execution,
     on_progress: Callable[[float], None],
 ) -> Iterator[Graphs]:
-    """`count` graphs, some thousands at a time; `on_progress` is told how many molecules' work is done."""
+    """`count` graphs in the processor's memory, some thousands at a time.
+
+    `on_progress` is told how many molecules' work is done.
+    """
     import torch
 
     from fedmol.diffusion import sample as draw
 
-    generator = torch.Generator().manual_seed(seed)
-    for begun in range(0, count, _BLOCK):
-        size = min(_BLOCK, count - begun)
+    device = noise.size_distribution.device
+    generator, block = torch.Generator(device).manual_seed(seed), _BLOCK[device.type]
+    for begun in range(0, count, block):
+        size = min(block, count - begun)
 
         def on_step(done: int, total: int, begun: int = begun, size: int = size) -> None:
             on_progress(begun + size * done / total)
 
-        yield draw(denoiser, noise, size, generator, steps=steps, on_step=on_step, sampler=sampler)
+        made = draw(denoiser, noise, size, generator, steps, on_step=on_step, sampler=sampler, execution=execution)
+        yield made.to("cpu")
 
 
 class _Tally:

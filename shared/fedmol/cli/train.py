@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 from rich.console import Console
 
-from fedmol.federation.settings import ModelSettings, TrainingSettings
+from fedmol.federation.settings import ExecutionName, ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,13 @@ _COUNT = click.IntRange(min=1)
     "--processes", default=str(_TRAINING.processes), show_default=True, help="that share each batch; auto: one per GPU"
 )
 @click.option("--threads", default=_TRAINING.threads, show_default=True, type=_COUNT, help="of each process")
+@click.option(
+    "--execution",
+    default=_TRAINING.execution,
+    show_default=True,
+    type=click.Choice(list(get_args(ExecutionName))),
+    help="how steps reach a GPU: kernel by kernel, compiled, or recorded as CUDA graphs",
+)
 @click.option("--out", default=Path("model.safetensors"), show_default=True, type=_PATH, help="file of the model")
 @click.option("--resume", is_flag=True, help="go on from the state that a broken-off run kept beside --out")
 def train(
@@ -56,6 +63,7 @@ def train(
     device: DeviceName,
     processes: str,
     threads: int,
+    execution: ExecutionName,
     out: Path,
     resume: bool,
 ) -> None:
@@ -65,6 +73,7 @@ def train(
     from fedmol.chem import vocabulary as vocabularies
     from fedmol.data.shards import open_shard
     from fedmol.diffusion import Census, NoiseModel
+    from fedmol.execution import execution_named
     from fedmol.network import build
     from fedmol.training import Team, TrainingConfig, device_named, processes_on, save_model
 
@@ -88,7 +97,8 @@ def train(
     }
     console = Console()
     noise, number = NoiseModel.from_census(census), processes_on(place, _processes(processes))
-    with Team(denoiser, noise, shard.training, config, place, number) as team:
+    way = execution_named(execution, place, only_eager=denoiser.only_eager, processes=number)
+    with Team(denoiser, noise, shard.training, config, place, number, way) as team:
         _advance(team, training, out, resume, console)
     meta = {"training": training, "source": file.name}
     save_model(out, denoiser, preset=preset, vocabulary_name=vocabulary, census=census, meta=meta)

@@ -28,6 +28,9 @@ class Fragment:
     bonds: Tensor  # (m, m) int64, symmetric
     closed: Tensor  # (m,) bool: has no bonds but those to atoms of the fragment
 
+    def to(self, device: torch.device | str) -> Fragment:
+        return Fragment(self.atoms.to(device), self.bonds.to(device), self.closed.to(device))
+
     def __len__(self) -> int:
         return self.atoms.shape[0]
 

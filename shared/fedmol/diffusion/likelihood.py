@@ -31,6 +31,7 @@ from fedmol.diffusion.noising import add_noise, stratified_times
 from fedmol.diffusion.posterior import mixture_posterior, plug_in_posterior
 from fedmol.graphs import Graphs
 
+BATCH = {"cpu": 256, "cuda": 4096}  # molecules that go through the network together
 FLOOR = 1e-7  # the reference adds it to every probability before taking logarithms
 
 
@@ -50,14 +51,15 @@ class Likelihood:
 
 
 def nll(
-    denoiser: Denoises, noise: NoiseModel, graphs: Graphs, generator: Generator, batch_size: int = 256
+    denoiser: Denoises, noise: NoiseModel, graphs: Graphs, generator: Generator, batch_size: int | None = None
 ) -> Likelihood:
     """Estimate the bounds on `graphs` with two network calls per molecule.
 
     -log p(N) + prior term + T x KL at one time t of 1..T (stratified over the whole set) + reconstruction from z_0.
     """
     times = stratified_times(len(graphs), 1, noise.steps, generator, graphs.counts.device)
-    slices = [slice(start, start + batch_size) for start in range(0, len(graphs), batch_size)]
+    size = batch_size or BATCH[graphs.counts.device.type]
+    slices = [slice(start, start + size) for start in range(0, len(graphs), size)]
     with evaluating(denoiser):
         parts = [_terms(denoiser, noise, graphs[part].trimmed(), times[part], generator) for part in slices]
     each = {name: torch.cat([part[name] for part in parts]).double() for name in parts[0]}

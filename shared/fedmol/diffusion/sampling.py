@@ -12,7 +12,10 @@ from fedmol.diffusion.census import NoiseModel
 from fedmol.diffusion.denoising import Denoises, evaluating
 from fedmol.diffusion.noising import draw, draw_prior
 from fedmol.diffusion.samplers import FEW_STEP, Draw, Sampler
+from fedmol.execution import EAGER, Execution
 from fedmol.graphs import Graphs
+
+BATCH = {"cpu": 256, "cuda": 4096}  # molecules that go through the network together
 
 
 def sample(
@@ -21,36 +24,41 @@ def sample(
     count: int,
     generator: Generator,
     steps: int | None = None,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     on_step: Callable[[int, int], None] | None = None,
     sampler: Sampler = FEW_STEP,
+    execution: Execution = EAGER,
 ) -> Graphs:
-    """`count` new graphs, int8 codes padded to the vocabulary's size.
+    """`count` new graphs, int8 codes padded to the vocabulary's size, on the device of `noise` and `generator`.
 
     Every graph goes from pure noise through the sampler's times, in `steps` jumps or as many as it takes by itself. At
     the end stand the most probable classes (the reference returns z_0 itself, which is still slightly noisy). Molecules
     of like size share a batch. `on_step(calls done, calls in all)` is told after every call of the network.
     """
-    times = sampler.times(noise.steps, steps)
+    device, width = noise.size_distribution.device, noise.max_atoms
     drawn = draw(noise.size_distribution.expand(count, -1), generator)
     order = torch.argsort(drawn, stable=True)
-    parts = torch.split(order, batch_size)
+    size = batch_size or BATCH[device.type]
+    parts = torch.split(order, size)
+    largest = [int(sizes[-1]) for sizes in torch.split(drawn[order].cpu(), size)]
+    times = torch.tensor(sampler.times(noise.steps, steps), device=device)
     calls = _Calls(len(times) * len(parts), on_step)
-    device = noise.size_distribution.device
-    width = noise.max_atoms
     atoms = torch.zeros(count, width, dtype=torch.int8, device=device)
     bonds = torch.zeros(count, width, width, dtype=torch.int8, device=device)
-    for part in parts:
-        with evaluating(denoiser):
-            batch = _Batch(denoiser, noise, drawn[part], generator)
-            for t, s in pairwise(times):
-                batch.step(sampler, t, s)
+    batches: dict[tuple[int, int], _Batch] = {}  # by shape: what was recorded for one serves the next
+    with evaluating(denoiser):
+        for part, n in zip(parts, largest, strict=True):
+            if (len(part), n) not in batches:
+                batches[len(part), n] = _Batch(denoiser, noise, generator, sampler, (len(part), n), execution)
+            batch = batches[len(part), n]
+            batch.start(drawn[part])
+            for t, s in pairwise(torch.split(times, 1)):
+                batch.step(t, s)
                 calls()
-            batch.finish(times[-1])
+            batch.finish(times[-1:])
             calls()
-        n = batch.graphs.width
-        atoms[part, :n] = batch.graphs.atoms.to(torch.int8)
-        bonds[part, :n, :n] = batch.graphs.bonds.to(torch.int8)
+            atoms[part, :n] = batch.atoms.to(torch.int8)
+            bonds[part, :n, :n] = batch.bonds.to(torch.int8)
     return Graphs(atoms, bonds, drawn)
 
 
@@ -65,15 +73,37 @@ class _Calls:
 
 
 class _Batch:
-    """Graphs on their way from noise; where they have atoms and pairs of atoms is found once for all steps."""
+    """Graphs on their way from noise, in places that stay the same; times are tensors (1,), as steps are recorded."""
 
-    def __init__(self, denoiser: Denoises, noise: NoiseModel, counts: Tensor, generator: Generator) -> None:
-        self.denoiser, self.noise, self.generator = denoiser, noise, generator
-        self.graphs = draw_prior(counts, int(counts.max()), noise, generator)
-        self.first, self.second = torch.triu_indices(self.graphs.width, self.graphs.width, 1, device=counts.device)
-        self.atom_mask, self.pair_mask = self.graphs.atom_mask, self._pairs(self.graphs.pair_mask)  # (B, N), (B, P)
+    def __init__(
+        self,
+        denoiser: Denoises,
+        noise: NoiseModel,
+        generator: Generator,
+        sampler: Sampler,
+        shape: tuple[int, int],
+        execution: Execution,
+    ) -> None:
+        self.denoiser, self.noise, self.generator, self.sampler = denoiser, noise, generator, sampler
+        (rows, width), device = shape, noise.size_distribution.device
+        self.atoms = torch.zeros(rows, width, dtype=torch.int64, device=device)  # (B, N)
+        self.bonds = torch.zeros(rows, width, width, dtype=torch.int64, device=device)  # (B, N, N)
+        self.counts = torch.full((rows,), width, device=device)
+        self.first, self.second = torch.triu_indices(width, width, 1, device=device)
+        self.atom_mask = self._graphs.atom_mask  # (B, N)
+        self.pair_mask = self._pairs(self._graphs.pair_mask)  # (B, P)
+        self.step, self.finish = execution.of(self._step, generator), execution.of(self._finish)
 
-    def step(self, sampler: Sampler, t: int, s: int) -> None:
+    def start(self, counts: Tensor) -> None:
+        """Pure noise for graphs of `counts` atoms."""
+        graphs = draw_prior(counts, self.atoms.shape[1], self.noise, self.generator)
+        self.atoms.copy_(graphs.atoms)
+        self.bonds.copy_(graphs.bonds)
+        self.counts.copy_(counts)
+        self.atom_mask.copy_(graphs.atom_mask)
+        self.pair_mask.copy_(self._pairs(graphs.pair_mask))
+
+    def _step(self, t: Tensor, s: Tensor) -> tuple[Tensor, ...]:
         """A draw from p(z_s | z_t) for every atom and every unordered pair."""
         atoms, pairs = self._logits(t)
         kept_s, kept_t = self.noise.alphas_bar[s].float(), self.noise.alphas_bar[t].float()
@@ -81,26 +111,30 @@ class _Batch:
         def earlier(way: Draw, logits: Tensor, noisy: Tensor, marginal: Tensor) -> Tensor:
             return draw(way.distribution(logits.float(), noisy, kept_s, kept_t, marginal.float()), self.generator)
 
-        self._become(
-            earlier(sampler.atoms, atoms, self.graphs.atoms, self.noise.atom_marginal),
-            earlier(sampler.bonds, pairs, self._pairs(self.graphs.bonds), self.noise.bond_marginal),
+        return self._become(
+            earlier(self.sampler.atoms, atoms, self.atoms, self.noise.atom_marginal),
+            earlier(self.sampler.bonds, pairs, self._pairs(self.bonds), self.noise.bond_marginal),
         )
 
-    def finish(self, t: int) -> None:
+    def _finish(self, t: Tensor) -> tuple[Tensor, ...]:
         """The most probable clean classes given z_t."""
         atoms, pairs = self._logits(t)
-        self._become(atoms.argmax(-1), pairs.argmax(-1))
+        return self._become(atoms.argmax(-1), pairs.argmax(-1))
 
-    def _logits(self, t: int) -> tuple[Tensor, Tensor]:
+    @property
+    def _graphs(self) -> Graphs:
+        return Graphs(self.atoms, self.bonds, self.counts)
+
+    def _logits(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Of the atoms (B, N, a) and the unordered pairs (B, P, b)."""
-        time = torch.full((len(self.graphs),), t / self.noise.steps, device=self.graphs.counts.device)
-        atoms, bonds = self.denoiser(self.graphs.atoms, self.graphs.bonds, self.graphs.counts, time)
+        time = (t / self.noise.steps).expand(len(self.counts))
+        atoms, bonds = self.denoiser(self.atoms, self.bonds, self.counts, time)
         return atoms, self._pairs(bonds)
 
     def _pairs(self, matrix: Tensor) -> Tensor:
         return matrix[:, self.first, self.second]
 
-    def _become(self, atoms: Tensor, pairs: Tensor) -> None:
-        bonds = torch.zeros_like(self.graphs.bonds)
-        bonds[:, self.first, self.second] = bonds[:, self.second, self.first] = pairs * self.pair_mask
-        self.graphs = Graphs(atoms * self.atom_mask, bonds, self.graphs.counts)
+    def _become(self, atoms: Tensor, pairs: Tensor) -> tuple[Tensor, ...]:
+        self.atoms.copy_(atoms * self.atom_mask)
+        self.bonds[:, self.first, self.second] = self.bonds[:, self.second, self.first] = pairs * self.pair_mask
+        return self.atoms, self.bonds

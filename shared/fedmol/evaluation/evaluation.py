@@ -97,7 +97,7 @@ def evaluate(
     on_progress: Progress | None = None,
     samples_path: Path | None = None,
 ) -> Evaluation:
-    """Sample from the model, look at the samples, and estimate the likelihood of the test molecules.
+    """Sample from the model where it is, look at the samples, and estimate the likelihood of the test molecules.
 
     `known` holds the canonical SMILES that the model was trained on. The same seed asks two models about the same test
     molecules at the same noise levels. Valid samples go to `samples_path`, one SMILES per line, in order.
@@ -110,11 +110,11 @@ def evaluate(
         model.denoiser,
         model.noise,
         settings.samples,
-        torch.Generator().manual_seed(seed),
+        torch.Generator(model.noise.size_distribution.device).manual_seed(seed),
         steps=settings.sampling_steps,
         on_step=lambda done, total: report("sampling", done, total),
         sampler=sampler,
-    )
+    ).to("cpu")
     seconds = time.monotonic() - began
     readings = read_graphs(graphs, vocabulary)
     if samples_path is not None:

@@ -30,12 +30,14 @@ def estimate(
     The molecules are chosen at random: data sets are often sorted by size, so a prefix would not be the same thing.
     Equal seeds mean equal molecules, times and noise. `on_block` is told the blocks done and in all.
     """
-    generator = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(len(test), generator=generator)[:molecules]
+    device = model.noise.size_distribution.device
+    host = torch.Generator().manual_seed(seed)
+    chosen = torch.randperm(len(test), generator=host)[:molecules]
+    generator = host if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
     blocks = torch.tensor_split(chosen, max(1, min(BLOCKS, len(chosen) // _SMALLEST)))
     parts: list[Likelihood] = []
     for block in blocks:
-        parts.append(nll(model.denoiser, model.noise, test[block], generator))
+        parts.append(nll(model.denoiser, model.noise, test[block].to(device), generator))
         on_block(len(parts), len(blocks))
     return _joined(parts), tuple(part.published for part in parts)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.diffusion.census import Census, NoiseModel
+from fedmol.execution import execution_named
 from fedmol.federation.algorithms import Vector
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
@@ -57,4 +58,8 @@ def team_of(settings: Settings, noise: NoiseModel, graphs: Graphs) -> Team:
     """What trains the federation's denoiser on `graphs` here, with the processes and the device that are set."""
     device = device_named(settings.training.device)
     processes = processes_on(device, settings.training.processes)
-    return Team(denoiser_of(settings), noise, graphs, training_config(settings), device, processes)
+    denoiser = denoiser_of(settings)
+    execution = execution_named(
+        settings.training.execution, device, only_eager=denoiser.only_eager, processes=processes
+    )
+    return Team(denoiser, noise, graphs, training_config(settings), device, processes, execution)

@@ -10,8 +10,8 @@ from typing import Any
 import fedmol
 from fedmol.federation.settings import Settings
 
-_OWN = ("device", "processes", "threads")
-_MODEL_CODE = ("graphs.py", "diffusion", "network", "training")
+_OWN = ("device", "processes", "threads", "execution")
+_MODEL_CODE = ("execution.py", "graphs.py", "diffusion", "network", "training")
 
 
 def peer_name(site: str) -> str:

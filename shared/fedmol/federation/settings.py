@@ -12,6 +12,7 @@ from fedmol.errors import Exit, FedmolError
 
 Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
+ExecutionName = Literal["auto", "eager", "compiled", "graphs", "compiled-graphs"]  # see fedmol.execution
 
 
 class Section(BaseModel):
@@ -78,6 +79,7 @@ class TrainingSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: the GPU where there is one
     processes: Annotated[int, Field(gt=0)] | Literal["auto"] = 1  # that share a site's batches; auto: one per GPU
     threads: Annotated[int, Field(gt=0)] = 1  # of each process
+    execution: ExecutionName = "auto"  # how steps reach a GPU: kernel by kernel, compiled, or recorded as CUDA graphs
     validation_molecules: Annotated[int, Field(gt=0)] = 512
 
 

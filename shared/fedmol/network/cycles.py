@@ -24,7 +24,7 @@ def cycle_counts(adjacency: Tensor) -> tuple[Tensor, Tensor]:
     along = ((a2 * a1) @ degree[..., None])[..., 0]
     five = (closed5 - 2 * along - 4 * degree * triangles - by_neighbours[1] + 10 * triangles) / 2
     nodes = torch.stack([triangles, four, five], -1)
-    graph = nodes.sum(1) / torch.tensor([3.0, 4.0, 5.0], device=nodes.device)
+    graph = nodes.sum(1) / torch.arange(3.0, 6.0, device=nodes.device)
     return nodes, torch.cat([graph, _six_cycles(a1, a2, a3, a4, a5)[:, None]], -1)
 
 

@@ -21,9 +21,11 @@ def attend(
 
     Nodes learn the values weighted by the softmax of the scores over j, each feature by itself; pairs learn the scores
     times `out` (B, de, dx), a matrix for each graph. `query`, `key` and `value` are (B, N, dx), `factor` and `offset`
-    (B, N, N, dx), and `hidden` (B, 1, N, 1) is -inf for empty slots, else 0.
+    (B, N, N, dx), and `hidden` (B, 1, N, 1) is -inf for empty slots, else 0. All have one dtype.
     """
-    seen, learned = _Attend.apply(query, key, value, factor, offset, out, hidden)  # type: ignore[no-untyped-call]
+    # On a GPU, autocast would have the softmax in float32, and the gradient would meet two dtypes.
+    with torch.autocast(query.device.type, enabled=False):
+        seen, learned = _Attend.apply(query, key, value, factor, offset, out, hidden)  # type: ignore[no-untyped-call]
     return seen, learned
 
 

@@ -9,6 +9,8 @@ elementwise; "charge" and "valency" made of class indices; the global stream of 
 
 from __future__ import annotations
 
+from functools import cache
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear, relu
@@ -55,7 +57,14 @@ def reference_features(graphs: NoisyGraphs, max_atoms: int) -> Features:
 def _weight(atoms: Tensor) -> Tensor:
     types = atoms.shape[-1]
     weights = QM9_WEIGHTS if types == len(QM9_WEIGHTS) else (OTHER_WEIGHT,) * types
-    return (atoms.sum(1) @ torch.tensor(weights, device=atoms.device)) / HEAVIEST  # (B,)
+    return (atoms.sum(1) @ _on_device(weights, atoms.device)) / HEAVIEST  # (B,)
+
+
+@cache
+def _on_device(numbers: tuple[float, ...], device: torch.device) -> Tensor:
+    """Copied once: a copy in every call would wait for the device each time."""
+    with torch.inference_mode(False):
+        return torch.tensor(numbers, device=device)
 
 
 class ReferenceMasks:

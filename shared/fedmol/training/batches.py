@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 import torch
 from torch import Generator, Tensor
 
 from fedmol.diffusion import NoiseModel, add_noise, stratified_times
 from fedmol.graphs import Graphs
+from fedmol.training.ranks import ALONE, Ranks
 
 # The time of a training pass over b molecules padded to n atoms is about PASS + b n (n + ATOM), in units of one pair.
 ATOM = 16  # measured, as the processor's PASS, with preset base
@@ -37,34 +39,86 @@ class Batch:
     parts: list[Part]
 
 
-class Batches:
-    """Draws batches of `batch_size` from `graphs`, on the device where they are, for process `rank` of `ranks`.
+class Batches(Protocol):
+    """Draws the batches of a training, each from its step's seed alone, for one of several processes."""
 
-    Nothing waits for the device: which molecules, their sizes and their times are known to the host.
+    @property
+    def generator(self) -> Generator:
+        """The source of what is drawn on the device."""
+        ...
+
+    def seed(self, seed: int) -> None:
+        """Say which step comes next."""
+        ...
+
+    def draw(self) -> Batch:
+        """The batch of the step that was named last."""
+        ...
+
+
+def batches_of(graphs: Graphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE) -> Batches:
+    """The batches of `batch_size` molecules for the device where `graphs` are."""
+    kind = HostBatches if graphs.counts.device.type == "cpu" else DeviceBatches
+    return kind(graphs, noise, batch_size, ranks)
+
+
+class HostBatches:
+    """Every molecule is drawn from all of `graphs`; the host, which is the device, cuts each batch by its sizes."""
+
+    def __init__(self, graphs: Graphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE) -> None:
+        self.graphs, self.noise, self.batch_size, self.ranks = graphs, noise, batch_size, ranks
+        self.generator = Generator()
+
+    def seed(self, seed: int) -> None:
+        self.generator.manual_seed(seed)
+
+    def draw(self) -> Batch:
+        chosen = torch.randint(len(self.graphs), (self.batch_size,), generator=self.generator)
+        times = stratified_times(self.batch_size, 0, self.noise.steps, self.generator, chosen.device)
+        sizes = self.graphs.counts[chosen]
+        clean = self.graphs[chosen].narrowed(int(sizes.max()))
+        noisy = add_noise(clean, times, self.noise, self.generator)
+        own = sizes.argsort(stable=True)[self.ranks.rank :: self.ranks.count].sort().values
+        cuts = [own[piece] for piece in cut_by_size(sizes[own], PASS["cpu"])]
+        return Batch(clean, [_part(clean, noisy, times, rows, int(sizes[rows].max())) for rows in cuts])
+
+
+class DeviceBatches:
+    """Batches whose shapes never change, drawn where `graphs` are: nothing waits, and a step can be recorded.
+
+    The molecules are put in the order of their sizes and cut into `batch_size` equal stretches; row i of every batch
+    is drawn from stretch i. So each molecule is drawn as often as any other, each row has a size that is known
+    beforehand, and parts are the same rows of every batch.
     """
 
-    def __init__(self, graphs: Graphs, noise: NoiseModel, batch_size: int, rank: int = 0, ranks: int = 1) -> None:
-        self.graphs, self.batch_size, self.rank, self.ranks = graphs, batch_size, rank, ranks
-        self.device = graphs.counts.device
-        self.noise, self.sizes = noise.to(self.device), graphs.counts.cpu()
+    def __init__(self, graphs: Graphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE) -> None:
+        device, sizes = graphs.counts.device, graphs.counts.cpu().sort().values
+        self.graphs, self.noise, self.batch_size = graphs, noise.to(device), batch_size
+        self.generator = Generator(device)
+        self.in_order = graphs.counts.argsort(stable=True)
+        self.stretch = len(graphs) / batch_size  # molecules
+        self.rows = torch.arange(batch_size, dtype=torch.float64, device=device)
+        ends = ((torch.arange(batch_size) + 1) * self.stretch).long().clamp(max=len(graphs) - 1)
+        widths = sizes[ends]  # (B,) of the largest molecule of each stretch
+        own = torch.arange(ranks.rank, batch_size, ranks.count)
+        cuts = [own[piece] for piece in cut_by_size(widths[own], PASS["cuda"])]
+        self.width = int(widths.max())
+        self.parts = [(rows.to(device), int(widths[rows].max())) for rows in cuts]
 
-    def draw(self, seed: int) -> Batch:
-        host = Generator().manual_seed(seed)
-        draws = host if self.device.type == "cpu" else Generator(self.device).manual_seed(seed)
-        chosen = torch.randint(len(self.sizes), (self.batch_size,), generator=host)
-        drawn = stratified_times(self.batch_size, 0, self.noise.steps, host, self.sizes.device)
-        sizes, times = self.sizes[chosen], self._to_device(drawn)
-        clean = self.graphs[self._to_device(chosen)].narrowed(int(sizes.max()))
-        noisy = add_noise(clean, times, self.noise, draws)
-        own = sizes.argsort(stable=True)[self.rank :: self.ranks].sort().values
-        parts = []
-        for piece in cut_by_size(sizes[own], PASS[self.device.type]):
-            width, rows = int(sizes[own[piece]].max()), self._to_device(own[piece])
-            parts.append(Part(clean[rows].narrowed(width), noisy[rows].narrowed(width), times[rows]))
-        return Batch(clean, parts)
+    def seed(self, seed: int) -> None:
+        self.generator.manual_seed(seed)
 
-    def _to_device(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self.device, non_blocking=True)
+    def draw(self) -> Batch:
+        within = torch.rand(self.rows.shape, generator=self.generator, device=self.rows.device, dtype=torch.float64)
+        places = ((self.rows + within) * self.stretch).long().clamp(max=len(self.graphs) - 1)
+        times = stratified_times(self.batch_size, 0, self.noise.steps, self.generator, places.device)
+        clean = self.graphs[self.in_order[places]].narrowed(self.width)
+        noisy = add_noise(clean, times, self.noise, self.generator)
+        return Batch(clean, [_part(clean, noisy, times, rows, width) for rows, width in self.parts])
+
+
+def _part(clean: Graphs, noisy: Graphs, times: Tensor, rows: Tensor, width: int) -> Part:
+    return Part(clean[rows].narrowed(width), noisy[rows].narrowed(width), times[rows])
 
 
 def cut_by_size(sizes: Tensor, pass_time: int) -> list[Tensor]:

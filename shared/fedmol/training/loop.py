@@ -16,8 +16,9 @@ from torch import Generator, Tensor, nn
 
 from fedmol.diffusion import Logits, NoiseModel, loss
 from fedmol.errors import Exit, FedmolError
+from fedmol.execution import EAGER, Execution
 from fedmol.graphs import Graphs
-from fedmol.training.batches import Batch, Batches
+from fedmol.training.batches import Batch, batches_of
 from fedmol.training.config import TrainingConfig
 from fedmol.training.optimizers import Optimizers
 from fedmol.training.ranks import ALONE, Ranks
@@ -67,30 +68,42 @@ def train(
     generator: Generator,
     on_step: Callable[[StepReport], None] | None = None,
     ranks: Ranks = ALONE,
+    execution: Execution = EAGER,
 ) -> TrainingReport:
     """Take `steps` gradient steps, the first of which is the global step `first_step` of `total_steps`.
 
     Denoiser and graphs are on one device. Batches, times, noise and dropout of a step are drawn from `generator`'s
     seed and the step's number; calls that must not repeat each other's batches differ in one of them. The model is
-    left in training mode. With several `ranks`, every one of them makes the same call.
+    left in training mode. With several `ranks`, every one of them makes the same call. However the steps are executed
+    (`Execution.prepare` is the caller's), they are the same steps; with a processor and a GPU they are not.
 
     Raises:
         FedmolError: DIVERGED when the loss or a gradient is not finite; the state is then the last sound one.
     """
     denoiser.train()
     device = graphs.counts.device
-    batches = Batches(graphs, noise, config.batch_size, ranks.rank, ranks.count)
+    batches = batches_of(graphs, noise, config.batch_size, ranks)
     outcomes = _Outcomes(config.batch_size, device)
+    parameters = list(denoiser.parameters())
     every = STEPS_IN_FLIGHT[device.type]
+    if device.type == "cuda":
+        optimizer.keep_on_device()
+
+    def work() -> tuple[Tensor, Tensor]:
+        optimizer.zero_grad()
+        value, norm = _gradients(denoiser, parameters, noise.steps, batches.draw(), config.clip_norm, ranks)
+        optimizer.step(outcomes.unsound_with(value, norm))
+        return value, norm
+
+    take_step = execution.of(work, batches.generator)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for step in range(first_step, first_step + steps):
             seed = _step_seed(generator.initial_seed(), step)
             torch.manual_seed(seed + ranks.rank)  # dropout has no generator of its own
+            batches.seed(seed)
             rate = learning_rate(step, total_steps, config)
             optimizer.set_learning_rate(rate)
-            optimizer.zero_grad()
-            value, norm = _gradients(denoiser, noise.steps, batches.draw(seed), config.clip_norm, ranks)
-            optimizer.step(outcomes.add(value, norm))
+            outcomes.add(*take_step())
             if (step + 1) % every == 0 or step + 1 == first_step + steps:
                 report = outcomes.report(step, rate)
                 if on_step is not None:
@@ -99,7 +112,7 @@ def train(
 
 
 def _gradients(
-    denoiser: nn.Module, noise_steps: int, batch: Batch, clip_norm: float, ranks: Ranks
+    denoiser: nn.Module, parameters: list[nn.Parameter], noise_steps: int, batch: Batch, clip_norm: float, ranks: Ranks
 ) -> tuple[Tensor, Tensor]:
     """Gradients of one batch, clipped and ready for the optimiser; the loss and the norm before clipping."""
     total = torch.zeros((), device=batch.clean.counts.device)
@@ -109,7 +122,7 @@ def _gradients(
         value = loss(logits, part.clean, whole=batch.clean)
         torch.autograd.backward(value)
         total = total + value.detach()
-    trained = [p for p in denoiser.parameters() if p.grad is not None]
+    trained = [p for p in parameters if p.grad is not None]
     ranks.add_up([total, *(p.grad for p in trained if p.grad is not None)])
     norm: Tensor = nn.utils.clip_grad_norm_(trained, clip_norm, foreach=True)
     return total, norm
@@ -123,11 +136,14 @@ class _Outcomes:
         self.unseen: list[Tensor] = []  # each (2,)
         self.losses: list[float] = []
 
-    def add(self, value: Tensor, norm: Tensor) -> Tensor:
+    def unsound_with(self, value: Tensor, norm: Tensor) -> Tensor:
         """1 on the device as soon as a step was not finite: nothing may be changed any more."""
-        self.unseen.append(torch.stack([value, norm]))
-        self.unsound = torch.maximum(self.unsound, 1 - self.unseen[-1].isfinite().all().float())
+        sound = torch.stack([value, norm]).isfinite().all().float()
+        self.unsound.copy_(torch.maximum(self.unsound, 1 - sound))
         return self.unsound
+
+    def add(self, value: Tensor, norm: Tensor) -> None:
+        self.unseen.append(torch.stack([value, norm]))
 
     def report(self, step: int, rate: float) -> StepReport:
         """Wait for the device; `step` is the last one that was added."""

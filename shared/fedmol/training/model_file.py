@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,10 @@ class TrainedModel:
     preset: str
     vocabulary_name: str
     meta: dict[str, Any]  # whatever else was saved along
+
+    def to(self, device: torch.device) -> TrainedModel:
+        """The same model, moved to `device` with its noise; the census stays on the host."""
+        return replace(self, denoiser=self.denoiser.to(device), noise=self.noise.to(device))
 
 
 def save_model(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
@@ -17,10 +18,20 @@ class Optimizers:
     def __init__(self, *parts: Optimizer) -> None:
         self.parts = parts
 
+    def keep_on_device(self) -> None:
+        """From now on learning rates are tensors beside the parameters, which a recorded step reads anew each time."""
+        for part in self.parts:
+            for group in part.param_groups:
+                group["lr"] = torch.tensor(float(group["lr"]), device=group["params"][0].device)
+
     def set_learning_rate(self, rate: float) -> None:
         for part in self.parts:
             for group in part.param_groups:
-                group["lr"] = rate * group.get(SHARE, 1.0)
+                own = rate * group.get(SHARE, 1.0)
+                if isinstance(group["lr"], Tensor):
+                    group["lr"].fill_(own)
+                else:
+                    group["lr"] = own
 
     def zero_grad(self) -> None:
         for part in self.parts:
@@ -28,8 +39,11 @@ class Optimizers:
 
     def step(self, unsound: Tensor) -> None:
         """One step of all parts, which changes nothing where `unsound`, a scalar on the parameters' device, is 1."""
+        recording = unsound.is_cuda and torch.cuda.is_current_stream_capturing()
         for part in self.parts:
             part.found_inf = unsound  # type: ignore[attr-defined]  # what torch's GradScaler sets, too
+            for group in part.param_groups:
+                group["capturable"] = recording  # torch refuses to record without it, and warns of it elsewhere
             part.step()
 
 

@@ -28,6 +28,7 @@ from torch import Generator, distributed
 
 from fedmol.diffusion import NoiseModel
 from fedmol.errors import Exit, FedmolError
+from fedmol.execution import EAGER, Execution
 from fedmol.graphs import Graphs
 from fedmol.network import Denoiser
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
@@ -60,6 +61,7 @@ class Team:
         config: TrainingConfig,
         device: torch.device = _HOST,
         processes: int = 1,
+        execution: Execution = EAGER,
     ) -> None:
         if processes > config.batch_size:
             raise FedmolError(
@@ -69,6 +71,7 @@ class Team:
             )
         self.denoiser, self.noise, self.graphs, self.config = denoiser, noise, graphs, config
         self.device, self.ranks = device, ALONE if processes == 1 else Ranks(0, processes)
+        self.execution = execution
         self._workers: list[multiprocessing.context.SpawnProcess] = []
         self._over = threading.Event()
 
@@ -76,8 +79,9 @@ class Team:
         if self.ranks.count > 1:
             self._folder = tempfile.TemporaryDirectory()
             self._start_workers()
-            _tell((self.denoiser, self.noise, self.graphs, self.config))
+            _tell((self.denoiser, self.noise, self.graphs, self.config, self.execution))
         self.denoiser.to(self.device)
+        self.execution.prepare(self.denoiser)
         self.noise, self.graphs = self.noise.to(self.device), self.graphs.to(self.device)
         return self
 
@@ -112,7 +116,9 @@ class Team:
         try:
             if self.ranks.count > 1:
                 _tell((task, flatten(self.denoiser), optimizer_tensors(optimizer)))
-            return task.do(self.denoiser, optimizer, self.noise, self.graphs, self.config, self.ranks, on_step)
+            return task.do(
+                self.denoiser, optimizer, self.noise, self.graphs, self.config, self.ranks, self.execution, on_step
+            )
         except RuntimeError:  # torch's, of a connection that was closed
             if wait([worker.sentinel for worker in self._workers], _GRACE if self._workers else 0):
                 raise self._lost() from None
@@ -165,6 +171,7 @@ class _Task:
         graphs: Graphs,
         config: TrainingConfig,
         ranks: Ranks,
+        execution: Execution,
         on_step: Callable[[StepReport], None] | None = None,
     ) -> TrainingReport:
         return train(
@@ -179,6 +186,7 @@ class _Task:
             generator=Generator().manual_seed(self.seed),
             on_step=on_step,
             ranks=ranks,
+            execution=execution,
         )
 
 
@@ -189,8 +197,9 @@ def _work(ranks: Ranks, device_type: str, threads: int, meeting: Path) -> None:
     torch.set_num_threads(threads)
     device = torch.device(device_type, ranks.rank) if device_type == "cuda" else _HOST
     _meet(ranks, device, meeting)
-    denoiser, noise, graphs, config = _hear()
+    denoiser, noise, graphs, config, execution = _hear()
     denoiser.to(device)
+    execution.prepare(denoiser)
     noise, graphs, layout = noise.to(device), graphs.to(device), manifest(denoiser)
     optimizer = build_optimizer(denoiser, config)
     while True:
@@ -198,7 +207,7 @@ def _work(ranks: Ranks, device_type: str, threads: int, meeting: Path) -> None:
         unflatten_into(denoiser, weights, layout)
         load_optimizer_tensors(optimizer, state)
         with suppress(FedmolError):  # rank 0 meets the same, and says it
-            task.do(denoiser, optimizer, noise, graphs, config, ranks)
+            task.do(denoiser, optimizer, noise, graphs, config, ranks, execution)
 
 
 def _end_with_parent() -> None:

@@ -7,7 +7,8 @@ import torch
 
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.graphs import Graphs
-from fedmol.training.batches import ATOM, Batches, cut_by_size
+from fedmol.training.batches import ATOM, Batch, DeviceBatches, HostBatches, cut_by_size
+from fedmol.training.ranks import ALONE, Ranks
 
 
 def graphs_of(sizes: list[int]) -> Graphs:
@@ -57,14 +58,55 @@ def test_small_molecules_of_like_size_stay_together() -> None:
     assert torch.equal(group, torch.arange(128))  # in the order in which they were drawn
 
 
-def test_all_ranks_together_have_the_batch_of_one() -> None:
-    whole = Batches(GRAPHS, NOISE, 64).draw(seed=7)
-    shares = [Batches(GRAPHS, NOISE, 64, rank, 3).draw(seed=7) for rank in range(3)]
+Kind = type[HostBatches] | type[DeviceBatches]
+
+
+def draw(kind: Kind, ranks: Ranks = ALONE, batch_size: int = 64, seed: int = 7) -> Batch:
+    batches = kind(GRAPHS, NOISE, batch_size, ranks)
+    batches.seed(seed)
+    return batches.draw()
+
+
+@pytest.mark.parametrize("kind", [HostBatches, DeviceBatches])
+def test_all_ranks_together_have_the_batch_of_one(kind: Kind) -> None:
+    whole = draw(kind)
+    shares = [draw(kind, Ranks(rank, 3)) for rank in range(3)]
     assert sorted(sum(len(part.clean) for part in share.parts) for share in shares) == [21, 21, 22]
     for share in shares:
         assert torch.equal(share.clean.atoms, whole.clean.atoms)
     together = sorted(row for share in shares for part in share.parts for row in rows_of(part))
     assert together == sorted(row for part in whole.parts for row in rows_of(part))
+
+
+@pytest.mark.parametrize("kind", [HostBatches, DeviceBatches])
+def test_parts_are_wide_enough_and_a_seed_names_the_batch(kind: Kind) -> None:
+    for part in draw(kind).parts:
+        assert part.clean.counts.max() <= part.clean.width
+        assert not part.clean.atoms[~part.clean.atom_mask].any()
+        assert part.times.min() >= 0
+    same, other = draw(kind), draw(kind, seed=8)
+    assert [rows_of(part) for part in same.parts] == [rows_of(part) for part in draw(kind).parts]
+    assert [rows_of(part) for part in same.parts] != [rows_of(part) for part in other.parts]
+
+
+@pytest.mark.parametrize("batch_size", [3, 7, 8, 20])
+def test_on_a_device_every_molecule_is_drawn_as_often_as_any_other(batch_size: int) -> None:
+    batches = DeviceBatches(GRAPHS, NOISE, batch_size)
+    batches.seed(0)
+    draws = 2000
+    drawn = torch.cat([batches.draw().clean.counts for _ in range(draws)])
+    sizes, amounts = torch.unique(GRAPHS.counts, return_counts=True)
+    expected = amounts / len(GRAPHS) * draws * batch_size
+    found = torch.stack([(drawn == size).sum() for size in sizes])
+    assert (abs(found - expected) < 5 * expected.sqrt()).all()
+
+
+def test_on_a_device_shapes_never_change() -> None:
+    batches = DeviceBatches(graphs_of([3] * 40_000 + [20] * 20_000 + [42] * 4_000), NOISE, 6_000)
+    batches.seed(1)
+    shapes = [[(len(part.clean), part.clean.width) for part in batches.draw().parts] for _ in range(3)]
+    assert shapes[0] == shapes[1] == shapes[2]
+    assert len(shapes[0]) > 1  # molecules of like size share a part
 
 
 def rows_of(part) -> list[tuple[object, ...]]:  # type: ignore[no-untyped-def]

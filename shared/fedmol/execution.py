@@ -1,0 +1,126 @@
+"""How the work of a step reaches its device: kernel by kernel, compiled, or recorded once and then replayed.
+
+A training step of preset `base` launches some 1,300 kernels. On a processor that costs nothing; on a GPU every launch
+takes the host about as long as such a small kernel runs. Compiling makes fewer kernels of them, and a CUDA graph
+launches all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor, nn
+
+from fedmol.errors import Exit, FedmolError
+
+Work = Callable[..., tuple[Tensor, ...]]
+
+WARM_UP = 3  # calls before a recording: kernels are loaded, buffers and the optimiser's state allocated
+
+
+@dataclass(frozen=True)
+class Execution:
+    """`compiled`: the denoiser's blocks go through `torch.compile`. `recorded`: whole steps become a CUDA graph."""
+
+    compiled: bool = False
+    recorded: bool = False
+
+    def prepare(self, denoiser: nn.Module) -> None:
+        """Have the blocks of `denoiser` compiled when they are first called; its state and its names stay."""
+        if self.compiled:
+            for block in denoiser.get_submodule("blocks").children():
+                block.compile(dynamic=False)
+
+    def of(self, work: Work, *generators: Generator) -> Work:
+        """`work` itself, or a `Recording` of it."""
+        return Recording(work, *generators) if self.recorded else work
+
+
+EAGER = Execution()
+NAMES: dict[str, Execution] = {
+    "eager": EAGER,
+    "compiled": Execution(compiled=True),
+    "graphs": Execution(recorded=True),
+    "compiled-graphs": Execution(compiled=True, recorded=True),
+}
+# What `auto` stands for. On processors measured (ADR 8); on GPUs to be set by docs/results/gpu.md once it has figures.
+AUTO = {"cpu": "eager", "cuda": "eager"}
+
+
+def execution_named(name: str, device: torch.device, *, only_eager: bool = False, processes: int = 1) -> Execution:
+    """The execution called `name` on `device`, for a denoiser (see `Denoiser.only_eager`) and so many processes.
+
+    Raises:
+        FedmolError: BAD_SETTINGS where it cannot be had.
+    """
+    execution = NAMES[AUTO[device.type] if name == "auto" else name]
+    if only_eager and execution != EAGER:
+        raise _impossible(name, "preset digress runs eagerly only (eigenvalues, hand-written gradients)", "eager")
+    other = "compiled" if execution.compiled else "eager"
+    if execution.recorded and device.type != "cuda":
+        raise _impossible(name, f"the device is {device.type}, and CUDA graphs need an NVIDIA GPU", other)
+    if execution.recorded and processes > 1:
+        raise _impossible(name, f"what {processes} training processes exchange is not recorded", other)
+    return execution
+
+
+def _impossible(name: str, reason: str, other: str) -> FedmolError:
+    return FedmolError(Exit.BAD_SETTINGS, f"execution {name!r} is not possible: {reason}", f"use auto or {other}")
+
+
+class Recording:
+    """`work(*inputs)`, recorded as a CUDA graph after `WARM_UP` calls and replayed from then on.
+
+    Every call does the work exactly once, on the shapes of the first call. Inputs are copied to fixed places; the
+    outputs of a replay stay valid until the next call. The work must not wait for the device nor look at values.
+    What it draws, it draws from `generators` and torch's own: seeded anew between calls, they give a replay the numbers
+    they would give the work itself.
+    """
+
+    def __init__(self, work: Work, *generators: Generator) -> None:
+        self._work, self._generators = work, generators
+        self._inputs: tuple[Tensor, ...] | None = None
+        self._calls = 0
+        self._replay: Callable[[], tuple[Tensor, ...]] | None = None
+
+    def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        if self._inputs is None:
+            self._inputs = tuple(one.clone() for one in inputs)
+        else:
+            for place, given in zip(self._inputs, inputs, strict=True):
+                place.copy_(given, non_blocking=True)
+        if self._calls < WARM_UP:
+            self._calls += 1
+            return _aside(self._work, self._inputs)
+        if self._replay is None:
+            self._replay = _recorded(self._work, self._inputs, self._generators)
+        return self._replay()
+
+
+def _aside(work: Work, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The work on a stream of its own, as it must be before a recording (torch's notes on CUDA graphs)."""
+    here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside.wait_stream(here)
+    with torch.cuda.stream(aside):
+        outputs = work(*inputs)
+    here.wait_stream(aside)
+    return outputs
+
+
+def _recorded(
+    work: Work, inputs: tuple[Tensor, ...], generators: tuple[Generator, ...]
+) -> Callable[[], tuple[Tensor, ...]]:
+    """Record the work without doing it; the function that replays it and returns its outputs."""
+    graph = torch.cuda.CUDAGraph()
+    for generator in generators:
+        graph.register_generator_state(generator)
+    with torch.cuda.graph(graph):
+        outputs = work(*inputs)
+
+    def replay() -> tuple[Tensor, ...]:
+        graph.replay()
+        return outputs
+
+    return replay

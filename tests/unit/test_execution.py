@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import shutil
+from typing import get_args
+
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from fedmol import execution
+from fedmol.diffusion import Census, NoiseModel, loss, posterior, sample
+from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
+from fedmol.errors import Exit, FedmolError
+from fedmol.execution import AUTO, EAGER, NAMES, WARM_UP, Execution, Recording, execution_named
+from fedmol.federation.settings import ExecutionName
+from fedmol.graphs import Graphs
+from fedmol.network import Denoiser, build, denoiser, inputs
+from fedmol.network.layout import unordered_pairs
+from fedmol.network.reference import Residual
+from fedmol.training import TrainingConfig, batches, build_optimizer, flatten, loop, muon, train
+from fedmol.training.batches import DeviceBatches
+from fedmol.training.ranks import ALONE
+from tests.unit.stand_ins import GpuCasting, NoWaits, at_once, taped
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+CONFIG = TrainingConfig(batch_size=16)
+
+
+def molecules() -> Graphs:
+    """Trees and rings of 3 to 9 atoms, as random as they come."""
+    generator = Generator().manual_seed(0)
+    counts = torch.randint(3, 10, (40,), generator=generator)
+    atoms = torch.randint(4, (40, 9), generator=generator)
+    bonds = torch.randint(5, (40, 9, 9), generator=generator).triu(1)
+    graphs = Graphs(atoms.to(torch.int8), (bonds + bonds.mT).to(torch.int8), counts)
+    return Graphs(graphs.atoms * graphs.atom_mask, graphs.bonds * graphs.pair_mask, counts)
+
+
+GRAPHS = molecules()
+NOISE = NoiseModel.from_census(Census.take(GRAPHS, 4, 5, 9))
+
+
+@pytest.fixture
+def recordings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "_aside", at_once)
+    monkeypatch.setattr(execution, "_recorded", taped)
+
+
+@pytest.fixture
+def like_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches, precision and one-hot codes as on a GPU, where the last are not checked first."""
+    monkeypatch.setattr(loop, "batches_of", DeviceBatches)
+    for module in (denoiser, muon):
+        monkeypatch.setattr(module, "bfloat16_pays", lambda device: True)
+    for module in (inputs, posterior):
+        monkeypatch.setattr(module, "one_hot", lambda codes, k: (codes[..., None] == torch.arange(k)).long())
+
+
+def trained(how: Execution, first: int = 0, last: int = 12, of: Denoiser | None = None) -> tuple[Denoiser, float]:
+    model = of or build("small", 4, 5, 9, seed=0, layers=1)
+    optimizer = build_optimizer(model, CONFIG)
+    optimizer.keep_on_device()
+    numbers = {"first_step": first, "steps": last - first, "total_steps": 20}
+    generator = Generator().manual_seed(3)
+    report = train(model, optimizer, NOISE, GRAPHS, **numbers, config=CONFIG, generator=generator, execution=how)  # type: ignore[arg-type]
+    return model, report.last_loss
+
+
+def test_settings_know_every_execution() -> None:
+    assert set(get_args(ExecutionName)) == {"auto", *NAMES}
+    assert execution_named("auto", CPU) == EAGER
+    assert set(AUTO.values()) <= set(NAMES)
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "only_eager", "processes", "reason", "cure"),
+    [
+        ("graphs", CPU, False, 1, "NVIDIA GPU", "auto or eager"),
+        ("compiled-graphs", CPU, False, 1, "NVIDIA GPU", "auto or compiled"),
+        ("graphs", CUDA, False, 2, "2 training processes", "auto or eager"),
+        ("graphs", CUDA, True, 1, "digress", "auto or eager"),
+        ("compiled", CUDA, True, 1, "digress", "auto or eager"),
+    ],
+)
+def test_what_cannot_be_had_is_refused(
+    name: str, device: torch.device, only_eager: bool, processes: int, reason: str, cure: str
+) -> None:
+    with pytest.raises(FedmolError) as refused:
+        execution_named(name, device, only_eager=only_eager, processes=processes)
+    assert refused.value.exit is Exit.BAD_SETTINGS
+    assert name in refused.value.message
+    assert reason in refused.value.message
+    assert cure in refused.value.cure
+
+
+@pytest.mark.usefixtures("recordings")
+def test_a_recording_does_its_work_once_a_call_on_the_inputs_of_that_call() -> None:
+    total, generator = torch.zeros(()), Generator()
+
+    def work(x: Tensor) -> tuple[Tensor, ...]:
+        total.add_(x)
+        return (total * 2, torch.rand((), generator=generator))
+
+    recording = Recording(work, generator)
+    for call in range(1, WARM_UP + 5):
+        generator.manual_seed(call)
+        doubled, drawn = recording(torch.tensor(float(call)))
+        assert total == call * (call + 1) / 2
+        assert doubled == 2 * total
+        assert drawn == torch.rand((), generator=Generator().manual_seed(call))
+
+
+@pytest.mark.usefixtures("recordings", "like_a_gpu")
+def test_recorded_steps_are_the_steps_themselves() -> None:
+    """The learning rate, the seeds and the optimiser's counters reach a replay without the help of Python."""
+    eager, recorded = trained(EAGER)[0], trained(NAMES["graphs"])[0]
+    assert flatten(recorded).tobytes() == flatten(eager).tobytes()
+
+
+@pytest.mark.usefixtures("recordings", "like_a_gpu")
+def test_a_recorded_step_that_diverges_changes_nothing() -> None:
+    model = build("small", 4, 5, 9, seed=0, layers=1)
+    watched = flatten(trained(EAGER, last=8, of=model)[0])
+    calls = 0
+
+    def spoil(module: nn.Module, arguments: tuple[Tensor, ...]) -> None:
+        nonlocal calls
+        calls += 1
+
+    model.register_forward_pre_hook(spoil)
+    with torch.no_grad():
+        next(model.parameters()).fill_(torch.inf)
+    before = flatten(model)
+    with pytest.raises(FedmolError) as refused:
+        trained(NAMES["graphs"], first=8, last=16, of=model)
+    assert refused.value.exit is Exit.DIVERGED
+    assert "step 8" in refused.value.message
+    assert calls <= WARM_UP + 1
+    assert flatten(model).tobytes() == before.tobytes() != watched.tobytes()
+
+
+@pytest.mark.usefixtures("recordings")
+@pytest.mark.parametrize("sampler", [FEW_STEP, ANCESTRAL])
+def test_recorded_sampling_makes_the_same_molecules(sampler: Sampler) -> None:
+    model = build("small", 4, 5, 9, seed=0, layers=1)
+    made = [
+        sample(model, NOISE, 50, Generator().manual_seed(1), 8, batch_size=10, sampler=sampler, execution=how)
+        for how in (EAGER, NAMES["graphs"])
+    ]
+    assert torch.equal(made[0].atoms, made[1].atoms)
+    assert torch.equal(made[0].bonds, made[1].bonds)
+    assert made[0].atoms.any()
+
+
+@pytest.mark.usefixtures("like_a_gpu")
+def test_no_part_of_a_step_waits_for_the_device() -> None:
+    model, _ = trained(EAGER, last=1)
+    optimizer = build_optimizer(model, CONFIG)
+    optimizer.keep_on_device()
+    source = batches.DeviceBatches(GRAPHS, NOISE, 16)
+    source.seed(0)
+    outcomes = loop._Outcomes(16, CPU)
+    with NoWaits():
+        optimizer.zero_grad()
+        value, norm = loop._gradients(model, list(model.parameters()), NOISE.steps, source.draw(), 1.0, ALONE)
+        optimizer.step(outcomes.unsound_with(value, norm))
+        outcomes.add(value, norm)
+
+
+@pytest.mark.usefixtures("recordings", "like_a_gpu")
+def test_no_step_of_sampling_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    def watched(work: execution.Work, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        with NoWaits():
+            return work(*given)
+
+    monkeypatch.setattr(execution, "_aside", watched)
+    model = build("small", 4, 5, 9, seed=0, layers=1)
+    for width in range(2, 10):
+        unordered_pairs(width, CPU)  # index maps are made once for each size
+    assert len(sample(model, NOISE, 20, Generator().manual_seed(1), 2, execution=NAMES["graphs"])) == 20
+
+
+@pytest.mark.usefixtures("like_a_gpu")
+@pytest.mark.parametrize("preset", ["small", "digress"])
+def test_gradients_hold_under_a_gpus_rules_of_casting(preset: str) -> None:
+    model = build(preset, 4, 5, 9, seed=0, layers=2)
+    for stream in (module for module in model.modules() if isinstance(module, Residual)):
+        stream.dropout = 0.0
+    gradients = []
+    for exact in (True, False):
+        model.exact = exact
+        model.zero_grad()
+        with GpuCasting():
+            value = loss(model(GRAPHS.atoms, GRAPHS.bonds, GRAPHS.counts, torch.full((40,), 0.3)), GRAPHS)
+            torch.autograd.backward(value)
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    assert 0 < (gradients[1] - gradients[0]).norm() < 0.1 * gradients[0].norm()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.filterwarnings("default")  # torch warns of itself
+def test_compiled_blocks_train_as_eager_ones_do() -> None:
+    """What compiling changes is the order of roundings: in float32 nearly nothing."""
+    losses: list[float] = []
+    for how in (EAGER, NAMES["compiled"]):
+        model = build("small", 4, 5, 9, seed=0, layers=1)
+        model.exact = True
+        names = list(model.state_dict())
+        how.prepare(model)
+        assert list(model.state_dict()) == names
+        losses.append(trained(how, last=4, of=model)[1])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
