@@ -19,7 +19,7 @@ TORCH_CPU := $(patsubst torch==%,%,$(shell grep -o '^torch==[^ ]*' requirements/
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-10s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  TORCH=cpu|cuda   force a build of torch (default: the CPU build where pip can find it)"
 	@echo "  PYTHON=...       the Python 3.11 that .venv is made from"
@@ -35,6 +35,18 @@ test: $(STAMP) $(HELM) ## run every test; ARGS="-k name" for some of them
 .PHONY: bench
 bench: $(STAMP) ## measure speed and memory beside a plain DiGress, into bench/; DATA=qm9 ARGS="--full"
 	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+.PHONY: gpu
+gpu: $(STAMP) ## test and measure everything on a GPU, nine minutes, into bench/gpu/; ARGS=--small on any machine
+	@$(BIN)/python -m benchmarks.gpu $(ARGS)
+
+.PHONY: gpu-molecules
+gpu-molecules: $(STAMP) ## encode QM9 for a machine with a GPU but without RDKit, into bench/gpu/
+	@$(BIN)/python -m benchmarks.gpu.molecules qm9 --out bench/gpu/qm9.safetensors
+
+.PHONY: gpu-results
+gpu-results: $(STAMP) ## judge what `make gpu` made and write docs/results/gpu.md; RUN=<folder>
+	@$(BIN)/python -m benchmarks.gpu.evaluate $(RUN)
 
 .PHONY: openapi
 openapi: $(STAMP) ## write the sidecar's HTTP interface anew into docs/sidecar/

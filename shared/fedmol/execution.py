@@ -1,12 +1,13 @@
 """How the work of a step reaches its device: kernel by kernel, compiled, or recorded once and then replayed.
 
-A training step of preset `base` launches some 1,300 kernels. On a processor that costs nothing; on a GPU every launch
+A training step of preset `base` launches some 1,250 kernels. On a processor that costs nothing; on a GPU every launch
 takes the host about as long as such a small kernel runs. Compiling makes fewer kernels of them, and a CUDA graph
 launches all of them at once.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -47,6 +48,7 @@ NAMES: dict[str, Execution] = {
 }
 # What `auto` stands for. On processors measured (ADR 8); on GPUs to be set by docs/results/gpu.md once it has figures.
 AUTO = {"cpu": "eager", "cuda": "eager"}
+COMPILERS = {"cpu": ("g++", "clang++"), "cuda": ("gcc", "clang")}  # that torch.compile looks for
 
 
 def execution_named(name: str, device: torch.device, *, only_eager: bool = False, processes: int = 1) -> Execution:
@@ -59,6 +61,9 @@ def execution_named(name: str, device: torch.device, *, only_eager: bool = False
     if only_eager and execution != EAGER:
         raise _impossible(name, "preset digress runs eagerly only (eigenvalues, hand-written gradients)", "eager")
     other = "compiled" if execution.compiled else "eager"
+    if execution.compiled and not any(map(shutil.which, COMPILERS[device.type])):
+        compilers = " or ".join(COMPILERS[device.type])
+        raise _impossible(name, f"torch.compile needs a compiler, and there is no {compilers} here", "eager")
     if execution.recorded and device.type != "cuda":
         raise _impossible(name, f"the device is {device.type}, and CUDA graphs need an NVIDIA GPU", other)
     if execution.recorded and processes > 1:

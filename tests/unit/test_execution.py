@@ -93,6 +93,14 @@ def test_what_cannot_be_had_is_refused(
     assert cure in refused.value.cure
 
 
+def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda command: "/usr/bin/gcc" if command == "gcc" else None)
+    assert execution_named("compiled", CUDA) == NAMES["compiled"]
+    with pytest.raises(FedmolError) as refused:
+        execution_named("compiled", CPU)
+    assert "g++ or clang++" in refused.value.message
+
+
 @pytest.mark.usefixtures("recordings")
 def test_a_recording_does_its_work_once_a_call_on_the_inputs_of_that_call() -> None:
     total, generator = torch.zeros(()), Generator()

@@ -26,14 +26,14 @@ QM9_DIGRESS = "qm9-digress"  # as DiGress does, before its filter
 _DIGRESS_TRAINING, _DIGRESS_TEST = 100_000, 13_388
 
 
-def real_graphs(source: str, column: str, vocabulary: Vocabulary) -> Graphs:
-    """The different molecules to compare with: those of a CSV or SMILES file, or QM9's held-out ones by name.
+def real_graphs(source: str, column: str, vocabulary: Vocabulary, part: Part = "test") -> Graphs:
+    """The different molecules of a CSV or SMILES file, or by name those of QM9 that are held out, or trained on.
 
     Raises:
         FedmolError: BAD_DATA, VOCABULARY_DIFFERS, see `fedmol.data.reading.read_table`, `fedmol.data.sources.qm9` and
             `fedmol.data.card.check`.
     """
-    shard = build_shard(_table(source, "test", column), vocabulary)
+    shard = build_shard(_table(source, part, column), vocabulary)
     check(shard.card)
     return shard.graphs
 

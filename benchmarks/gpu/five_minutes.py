@@ -1,0 +1,163 @@
+"""Five minutes of training on QM9 with the best setting that was measured, then its NLL and ten thousand molecules."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from statistics import mean, stdev
+from typing import Any
+
+import torch
+
+from benchmarks.gpu.card import synchronise
+from benchmarks.gpu.molecules import save_graphs
+from benchmarks.gpu.record import Entry, entries
+from benchmarks.gpu.setting import Setting
+from fedmol.diffusion import Likelihood, nll, sample
+from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
+from fedmol.execution import NAMES
+from fedmol.graphs import Graphs
+from fedmol.network import Denoiser
+from fedmol.training import TrainingConfig, build_optimizer, save_model, train
+
+FILE = "samples.safetensors"
+MODEL = "model.safetensors"
+USEFUL_BATCH = 1000  # beyond about so many molecules, a larger batch saves few steps: an estimate, see `choice`
+_BLOCKS = 32  # of the test molecules, for the interval of the NLL
+_WAYS: tuple[tuple[Sampler, int], ...] = ((FEW_STEP, 25), (FEW_STEP, 15), (ANCESTRAL, 500))
+
+
+def choice(found: Iterable[Entry], preset: str, fallback: tuple[int, str]) -> tuple[int, str]:
+    """The batch size and the execution in which training comes furthest in a given time.
+
+    A step with b molecules is worth 1 / (1 + B / b) of the best step there is, B being the noise of the gradient in
+    molecules (McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", section 2.2); b / (molecules per
+    second) is its time. So the larger (molecules per second) / (b + B), the better.
+    """
+    measured = [one for one in found if one["kind"] == "training_speed" and one["preset"] == preset]
+    if not measured:
+        return fallback
+
+    def worth(one: Entry) -> float:
+        rate: float = one["molecules_per_second"]["value"]
+        return rate / (one["batch"] + USEFUL_BATCH)  # type: ignore[no-any-return]
+
+    best = max(measured, key=worth)
+    return best["batch"], best["execution"]
+
+
+def run(setting: Setting, preset: str = "base") -> None:
+    """The stage."""
+    usual = "graphs" if "graphs" in setting.executions() else "eager"
+    batch, execution = choice(entries(setting.folder), preset, (setting.size.batches[0], usual))
+    config = TrainingConfig(batch_size=batch, learning_rate=learning_rate(batch))
+    setting.record.add("choice", preset=preset, batch=batch, execution=execution, learning_rate=config.learning_rate)
+    denoiser = setting.fresh(preset)
+    NAMES[execution].prepare(denoiser)
+    train_for(setting, denoiser, config, execution, preset)
+    trained = setting.fresh(preset)  # not compiled: its batches have other shapes
+    trained.load_state_dict(denoiser.state_dict())
+    setting.attempt("the NLL", _likelihood, trained)
+    setting.attempt("the samples", _samples, trained)
+
+
+def learning_rate(batch: int) -> float:
+    """The default one at 128 molecules, growing with the root of the batch size up to twice itself."""
+    usual = TrainingConfig()
+    growth: float = (batch / usual.batch_size) ** 0.5
+    return usual.learning_rate * min(2.0, max(1.0, growth))
+
+
+def train_for(setting: Setting, denoiser: Denoiser, config: TrainingConfig, execution: str, preset: str) -> None:
+    """Train until the time is over, and keep the model after every chunk of steps.
+
+    The learning rate falls to 0 when the time is over: after every chunk the steps that are still to come are
+    estimated anew from the speed of the last one. A chunk that is recorded anew pays for that out of the five minutes.
+    """
+    optimizer = build_optimizer(denoiser, config)
+    noise, graphs = setting.molecules.noise.to(setting.device), setting.molecules.training.to(setting.device)
+    whole, began, done = setting.size.training_seconds, time.monotonic(), 0
+    steps, total = (4, 1000) if setting.small else (200, 50_000)  # of a first chunk, which shows the speed
+    while True:
+        chunk_began = time.monotonic()
+        generator = torch.Generator().manual_seed(0)
+        report = train(
+            denoiser,
+            optimizer,
+            noise,
+            graphs,
+            first_step=done,
+            steps=steps,
+            total_steps=total,
+            config=config,
+            generator=generator,
+            execution=NAMES[execution],
+        )
+        synchronise(setting.device)
+        now = time.monotonic()
+        done, rate = done + steps, steps / (now - chunk_began)
+        left = whole - (now - began)
+        setting.record.add(
+            "training",
+            steps=done,
+            molecules=done * config.batch_size,
+            seconds=now - began,
+            loss=report.mean_loss,
+            molecules_per_second=rate * config.batch_size,
+        )
+        _save(setting, denoiser, preset, done)
+        if left * rate < 1 or done >= total:
+            return
+        total = done + max(1, int(left * rate))
+        steps = min(total - done, max(1, int(setting.size.chunk_seconds * rate)))
+        if total - done - steps < steps / 4:
+            steps = total - done  # no short chunk at the end
+
+
+def _save(setting: Setting, denoiser: Denoiser, preset: str, steps: int) -> None:
+    save_model(
+        setting.folder / MODEL,
+        denoiser,
+        preset=preset,
+        vocabulary_name=setting.molecules.vocabulary,
+        census=setting.molecules.census,
+        meta={"steps": steps, "source": setting.molecules.source},
+    )
+
+
+def _likelihood(setting: Setting, denoiser: Denoiser) -> None:
+    """Both bounds on the test molecules, with 95 % intervals from the spread of blocks of them."""
+    order = torch.randperm(len(setting.molecules.test), generator=torch.Generator().manual_seed(0))
+    chosen = order[: setting.size.test]
+    noise, generator = setting.molecules.noise.to(setting.device), setting.generator(0)
+    blocks: list[Likelihood] = []
+    for rows in torch.tensor_split(chosen, min(_BLOCKS, len(chosen) // 8)):
+        blocks.append(nll(denoiser, noise, setting.molecules.test[rows].to(setting.device), generator))
+    setting.record.add(
+        "nll",
+        molecules=len(chosen),
+        published=_interval([one.published for one in blocks]),
+        sampler=_interval([one.sampler for one in blocks]),
+    )
+
+
+def _interval(values: list[float]) -> dict[str, float]:
+    half = 1.96 * stdev(values) / len(values) ** 0.5
+    return {"value": mean(values), "low": mean(values) - half, "high": mean(values) + half}
+
+
+def _samples(setting: Setting, denoiser: Denoiser) -> None:
+    """Molecules of the trained model by several samplers, in one file that grows with each of them."""
+    noise, made = setting.molecules.noise.to(setting.device), dict[str, Graphs]()
+    meta: dict[str, Any] = {"vocabulary": setting.molecules.vocabulary, "model": MODEL}
+    for sampler, steps in _WAYS:
+        if setting.small and sampler is ANCESTRAL:
+            steps = 20
+        if made and setting.left < 5 and not setting.small:
+            setting.skip(f"samples {sampler.name} {steps}", "no time left")
+            continue
+        began, count = time.monotonic(), setting.size.samples
+        graphs = sample(denoiser, noise, count, setting.generator(5), steps, sampler=sampler).to("cpu")
+        seconds, made[f"{sampler.name}-{steps}"] = time.monotonic() - began, graphs
+        save_graphs(setting.folder / FILE, made, meta)
+        setting.record.add("samples", file=FILE, sets=sorted(made), samples=count, seconds=seconds)

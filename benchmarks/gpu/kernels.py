@@ -1,0 +1,56 @@
+"""What the time of a training step goes into: launches, kernels, and the device's waiting for its host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch._C._autograd import DeviceType
+from torch.profiler import ProfilerActivity, profile
+
+from benchmarks.gpu.setting import Setting
+from fedmol.execution import NAMES
+from fedmol.training import TrainingConfig, build_optimizer, train
+
+_STEPS = 20  # as many as are in flight, so that the host waits once
+_TOP = 12  # kernels that are named
+
+
+def run(setting: Setting) -> None:
+    """The stage: preset `base` with the usual batch, eagerly and, where there are graphs, replayed."""
+    for name in setting.executions():
+        if not NAMES[name].compiled:
+            setting.attempt(f"kernels {name}", measure, "base", setting.size.batches[0], name)
+
+
+def measure(setting: Setting, preset: str, batch: int, execution: str) -> None:
+    """Kernels and their time per step, which is to be set against the step's own time without a profiler."""
+    denoiser, config = setting.fresh(preset), TrainingConfig(batch_size=batch)
+    optimizer, steps = build_optimizer(denoiser, config), 2 if setting.small else _STEPS
+    noise, graphs = setting.molecules.noise.to(setting.device), setting.molecules.training.to(setting.device)
+    given: dict[str, Any] = {"steps": steps, "total_steps": 10**6, "config": config, "execution": NAMES[execution]}
+
+    def train_on(first: int) -> None:
+        generator = torch.Generator().manual_seed(0)
+        train(denoiser, optimizer, noise, graphs, first_step=first, generator=generator, **given)
+
+    train_on(0)
+    on_gpu = setting.device.type == "cuda"
+    activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
+    with profile(activities=activities) as profiler:
+        train_on(steps)
+    wanted = DeviceType.CUDA if on_gpu else DeviceType.CPU
+    found = profiler.key_averages()
+    averages = [one for one in found if one.device_type == wanted and not one.is_user_annotation]
+    times = {one.key: one.self_device_time_total if on_gpu else one.self_cpu_time_total for one in averages}
+    total = sum(times.values())
+    longest = sorted(times, key=lambda key: times[key], reverse=True)[:_TOP]
+    setting.record.add(
+        "kernels",
+        preset=preset,
+        batch=batch,
+        execution=execution,
+        per_step=sum(one.count for one in averages) / steps,
+        kernel_milliseconds=total / steps / 1e3,
+        shares={key[:90]: times[key] / max(total, 1e-9) for key in longest},
+    )

@@ -1,0 +1,106 @@
+"""Two processes with one batch between them: on two GPUs as `fedmol train --processes 2` has them, or on one.
+
+NCCL is said to refuse two processes on one GPU. Whether it does is found out; gloo, which takes the way over the
+host's memory, then shows that the training itself is right.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import distributed
+
+from benchmarks.gpu.parity import difference
+from benchmarks.gpu.setting import Setting
+from fedmol.training import Team, TrainingConfig, build_optimizer, flatten, train
+from fedmol.training.ranks import ALONE, Ranks
+
+_STEPS = 5
+_LIMIT = 40.0  # seconds that both processes may take
+
+
+def run(setting: Setting) -> None:
+    """The stage."""
+    alone = torch.from_numpy(_trained(setting, ALONE))
+    if setting.device.type == "cuda" and torch.cuda.device_count() > 1:
+        _say(setting, "two GPUs, nccl", alone, torch.from_numpy(_by_a_team(setting)))
+        return
+    for backend in ["nccl", "gloo"] if setting.device.type == "cuda" else ["gloo"]:
+        what = f"two processes on one device, {backend}"
+        outcome = _on_one_device(setting, backend)
+        if isinstance(outcome, str):
+            setting.skip(what, outcome)
+        else:
+            _say(setting, what, alone, outcome)
+
+
+def _say(setting: Setting, what: str, alone: torch.Tensor, together: torch.Tensor) -> None:
+    error, bound = difference(together, alone), 0.02
+    setting.record.add("processes", what=what, weights=error, bound=bound, good=error < bound)
+
+
+def _trained(setting: Setting, ranks: Ranks) -> Any:
+    denoiser, config = setting.fresh("small"), TrainingConfig("adamw", setting.size.parity_batch)
+    denoiser.exact = True
+    train(
+        denoiser,
+        build_optimizer(denoiser, config),
+        setting.molecules.noise.to(setting.device),
+        setting.molecules.training.to(setting.device),
+        first_step=0,
+        steps=_STEPS,
+        total_steps=2 * _STEPS,
+        config=config,
+        generator=torch.Generator().manual_seed(0),
+        ranks=ranks,
+    )
+    return flatten(denoiser)
+
+
+def _by_a_team(setting: Setting) -> Any:
+    denoiser, config = setting.fresh("small"), TrainingConfig("adamw", setting.size.parity_batch)
+    denoiser.exact = True
+    noise, graphs = setting.molecules.noise, setting.molecules.training
+    with Team(denoiser, noise, graphs, config, setting.device, processes=2) as team:
+        optimizer, generator = build_optimizer(team.denoiser, config), torch.Generator().manual_seed(0)
+        team.train(optimizer, first_step=0, steps=_STEPS, total_steps=2 * _STEPS, generator=generator)
+        return flatten(team.denoiser)
+
+
+def _on_one_device(setting: Setting, backend: str) -> torch.Tensor | str:
+    """The weights that two processes of the backend come to, or why they do not."""
+    spawning = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        results = spawning.Queue()
+        arguments = setting, backend, Path(folder) / "meeting", results
+        workers = [spawning.Process(target=_work, args=(rank, *arguments), daemon=True) for rank in range(2)]
+        for worker in workers:
+            worker.start()
+        try:
+            outcome = results.get(timeout=min(_LIMIT, max(5.0, setting.left)))
+        except Exception as error:  # nothing came
+            outcome = f"no answer: {type(error).__name__}"
+        for worker in workers:
+            worker.join(5)
+            worker.kill()
+    return outcome if isinstance(outcome, str) else torch.from_numpy(outcome)
+
+
+def _work(rank: int, setting: Setting, backend: str, meeting: Path, results: Any) -> None:
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
+    try:
+        distributed.init_process_group(backend, init_method=meeting.as_uri(), rank=rank, world_size=2)
+        trained = _trained(setting, Ranks(rank, 2))
+        if rank == 0:
+            results.put(trained)
+    except Exception as error:
+        results.put(f"{type(error).__name__}: {error}".splitlines()[0][:300])
+    finally:
+        if distributed.is_initialized():
+            distributed.destroy_process_group()

@@ -1,0 +1,64 @@
+"""Molecules per second of sampling with the model that comes with fedmol; some are kept, to be judged afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from benchmarks.gpu.card import seconds_of
+from benchmarks.gpu.molecules import save_graphs
+from benchmarks.gpu.record import spread
+from benchmarks.gpu.setting import Setting
+from fedmol.diffusion import sample
+from fedmol.execution import NAMES
+from fedmol.graphs import Graphs
+
+FILE = "samples-speed.safetensors"
+STEPS = (15, 25)  # of the few-step sampler: valid .993 and .995 on a processor
+_NEEDED = 5.0  # seconds that a measurement takes
+_REPEATS = 2
+
+
+def run(setting: Setting) -> None:
+    """The stage; what the time does not suffice for is said."""
+    for steps, batch, execution in plan(setting):
+        if not setting.small and setting.left < _NEEDED:
+            setting.skip(f"sampling {steps} {batch} {execution}", "no time left")
+        else:
+            setting.attempt(f"sampling {steps} {batch} {execution}", measure, steps, batch, execution)
+    setting.attempt("keeping samples", _keep)
+
+
+def plan(setting: Setting) -> Iterator[tuple[int, int, str]]:
+    """Steps, molecules in a batch and execution of the measurements, in the order of their worth."""
+    usual, large, least = setting.size.sampling_batches
+    few, many = STEPS
+    recorded = "graphs" in setting.executions()
+    yield few, usual, "eager"
+    if recorded:
+        yield from ((few, batch, "graphs") for batch in (usual, large))
+        yield many, usual, "graphs"
+        yield few, least, "graphs"
+    yield few, large, "eager"
+    yield many, usual, "eager"
+
+
+def measure(setting: Setting, steps: int, batch: int, execution: str) -> None:
+    """From noise to graphs on the device; a recording is made anew each time, as a user's call makes it."""
+    model, generator, count = setting.trained(), setting.generator(0), setting.size.sampling_count
+
+    def draw() -> Graphs:
+        return sample(model.denoiser, model.noise, count, generator, steps, batch, execution=NAMES[execution])
+
+    rates = [count / one for one in seconds_of(draw, setting.device, _REPEATS)]
+    setting.record.add(
+        "sampling_speed", steps=steps, batch=batch, execution=execution, molecules_per_second=spread(rates)
+    )
+
+
+def _keep(setting: Setting) -> None:
+    """As many molecules as are judged, of each number of steps."""
+    model, made = setting.trained(), {}
+    for steps in STEPS:
+        made[f"steps{steps}"] = sample(model.denoiser, model.noise, setting.size.samples, setting.generator(1), steps)
+    save_graphs(setting.folder / FILE, made, {"vocabulary": model.vocabulary_name, "model": "shipped"})
+    setting.record.add("samples", file=FILE, sets=sorted(made), samples=setting.size.samples)

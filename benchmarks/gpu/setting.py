@@ -1,0 +1,97 @@
+"""What every stage is given: the device, the molecules, the record, the size of the run, and its time."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Generator
+
+from benchmarks.gpu.molecules import Molecules
+from benchmarks.gpu.record import Record
+from fedmol.execution import Execution, execution_named
+from fedmol.models import shipped
+from fedmol.network import Denoiser, build
+from fedmol.training import TrainedModel, load_model
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of everything: a whole run on a GPU, or a small one that shows that all stages work."""
+
+    parity_batch: int
+    sampled: int  # molecules whose distributions are compared, device against processor
+    batches: tuple[int, ...]
+    turn: float  # seconds in which one speed is measured
+    sampling_batches: tuple[int, ...]
+    sampling_count: int  # molecules in one measurement of that speed
+    training_seconds: float
+    chunk_seconds: float  # between two looks at the speed of that training, and two savings of its model
+    test: int  # molecules for the NLL
+    samples: int
+
+
+WHOLE = Size(
+    256, 512, (1024, 4096, 2048, 512, 8192, 128), 0.7, (4096, 16384, 1024), 32_768, 300.0, 30.0, 13_380, 10_000
+)
+SMALL = Size(16, 32, (16, 8), 0.1, (8, 4, 2), 16, 4.0, 2.0, 64, 48)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One stage's world. Its processes share nothing but the folder."""
+
+    device: torch.device
+    molecules: Molecules
+    record: Record
+    folder: Path
+    small: bool
+    seconds: float  # that the stage may take
+    began: float = field(default_factory=time.monotonic)
+
+    @property
+    def size(self) -> Size:
+        return SMALL if self.small else WHOLE
+
+    @property
+    def left(self) -> float:
+        """Seconds that the stage still has."""
+        return self.seconds - (time.monotonic() - self.began)
+
+    def attempt(self, what: str, measure: Callable[..., None], *arguments: object) -> None:
+        """Measure; what fails is said in the record, and the stage goes on."""
+        try:
+            measure(self, *arguments)
+        except torch.cuda.OutOfMemoryError:
+            self.skip(what, "out of memory")
+        except Exception as error:
+            traceback.print_exc()
+            self.record.add("failed", what=what, error=f"{type(error).__name__}: {error}"[:500], good=False)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def skip(self, what: str, why: str) -> None:
+        self.record.add("skipped", what=what, why=why)
+
+    def fresh(self, preset: str, device: torch.device | None = None) -> Denoiser:
+        """An untrained denoiser of the preset, of one layer in a small run; equal weights in every call."""
+        types = self.molecules.atom_types, self.molecules.bond_types, self.molecules.max_atoms
+        return build(preset, *types, seed=0, layers=1 if self.small else None).to(device or self.device)
+
+    def trained(self, device: torch.device | None = None) -> TrainedModel:
+        """The model that comes with fedmol."""
+        return load_model(shipped()).to(device or self.device)
+
+    def generator(self, seed: int, device: torch.device | None = None) -> Generator:
+        return Generator(device or self.device).manual_seed(seed)
+
+    def executions(self, only_eager: bool = False) -> dict[str, Execution]:
+        """Those that this device has; compiling on a processor is not worth its time (ADR 8)."""
+        names = ["eager"]
+        if self.device.type == "cuda" and not only_eager:
+            names += ["graphs", "compiled", "compiled-graphs"]
+        return {name: execution_named(name, self.device) for name in names}
