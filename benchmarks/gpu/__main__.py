@@ -4,42 +4,26 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import torch
 
-from benchmarks.gpu import five_minutes, kernels, molecules, parity, processes, sampling_speed, training_speed
+from benchmarks.gpu import molecules
 from benchmarks.gpu.card import describe
+from benchmarks.gpu.context import Context
 from benchmarks.gpu.record import FOLDER, NAME, Record, entries
-from benchmarks.gpu.setting import Setting
+from benchmarks.gpu.stages import STAGES, WHOLE
 from fedmol.errors import Exit, FedmolError
 
-
-@dataclass(frozen=True)
-class Stage:
-    """One part of a run, in a process of its own: whatever becomes of it, the others take place."""
-
-    seconds: float  # that it may take, once its process is up
-    run: Callable[[Setting], None]
-
-
-# In the order of what a cut should leave.
-STAGES = {
-    "parity": Stage(45.0, parity.run),
-    "training-speed": Stage(75.0, training_speed.run),
-    "kernels": Stage(12.0, kernels.run),
-    "sampling-speed": Stage(25.0, sampling_speed.run),
-    "five-minutes": Stage(330.0, five_minutes.run),
-    "processes": Stage(25.0, processes.run),
-}
-_GRACE = 30.0  # seconds beyond a stage's time, its process's start included, after which it is ended
+_GRACE = 30.0  # seconds beyond a stage's own after which it is ended; its process starts in them
+_START = 10.0  # seconds that a process may need to start
 
 
 def arguments(given: list[str]) -> argparse.Namespace:
@@ -57,6 +41,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--commit", help="of the code, where this is no checkout")
     parser.add_argument("--one-stage", choices=list(STAGES), help=argparse.SUPPRESS)
+    parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)
     return parser.parse_args(given)
 
 
@@ -97,10 +82,12 @@ def _all_stages(asked: argparse.Namespace, device: torch.device) -> int:
     record.add(
         "run", started=started, small=asked.small, command=command, commit=asked.commit or _commit(), **describe(device)
     )
-    worst = 0
-    for name in asked.stages:
+    worst, end = 0, time.monotonic() + WHOLE
+    for place, name in enumerate(asked.stages):
         began = time.monotonic()
-        code, ended = _in_its_process(name, asked, device)
+        later = sum(STAGES[one].seconds for one in asked.stages[place + 1 :])
+        limit = max(0.0, min(STAGES[name].seconds + _GRACE, end - began - later))
+        code, ended = _in_its_process(name, asked, device, limit)
         record.add("stage", name=name, seconds=time.monotonic() - began, ended=ended)
         worst = worst or code
     wrong = [entry for entry in entries(asked.out) if entry.get("good") is False]
@@ -110,28 +97,34 @@ def _all_stages(asked: argparse.Namespace, device: torch.device) -> int:
     return worst or int(bool(wrong))
 
 
-def _in_its_process(name: str, asked: argparse.Namespace, device: torch.device) -> tuple[int, str]:
+def _in_its_process(name: str, asked: argparse.Namespace, device: torch.device, limit: float) -> tuple[int, str]:
     """The exit code of the stage, and how it ended in words. Whatever it started ends with it."""
     command = [sys.executable, "-m", "benchmarks.gpu", "--one-stage", name, "--out", str(asked.out)]
     command += ["--molecules", str(_molecules_path(asked)), "--device", device.type, *(["--small"] * asked.small)]
-    limit = STAGES[name].seconds + _GRACE
-    process = subprocess.Popen(command, start_new_session=True)
-    try:
-        code = process.wait(limit)
-        return code, "done" if code == 0 else f"failed with exit code {code}"
-    except subprocess.TimeoutExpired:
-        return 1, f"ended after {limit:.0f} s"
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+    command += ["--seconds", str(min(STAGES[name].seconds, limit - _START))]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0) as process:
+        try:
+            code = process.wait(limit)
+            return code, "done" if code == 0 else f"failed with exit code {code}"
+        except subprocess.TimeoutExpired:
+            return 1, f"ended after {limit:.0f} s"
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _one_stage(asked: argparse.Namespace, device: torch.device) -> int:
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)  # more of them make small tensors slower
-    stage, graphs = STAGES[asked.one_stage], molecules.load(asked.molecules)
-    stage.run(Setting(device, graphs, Record(asked.out), asked.out, asked.small, stage.seconds))
+    graphs = molecules.load(asked.molecules)
+    STAGES[asked.one_stage].run(Context(device, graphs, Record(asked.out), asked.out, asked.small, asked.seconds))
     return 0
+
+
+def _end_with_parent() -> None:
+    """Standard input ends when the parent does, however it does; then so does this process group."""
+    sys.stdin.read()
+    os.killpg(0, signal.SIGKILL)
 
 
 def _molecules_path(asked: argparse.Namespace) -> Path:
@@ -148,6 +141,8 @@ def _molecules(asked: argparse.Namespace) -> None:
 
 
 def _commit() -> str | None:
+    if shutil.which("git") is None:
+        return None
     told = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False)
     return told.stdout.strip() or None if told.returncode == 0 else None
 

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 
 from benchmarks.gpu.card import synchronise
+from benchmarks.gpu.context import Context
 from benchmarks.gpu.molecules import save_graphs
 from benchmarks.gpu.record import Entry, entries
-from benchmarks.gpu.setting import Setting
 from fedmol.diffusion import Likelihood, nll, sample
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
 from fedmol.execution import NAMES
@@ -23,6 +23,7 @@ from fedmol.training import TrainingConfig, build_optimizer, save_model, train
 FILE = "samples.safetensors"
 MODEL = "model.safetensors"
 USEFUL_BATCH = 1000  # beyond about so many molecules, a larger batch saves few steps: an estimate, see `choice`
+_AFTERWARDS = 20.0  # seconds for the NLL and the samples
 _BLOCKS = 32  # of the test molecules, for the interval of the NLL
 _WAYS: tuple[tuple[Sampler, int], ...] = ((FEW_STEP, 25), (FEW_STEP, 15), (ANCESTRAL, 500))
 
@@ -46,19 +47,19 @@ def choice(found: Iterable[Entry], preset: str, fallback: tuple[int, str]) -> tu
     return best["batch"], best["execution"]
 
 
-def run(setting: Setting, preset: str = "base") -> None:
+def run(context: Context, preset: str = "base") -> None:
     """The stage."""
-    usual = "graphs" if "graphs" in setting.executions() else "eager"
-    batch, execution = choice(entries(setting.folder), preset, (setting.size.batches[0], usual))
+    usual = "graphs" if "graphs" in context.executions() else "eager"
+    batch, execution = choice(entries(context.folder), preset, (context.size.batches[0], usual))
     config = TrainingConfig(batch_size=batch, learning_rate=learning_rate(batch))
-    setting.record.add("choice", preset=preset, batch=batch, execution=execution, learning_rate=config.learning_rate)
-    denoiser = setting.fresh(preset)
+    context.record.add("choice", preset=preset, batch=batch, execution=execution, learning_rate=config.learning_rate)
+    denoiser = context.fresh(preset)
     NAMES[execution].prepare(denoiser)
-    train_for(setting, denoiser, config, execution, preset)
-    trained = setting.fresh(preset)  # not compiled: its batches have other shapes
+    train_for(context, denoiser, config, execution, preset)
+    trained = context.fresh(preset)  # not compiled: its batches have other shapes
     trained.load_state_dict(denoiser.state_dict())
-    setting.attempt("the NLL", _likelihood, trained)
-    setting.attempt("the samples", _samples, trained)
+    context.attempt("the NLL", _likelihood, trained)
+    context.attempt("the samples", _samples, trained)
 
 
 def learning_rate(batch: int) -> float:
@@ -68,16 +69,17 @@ def learning_rate(batch: int) -> float:
     return usual.learning_rate * min(2.0, max(1.0, growth))
 
 
-def train_for(setting: Setting, denoiser: Denoiser, config: TrainingConfig, execution: str, preset: str) -> None:
+def train_for(context: Context, denoiser: Denoiser, config: TrainingConfig, execution: str, preset: str) -> None:
     """Train until the time is over, and keep the model after every chunk of steps.
 
     The learning rate falls to 0 when the time is over: after every chunk the steps that are still to come are
     estimated anew from the speed of the last one. A chunk that is recorded anew pays for that out of the five minutes.
     """
     optimizer = build_optimizer(denoiser, config)
-    noise, graphs = setting.molecules.noise.to(setting.device), setting.molecules.training.to(setting.device)
-    whole, began, done = setting.size.training_seconds, time.monotonic(), 0
-    steps, total = (4, 1000) if setting.small else (200, 50_000)  # of a first chunk, which shows the speed
+    noise, graphs = context.molecules.noise.to(context.device), context.molecules.training.to(context.device)
+    whole = min(context.size.training_seconds, context.left - _AFTERWARDS)
+    began, done = time.monotonic(), 0
+    steps, total = (4, 1000) if context.small else (200, 50_000)  # of a first chunk, which shows the speed
     while True:
         chunk_began = time.monotonic()
         generator = torch.Generator().manual_seed(0)
@@ -93,11 +95,11 @@ def train_for(setting: Setting, denoiser: Denoiser, config: TrainingConfig, exec
             generator=generator,
             execution=NAMES[execution],
         )
-        synchronise(setting.device)
+        synchronise(context.device)
         now = time.monotonic()
         done, rate = done + steps, steps / (now - chunk_began)
         left = whole - (now - began)
-        setting.record.add(
+        context.record.add(
             "training",
             steps=done,
             molecules=done * config.batch_size,
@@ -105,35 +107,35 @@ def train_for(setting: Setting, denoiser: Denoiser, config: TrainingConfig, exec
             loss=report.mean_loss,
             molecules_per_second=rate * config.batch_size,
         )
-        _save(setting, denoiser, preset, done)
+        _save(context, denoiser, preset, done)
         if left * rate < 1 or done >= total:
             return
         total = done + max(1, int(left * rate))
-        steps = min(total - done, max(1, int(setting.size.chunk_seconds * rate)))
+        steps = min(total - done, max(1, int(context.size.chunk_seconds * rate)))
         if total - done - steps < steps / 4:
             steps = total - done  # no short chunk at the end
 
 
-def _save(setting: Setting, denoiser: Denoiser, preset: str, steps: int) -> None:
+def _save(context: Context, denoiser: Denoiser, preset: str, steps: int) -> None:
     save_model(
-        setting.folder / MODEL,
+        context.folder / MODEL,
         denoiser,
         preset=preset,
-        vocabulary_name=setting.molecules.vocabulary,
-        census=setting.molecules.census,
-        meta={"steps": steps, "source": setting.molecules.source},
+        vocabulary_name=context.molecules.vocabulary,
+        census=context.molecules.census,
+        meta={"steps": steps, "source": context.molecules.source},
     )
 
 
-def _likelihood(setting: Setting, denoiser: Denoiser) -> None:
+def _likelihood(context: Context, denoiser: Denoiser) -> None:
     """Both bounds on the test molecules, with 95 % intervals from the spread of blocks of them."""
-    order = torch.randperm(len(setting.molecules.test), generator=torch.Generator().manual_seed(0))
-    chosen = order[: setting.size.test]
-    noise, generator = setting.molecules.noise.to(setting.device), setting.generator(0)
+    order = torch.randperm(len(context.molecules.test), generator=torch.Generator().manual_seed(0))
+    chosen = order[: context.size.test]
+    noise, generator = context.molecules.noise.to(context.device), context.generator(0)
     blocks: list[Likelihood] = []
     for rows in torch.tensor_split(chosen, min(_BLOCKS, len(chosen) // 8)):
-        blocks.append(nll(denoiser, noise, setting.molecules.test[rows].to(setting.device), generator))
-    setting.record.add(
+        blocks.append(nll(denoiser, noise, context.molecules.test[rows].to(context.device), generator))
+    context.record.add(
         "nll",
         molecules=len(chosen),
         published=_interval([one.published for one in blocks]),
@@ -146,18 +148,18 @@ def _interval(values: list[float]) -> dict[str, float]:
     return {"value": mean(values), "low": mean(values) - half, "high": mean(values) + half}
 
 
-def _samples(setting: Setting, denoiser: Denoiser) -> None:
+def _samples(context: Context, denoiser: Denoiser) -> None:
     """Molecules of the trained model by several samplers, in one file that grows with each of them."""
-    noise, made = setting.molecules.noise.to(setting.device), dict[str, Graphs]()
-    meta: dict[str, Any] = {"vocabulary": setting.molecules.vocabulary, "model": MODEL}
+    noise, made = context.molecules.noise.to(context.device), dict[str, Graphs]()
+    meta: dict[str, Any] = {"vocabulary": context.molecules.vocabulary, "model": MODEL}
     for sampler, steps in _WAYS:
-        if setting.small and sampler is ANCESTRAL:
+        if context.small and sampler is ANCESTRAL:
             steps = 20
-        if made and setting.left < 5 and not setting.small:
-            setting.skip(f"samples {sampler.name} {steps}", "no time left")
+        if made and context.left < 5 and not context.small:
+            context.skip(f"samples {sampler.name} {steps}", "no time left")
             continue
-        began, count = time.monotonic(), setting.size.samples
-        graphs = sample(denoiser, noise, count, setting.generator(5), steps, sampler=sampler).to("cpu")
+        began, count = time.monotonic(), context.size.samples
+        graphs = sample(denoiser, noise, count, context.generator(5), steps, sampler=sampler).to("cpu")
         seconds, made[f"{sampler.name}-{steps}"] = time.monotonic() - began, graphs
-        save_graphs(setting.folder / FILE, made, meta)
-        setting.record.add("samples", file=FILE, sets=sorted(made), samples=count, seconds=seconds)
+        save_graphs(context.folder / FILE, made, meta)
+        context.record.add("samples", file=FILE, sets=sorted(made), samples=count, seconds=seconds)

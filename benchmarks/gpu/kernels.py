@@ -8,7 +8,7 @@ import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.gpu.setting import Setting
+from benchmarks.gpu.context import Context
 from fedmol.execution import NAMES
 from fedmol.training import TrainingConfig, build_optimizer, train
 
@@ -16,18 +16,18 @@ _STEPS = 20  # as many as are in flight, so that the host waits once
 _TOP = 12  # kernels that are named
 
 
-def run(setting: Setting) -> None:
+def run(context: Context) -> None:
     """The stage: preset `base` with the usual batch, eagerly and, where there are graphs, replayed."""
-    for name in setting.executions():
+    for name in context.executions():
         if not NAMES[name].compiled:
-            setting.attempt(f"kernels {name}", measure, "base", setting.size.batches[0], name)
+            context.attempt(f"kernels {name}", measure, "base", context.size.batches[0], name)
 
 
-def measure(setting: Setting, preset: str, batch: int, execution: str) -> None:
+def measure(context: Context, preset: str, batch: int, execution: str) -> None:
     """Kernels and their time per step, which is to be set against the step's own time without a profiler."""
-    denoiser, config = setting.fresh(preset), TrainingConfig(batch_size=batch)
-    optimizer, steps = build_optimizer(denoiser, config), 2 if setting.small else _STEPS
-    noise, graphs = setting.molecules.noise.to(setting.device), setting.molecules.training.to(setting.device)
+    denoiser, config = context.fresh(preset), TrainingConfig(batch_size=batch)
+    optimizer, steps = build_optimizer(denoiser, config), 2 if context.small else _STEPS
+    noise, graphs = context.molecules.noise.to(context.device), context.molecules.training.to(context.device)
     given: dict[str, Any] = {"steps": steps, "total_steps": 10**6, "config": config, "execution": NAMES[execution]}
 
     def train_on(first: int) -> None:
@@ -35,7 +35,7 @@ def measure(setting: Setting, preset: str, batch: int, execution: str) -> None:
         train(denoiser, optimizer, noise, graphs, first_step=first, generator=generator, **given)
 
     train_on(0)
-    on_gpu = setting.device.type == "cuda"
+    on_gpu = context.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with profile(activities=activities) as profiler:
         train_on(steps)
@@ -45,7 +45,7 @@ def measure(setting: Setting, preset: str, batch: int, execution: str) -> None:
     times = {one.key: one.self_device_time_total if on_gpu else one.self_cpu_time_total for one in averages}
     total = sum(times.values())
     longest = sorted(times, key=lambda key: times[key], reverse=True)[:_TOP]
-    setting.record.add(
+    context.record.add(
         "kernels",
         preset=preset,
         batch=batch,

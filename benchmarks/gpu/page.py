@@ -10,20 +10,12 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from benchmarks.gpu.figures import HEADLINES, Figure, Figures, nothing_measured
+from benchmarks.gpu.stages import STAGES
 from fedmol import files, formats
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA, PAGE, README = ROOT / "docs/results/gpu.json", ROOT / "docs/results/gpu.md", ROOT / "README.md"
 _BEGIN, _END = "<!-- made from docs/results/gpu.json -->", "<!-- end -->"
-_STAGES = {
-    "parity": "logits, loss, gradients and samplers against a processor; executions; resume; waits",
-    "training-speed": "training throughput by preset, batch size and execution; the card's own rates",
-    "kernels": "where the time of a training step goes",
-    "sampling-speed": "sampling throughput",
-    "five-minutes": "five minutes of training on QM9, both NLLs, 10,000 molecules from three samplers",
-    "processes": "two processes sharing each batch",
-}
-
 Row = tuple[str, ...]
 
 
@@ -122,10 +114,10 @@ def _headlines(figures: Figures) -> Iterator[Row]:
 
 
 def _stages(figures: Figures) -> Iterator[Row]:
-    for name, what in _STAGES.items():
+    for name, stage in STAGES.items():
         figure = figures.get(f"stage/{name}/seconds")
         ended = "not run" if figure is None else f"{figure['ended']}, {formats.duration(figure['value'])}"
-        yield f"`{name}`", what, ended
+        yield f"`{name}`", stage.what, ended
 
 
 def _card(figures: Figures) -> Iterator[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.gpu.setting import Setting
+from benchmarks.gpu.context import Context
 from fedmol.diffusion import Logits, NoiseModel, add_noise, loss, sample, stratified_times
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP
 from fedmol.execution import EAGER, NAMES, Execution
@@ -31,19 +31,19 @@ _STEPS = 12  # of the trainings that are compared
 _LEARNING_STEPS = 120
 
 
-def run(setting: Setting) -> None:
+def run(context: Context) -> None:
     """The stage: each comparison is an entry of its own, with what it is to stay below where that is known."""
     for preset in PRESETS:
-        setting.attempt(f"parity of {preset}", _network, preset)
-    setting.attempt("parity of the samplers", _samplers)
-    setting.attempt("resuming a training", _resume)
-    setting.attempt("a training that learns", _learning)
-    setting.attempt("waits", _waits)
+        context.attempt(f"parity of {preset}", _network, preset)
+    context.attempt("parity of the samplers", _samplers)
+    context.attempt("resuming a training", _resume)
+    context.attempt("a training that learns", _learning)
+    context.attempt("waits", _waits)
     for name in NAMES:
-        if name in setting.executions():
-            setting.attempt(f"execution {name}", _execution, name)
+        if name in context.executions():
+            context.attempt(f"execution {name}", _execution, name)
         else:
-            setting.skip(f"execution {name}", "no CUDA device")
+            context.skip(f"execution {name}", "no CUDA device")
 
 
 def difference(found: Tensor, expected: Tensor) -> float:
@@ -52,25 +52,25 @@ def difference(found: Tensor, expected: Tensor) -> float:
     return float((found - expected).norm() / expected.norm().clamp_min(1e-30))
 
 
-def _network(setting: Setting, preset: str) -> None:
+def _network(context: Context, preset: str) -> None:
     """Logits, loss and gradients of the same noisy molecules, in float32 and in what the device does by default."""
-    noise, clean = setting.molecules.noise, setting.molecules.training[: setting.size.parity_batch]
-    generator = setting.generator(0, _CPU)
+    noise, clean = context.molecules.noise, context.molecules.training[: context.size.parity_batch]
+    generator = context.generator(0, _CPU)
     times = stratified_times(len(clean), 0, noise.steps, generator, _CPU)
     noisy = add_noise(clean, times, noise, generator)
     if preset == "digress":
         rows = well_posed(noisy)
         clean, noisy, times = clean[rows], noisy[rows], times[rows]
-    expected = _computed(setting.fresh(preset, _CPU), clean, noisy, times, noise, exact=True)
+    expected = _computed(context.fresh(preset, _CPU), clean, noisy, times, noise, exact=True)
     for exact, precision, bound in ((True, "float32", 1e-3), (False, "bfloat16", 0.05)):
-        place = setting.device
+        place = context.device
         found = _computed(
-            setting.fresh(preset), clean.to(place), noisy.to(place), times.to(place), noise.to(place), exact
+            context.fresh(preset), clean.to(place), noisy.to(place), times.to(place), noise.to(place), exact
         )
         differences = {name: difference(found[name], expected[name]) for name in expected}
         good = all(value < bound for value in differences.values())
         of = {"preset": preset, "precision": precision, "molecules": len(clean)}
-        setting.record.add("parity", **of, bound=bound, good=good, **differences)
+        context.record.add("parity", **of, bound=bound, good=good, **differences)
 
 
 def well_posed(graphs: Graphs) -> Tensor:
@@ -108,30 +108,30 @@ def _computed(
     }
 
 
-def _samplers(setting: Setting) -> None:
+def _samplers(context: Context) -> None:
     """One draw's distribution exactly, and what both samplers make of noise as far as chance lets it be compared."""
-    noise, k = setting.molecules.noise, setting.molecules.atom_types
-    generator = setting.generator(1, _CPU)
+    noise, k = context.molecules.noise, context.molecules.atom_types
+    generator = context.generator(1, _CPU)
     logits, noisy = torch.randn(64, 9, k, generator=generator), torch.randint(k, (64, 9), generator=generator)
     for sampler in (ANCESTRAL, FEW_STEP):
         distributions = []
-        for place in (_CPU, setting.device):
+        for place in (_CPU, context.device):
             there = noise.to(place)
             kept = there.alphas_bar[torch.tensor([99, 100], device=place)].float()
             marginal = there.atom_marginal.float()
             given = logits.to(place), noisy.to(place), kept[:1], kept[1:], marginal
             distributions.append(sampler.atoms.distribution(*given))
         error = difference(distributions[1], distributions[0])
-        setting.record.add("posterior", sampler=sampler.name, difference=error, bound=1e-5, good=error < 1e-5)
-    count, made = setting.size.sampled, []
-    for place in (_CPU, setting.device):
-        model = setting.trained(place)
-        made.append(sample(model.denoiser, model.noise, count, setting.generator(2, place), steps=15).to(_CPU))
+        context.record.add("posterior", sampler=sampler.name, difference=error, bound=1e-5, good=error < 1e-5)
+    count, made = context.size.sampled, []
+    for place in (_CPU, context.device):
+        model = context.trained(place)
+        made.append(sample(model.denoiser, model.noise, count, context.generator(2, place), steps=15).to(_CPU))
     shares = [_shares(graphs, model.census.atoms.shape[0], model.census.bonds.shape[0]) for graphs in made]
     distances = {name: float((shares[0][name] - shares[1][name]).abs().sum() / 2) for name in shares[0]}
     bound = 4 / count**0.5
     good = max(distances.values()) < bound
-    setting.record.add("sampled_alike", samples=count, bound=bound, good=good, **distances)
+    context.record.add("sampled_alike", samples=count, bound=bound, good=good, **distances)
 
 
 def _shares(graphs: Graphs, atom_types: int, bond_types: int) -> dict[str, Tensor]:
@@ -144,17 +144,17 @@ def _shares(graphs: Graphs, atom_types: int, bond_types: int) -> dict[str, Tenso
 
 
 def _training(
-    setting: Setting, denoiser: Denoiser, first: int, last: int, execution: Execution = EAGER, **given: Any
+    context: Context, denoiser: Denoiser, first: int, last: int, execution: Execution = EAGER, **given: Any
 ) -> list[float]:
     """Losses of the steps `first` to `last` of one training of small batches."""
-    config = TrainingConfig(batch_size=setting.size.parity_batch)
+    config = TrainingConfig(batch_size=context.size.parity_batch)
     optimizer = given.pop("optimizer", None) or build_optimizer(denoiser, config)
     losses: list[float] = []
     train(
         denoiser,
         optimizer,
-        setting.molecules.noise.to(setting.device),
-        setting.molecules.training.to(setting.device),
+        context.molecules.noise.to(context.device),
+        context.molecules.training.to(context.device),
         first_step=first,
         steps=last - first,
         total_steps=given.pop("total", last),
@@ -166,67 +166,67 @@ def _training(
     return losses
 
 
-def _execution(setting: Setting, name: str) -> None:
+def _execution(context: Context, name: str) -> None:
     """The same training steps and the same sampling, however they are executed; recorded ones to the byte."""
     vectors, molecules, execution = [], [], NAMES[name]
     for how in (EAGER, execution):
-        denoiser = setting.fresh("base")
+        denoiser = context.fresh("base")
         how.prepare(denoiser)
-        _training(setting, denoiser, 0, _STEPS, how)
+        _training(context, denoiser, 0, _STEPS, how)
         vectors.append(torch.from_numpy(flatten(denoiser)))
-        noise = setting.molecules.noise.to(setting.device)
-        count = 6 * setting.size.parity_batch  # parts enough for steps that are replayed
+        noise = context.molecules.noise.to(context.device)
+        count = 6 * context.size.parity_batch  # parts enough for steps that are replayed
         made = sample(
-            denoiser, noise, count, setting.generator(4), 8, batch_size=setting.size.parity_batch, execution=how
+            denoiser, noise, count, context.generator(4), 8, batch_size=context.size.parity_batch, execution=how
         )
         molecules.append(made)
     same = float((molecules[0].atoms == molecules[1].atoms).all(1).float().mean())
     error, bound = difference(vectors[1], vectors[0]), 0.05 if execution.compiled else 1e-6
-    setting.record.add("execution", name=name, weights=error, same_molecules=same, bound=bound, good=error <= bound)
+    context.record.add("execution", name=name, weights=error, same_molecules=same, bound=bound, good=error <= bound)
 
 
-def _resume(setting: Setting) -> None:
+def _resume(context: Context) -> None:
     """Twelve steps in a row, and six, a file, and six more."""
-    whole = setting.fresh("base")
-    _training(setting, whole, 0, _STEPS)
-    half, config = setting.fresh("base"), TrainingConfig(batch_size=setting.size.parity_batch)
+    whole = context.fresh("base")
+    _training(context, whole, 0, _STEPS)
+    half, config = context.fresh("base"), TrainingConfig(batch_size=context.size.parity_batch)
     optimizer = build_optimizer(half, config)
-    _training(setting, half, 0, _STEPS // 2, optimizer=optimizer, total=_STEPS)
-    path = setting.folder / "half.safetensors"
+    _training(context, half, 0, _STEPS // 2, optimizer=optimizer, total=_STEPS)
+    path = context.folder / "half.safetensors"
     weights = checkpoint.prefixed("weight.", half.state_dict())
     checkpoint.save(path, weights | checkpoint.prefixed("optimizer.", optimizer_tensors(optimizer)), {})
     tensors, _ = checkpoint.load(path)
     path.unlink()
-    resumed = setting.fresh("base")
+    resumed = context.fresh("base")
     resumed.load_state_dict(checkpoint.without_prefix("weight.", tensors))
     optimizer = build_optimizer(resumed, config)
     load_optimizer_tensors(optimizer, checkpoint.without_prefix("optimizer.", tensors))
-    _training(setting, resumed, _STEPS // 2, _STEPS, optimizer=optimizer)
+    _training(context, resumed, _STEPS // 2, _STEPS, optimizer=optimizer)
     error = difference(torch.from_numpy(flatten(resumed)), torch.from_numpy(flatten(whole)))
     same = flatten(resumed).tobytes() == flatten(whole).tobytes()
-    setting.record.add("resume", weights=error, same_bytes=same, bound=1e-6, good=error <= 1e-6)
+    context.record.add("resume", weights=error, same_bytes=same, bound=1e-6, good=error <= 1e-6)
 
 
-def _learning(setting: Setting) -> None:
+def _learning(context: Context) -> None:
     """A short training lowers the loss."""
-    steps = 40 if setting.small else _LEARNING_STEPS
-    losses = _training(setting, setting.fresh("small"), 0, steps)
-    setting.record.add("learning", steps=steps, first=losses[0], last=losses[-1], good=losses[-1] < losses[0])
+    steps = 40 if context.small else _LEARNING_STEPS
+    losses = _training(context, context.fresh("small"), 0, steps)
+    context.record.add("learning", steps=steps, first=losses[0], last=losses[-1], good=losses[-1] < losses[0])
 
 
-def _waits(setting: Setting) -> None:
+def _waits(context: Context) -> None:
     """Where the host waits for the device within training steps; the report at the end is one such place."""
-    if setting.device.type != "cuda":
-        setting.skip("waits", "no CUDA device")
+    if context.device.type != "cuda":
+        context.skip("waits", "no CUDA device")
         return
-    denoiser = setting.fresh("base")
-    _training(setting, denoiser, 0, 2)
+    denoiser = context.fresh("base")
+    _training(context, denoiser, 0, 2)
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            _training(setting, denoiser, 2, 8, total=100)
+            _training(context, denoiser, 2, 8, total=100)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     places = sorted({f"{one.filename.rpartition('/fedmol/')[2]}:{one.lineno}" for one in caught})
-    setting.record.add("waits", steps=6, times=len(caught), places=places)
+    context.record.add("waits", steps=6, times=len(caught), places=places)

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import distributed
 
+from benchmarks.gpu.context import Context
 from benchmarks.gpu.parity import difference
-from benchmarks.gpu.setting import Setting
 from fedmol.training import Team, TrainingConfig, build_optimizer, flatten, train
 from fedmol.training.ranks import ALONE, Ranks
 
@@ -24,34 +24,34 @@ _STEPS = 5
 _LIMIT = 40.0  # seconds that both processes may take
 
 
-def run(setting: Setting) -> None:
+def run(context: Context) -> None:
     """The stage."""
-    alone = torch.from_numpy(_trained(setting, ALONE))
-    if setting.device.type == "cuda" and torch.cuda.device_count() > 1:
-        _say(setting, "two GPUs, nccl", alone, torch.from_numpy(_by_a_team(setting)))
+    alone = torch.from_numpy(_trained(context, ALONE))
+    if context.device.type == "cuda" and torch.cuda.device_count() > 1:
+        _say(context, "two GPUs, nccl", alone, torch.from_numpy(_by_a_team(context)))
         return
-    for backend in ["nccl", "gloo"] if setting.device.type == "cuda" else ["gloo"]:
+    for backend in ["nccl", "gloo"] if context.device.type == "cuda" else ["gloo"]:
         what = f"two processes on one device, {backend}"
-        outcome = _on_one_device(setting, backend)
+        outcome = _on_one_device(context, backend)
         if isinstance(outcome, str):
-            setting.skip(what, outcome)
+            context.skip(what, outcome)
         else:
-            _say(setting, what, alone, outcome)
+            _say(context, what, alone, outcome)
 
 
-def _say(setting: Setting, what: str, alone: torch.Tensor, together: torch.Tensor) -> None:
+def _say(context: Context, what: str, alone: torch.Tensor, together: torch.Tensor) -> None:
     error, bound = difference(together, alone), 0.02
-    setting.record.add("processes", what=what, weights=error, bound=bound, good=error < bound)
+    context.record.add("processes", what=what, weights=error, bound=bound, good=error < bound)
 
 
-def _trained(setting: Setting, ranks: Ranks) -> Any:
-    denoiser, config = setting.fresh("small"), TrainingConfig("adamw", setting.size.parity_batch)
+def _trained(context: Context, ranks: Ranks) -> Any:
+    denoiser, config = context.fresh("small"), TrainingConfig("adamw", context.size.parity_batch)
     denoiser.exact = True
     train(
         denoiser,
         build_optimizer(denoiser, config),
-        setting.molecules.noise.to(setting.device),
-        setting.molecules.training.to(setting.device),
+        context.molecules.noise.to(context.device),
+        context.molecules.training.to(context.device),
         first_step=0,
         steps=_STEPS,
         total_steps=2 * _STEPS,
@@ -62,27 +62,27 @@ def _trained(setting: Setting, ranks: Ranks) -> Any:
     return flatten(denoiser)
 
 
-def _by_a_team(setting: Setting) -> Any:
-    denoiser, config = setting.fresh("small"), TrainingConfig("adamw", setting.size.parity_batch)
+def _by_a_team(context: Context) -> Any:
+    denoiser, config = context.fresh("small"), TrainingConfig("adamw", context.size.parity_batch)
     denoiser.exact = True
-    noise, graphs = setting.molecules.noise, setting.molecules.training
-    with Team(denoiser, noise, graphs, config, setting.device, processes=2) as team:
+    noise, graphs = context.molecules.noise, context.molecules.training
+    with Team(denoiser, noise, graphs, config, context.device, processes=2) as team:
         optimizer, generator = build_optimizer(team.denoiser, config), torch.Generator().manual_seed(0)
         team.train(optimizer, first_step=0, steps=_STEPS, total_steps=2 * _STEPS, generator=generator)
         return flatten(team.denoiser)
 
 
-def _on_one_device(setting: Setting, backend: str) -> torch.Tensor | str:
+def _on_one_device(context: Context, backend: str) -> torch.Tensor | str:
     """The weights that two processes of the backend come to, or why they do not."""
     spawning = multiprocessing.get_context("spawn")
     with tempfile.TemporaryDirectory() as folder:
         results = spawning.Queue()
-        arguments = setting, backend, Path(folder) / "meeting", results
+        arguments = context, backend, Path(folder) / "meeting", results
         workers = [spawning.Process(target=_work, args=(rank, *arguments), daemon=True) for rank in range(2)]
         for worker in workers:
             worker.start()
         try:
-            outcome = results.get(timeout=min(_LIMIT, max(5.0, setting.left)))
+            outcome = results.get(timeout=min(_LIMIT, max(5.0, context.left)))
         except Exception as error:  # nothing came
             outcome = f"no answer: {type(error).__name__}"
         for worker in workers:
@@ -91,12 +91,12 @@ def _on_one_device(setting: Setting, backend: str) -> torch.Tensor | str:
     return outcome if isinstance(outcome, str) else torch.from_numpy(outcome)
 
 
-def _work(rank: int, setting: Setting, backend: str, meeting: Path, results: Any) -> None:
+def _work(rank: int, context: Context, backend: str, meeting: Path, results: Any) -> None:
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     os.environ.setdefault("NCCL_SOCKET_IFNAME", "lo")
     try:
         distributed.init_process_group(backend, init_method=meeting.as_uri(), rank=rank, world_size=2)
-        trained = _trained(setting, Ranks(rank, 2))
+        trained = _trained(context, Ranks(rank, 2))
         if rank == 0:
             results.put(trained)
     except Exception as error:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from benchmarks.gpu.card import seconds_of
+from benchmarks.gpu.context import Context
 from benchmarks.gpu.molecules import save_graphs
 from benchmarks.gpu.record import spread
-from benchmarks.gpu.setting import Setting
 from fedmol.diffusion import sample
 from fedmol.execution import NAMES
 from fedmol.graphs import Graphs
@@ -18,21 +18,21 @@ _NEEDED = 5.0  # seconds that a measurement takes
 _REPEATS = 2
 
 
-def run(setting: Setting) -> None:
+def run(context: Context) -> None:
     """The stage; what the time does not suffice for is said."""
-    for steps, batch, execution in plan(setting):
-        if not setting.small and setting.left < _NEEDED:
-            setting.skip(f"sampling {steps} {batch} {execution}", "no time left")
+    for steps, batch, execution in plan(context):
+        if not context.small and context.left < _NEEDED:
+            context.skip(f"sampling {steps} {batch} {execution}", "no time left")
         else:
-            setting.attempt(f"sampling {steps} {batch} {execution}", measure, steps, batch, execution)
-    setting.attempt("keeping samples", _keep)
+            context.attempt(f"sampling {steps} {batch} {execution}", measure, steps, batch, execution)
+    context.attempt("keeping samples", _keep)
 
 
-def plan(setting: Setting) -> Iterator[tuple[int, int, str]]:
+def plan(context: Context) -> Iterator[tuple[int, int, str]]:
     """Steps, molecules in a batch and execution of the measurements, in the order of their worth."""
-    usual, large, least = setting.size.sampling_batches
+    usual, large, least = context.size.sampling_batches
     few, many = STEPS
-    recorded = "graphs" in setting.executions()
+    recorded = "graphs" in context.executions()
     yield few, usual, "eager"
     if recorded:
         yield from ((few, batch, "graphs") for batch in (usual, large))
@@ -42,23 +42,23 @@ def plan(setting: Setting) -> Iterator[tuple[int, int, str]]:
     yield many, usual, "eager"
 
 
-def measure(setting: Setting, steps: int, batch: int, execution: str) -> None:
+def measure(context: Context, steps: int, batch: int, execution: str) -> None:
     """From noise to graphs on the device; a recording is made anew each time, as a user's call makes it."""
-    model, generator, count = setting.trained(), setting.generator(0), setting.size.sampling_count
+    model, generator, count = context.trained(), context.generator(0), context.size.sampling_count
 
     def draw() -> Graphs:
         return sample(model.denoiser, model.noise, count, generator, steps, batch, execution=NAMES[execution])
 
-    rates = [count / one for one in seconds_of(draw, setting.device, _REPEATS)]
-    setting.record.add(
+    rates = [count / one for one in seconds_of(draw, context.device, _REPEATS)]
+    context.record.add(
         "sampling_speed", steps=steps, batch=batch, execution=execution, molecules_per_second=spread(rates)
     )
 
 
-def _keep(setting: Setting) -> None:
+def _keep(context: Context) -> None:
     """As many molecules as are judged, of each number of steps."""
-    model, made = setting.trained(), {}
+    model, made = context.trained(), {}
     for steps in STEPS:
-        made[f"steps{steps}"] = sample(model.denoiser, model.noise, setting.size.samples, setting.generator(1), steps)
-    save_graphs(setting.folder / FILE, made, {"vocabulary": model.vocabulary_name, "model": "shipped"})
-    setting.record.add("samples", file=FILE, sets=sorted(made), samples=setting.size.samples)
+        made[f"steps{steps}"] = sample(model.denoiser, model.noise, context.size.samples, context.generator(1), steps)
+    save_graphs(context.folder / FILE, made, {"vocabulary": model.vocabulary_name, "model": "shipped"})
+    context.record.add("samples", file=FILE, sets=sorted(made), samples=context.size.samples)

@@ -13,8 +13,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.gpu.card import ceilings
+from benchmarks.gpu.context import Context
 from benchmarks.gpu.record import spread
-from benchmarks.gpu.setting import Setting
 from fedmol.execution import NAMES
 from fedmol.training import StepReport, TrainingConfig, build_optimizer, train
 
@@ -27,22 +27,22 @@ class _Enough(Exception):
     """Ends a training that has been measured."""
 
 
-def run(setting: Setting) -> None:
+def run(context: Context) -> None:
     """The stage; what the time does not suffice for is said."""
-    found = ceilings(setting.device, setting.small)
-    setting.record.add("ceilings", **found)
+    found = ceilings(context.device, context.small)
+    context.record.add("ceilings", **found)
     peak = found["bfloat16_tflops"]["value"] * 1e12
-    for preset, batch, execution in plan(setting):
-        needed = 0.0 if setting.small else _NEEDED + _COMPILING * NAMES[execution].compiled
-        if setting.left < needed:
-            setting.skip(f"training {preset} {batch} {execution}", "no time left")
+    for preset, batch, execution in plan(context):
+        needed = 0.0 if context.small else _NEEDED + _COMPILING * NAMES[execution].compiled
+        if context.left < needed:
+            context.skip(f"training {preset} {batch} {execution}", "no time left")
         else:
-            setting.attempt(f"training {preset} {batch} {execution}", measure, preset, batch, execution, peak)
+            context.attempt(f"training {preset} {batch} {execution}", measure, preset, batch, execution, peak)
 
 
-def plan(setting: Setting) -> Iterator[tuple[str, int, str]]:
+def plan(context: Context) -> Iterator[tuple[str, int, str]]:
     """Preset, batch size and execution of the measurements, in the order of their worth."""
-    sizes, own = setting.size.batches, setting.executions()
+    sizes, own = context.size.batches, context.executions()
     usual, large, least = sizes[0], sizes[1], sizes[-1]
     yield "base", usual, "eager"  # should recording fail, this is known
     if "graphs" in own:
@@ -58,16 +58,16 @@ def plan(setting: Setting) -> Iterator[tuple[str, int, str]]:
         yield "base", large, "compiled-graphs"
 
 
-def measure(setting: Setting, preset: str, batch: int, execution: str, peak: float) -> None:
+def measure(context: Context, preset: str, batch: int, execution: str, peak: float) -> None:
     """Whole steps as `fedmol train` takes them, from the first report on."""
     began = time.perf_counter()
-    if setting.device.type == "cuda":
+    if context.device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    seconds, steps = steps_measured(setting, preset, batch, execution)
+    seconds, steps = steps_measured(context, preset, batch, execution)
     rates = [batch * steps / one for one in seconds]
-    operations = operations_per_molecule(setting, preset)
+    operations = operations_per_molecule(context, preset)
     rate = spread(rates)
-    setting.record.add(
+    context.record.add(
         "training_speed",
         preset=preset,
         batch=batch,
@@ -76,20 +76,20 @@ def measure(setting: Setting, preset: str, batch: int, execution: str, peak: flo
         step_milliseconds=1e3 * batch / rate["value"],
         megaflop_per_molecule=operations / 1e6,
         share_of_peak=operations * rate["value"] / peak,
-        peak_memory_bytes=torch.cuda.max_memory_allocated() if setting.device.type == "cuda" else None,
+        peak_memory_bytes=torch.cuda.max_memory_allocated() if context.device.type == "cuda" else None,
         preparation_seconds=time.perf_counter() - began - sum(seconds),
     )
 
 
-def steps_measured(setting: Setting, preset: str, batch: int, execution: str) -> tuple[list[float], int]:
+def steps_measured(context: Context, preset: str, batch: int, execution: str) -> tuple[list[float], int]:
     """Seconds between reports, which wait for the device, and the steps in each of these times."""
-    denoiser, config = setting.fresh(preset), TrainingConfig(batch_size=batch)
+    denoiser, config = context.fresh(preset), TrainingConfig(batch_size=batch)
     NAMES[execution].prepare(denoiser)
     reports: list[tuple[int, float]] = []
 
     def look(report: StepReport) -> None:
         reports.append((report.step, time.perf_counter()))
-        long_enough = reports[-1][1] - reports[0][1] > setting.size.turn
+        long_enough = reports[-1][1] - reports[0][1] > context.size.turn
         if len(reports) > 2 and long_enough:
             raise _Enough
 
@@ -97,8 +97,8 @@ def steps_measured(setting: Setting, preset: str, batch: int, execution: str) ->
         train(
             denoiser,
             build_optimizer(denoiser, config),
-            setting.molecules.noise.to(setting.device),
-            setting.molecules.training.to(setting.device),
+            context.molecules.noise.to(context.device),
+            context.molecules.training.to(context.device),
             first_step=0,
             steps=_EVER,
             total_steps=_EVER,
@@ -111,13 +111,13 @@ def steps_measured(setting: Setting, preset: str, batch: int, execution: str) ->
 
 
 @cache
-def operations_per_molecule(setting: Setting, preset: str) -> float:
+def operations_per_molecule(context: Context, preset: str) -> float:
     """Floating-point operations in the matrix products of a training step, counted on a small batch."""
-    denoiser, config = setting.fresh(preset), TrainingConfig(batch_size=setting.size.parity_batch)
+    denoiser, config = context.fresh(preset), TrainingConfig(batch_size=context.size.parity_batch)
     given: dict[str, Any] = {"first_step": 0, "steps": 1, "total_steps": 1, "config": config}
     generator = torch.Generator().manual_seed(0)
-    noise, graphs = setting.molecules.noise.to(setting.device), setting.molecules.training.to(setting.device)
+    noise, graphs = context.molecules.noise.to(context.device), context.molecules.training.to(context.device)
     with FlopCounterMode(display=False) as counter:
         train(denoiser, build_optimizer(denoiser, config), noise, graphs, **given, generator=generator)
     operations: int = counter.get_total_flops()
-    return operations / setting.size.parity_batch
+    return operations / context.size.parity_batch

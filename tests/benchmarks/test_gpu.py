@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import evaluate, five_minutes, molecules, page, sampling_speed, training_speed
+from benchmarks.gpu.context import Context
 from benchmarks.gpu.figures import HEADLINES, figures_of, nothing_measured
 from benchmarks.gpu.parity import well_posed
 from benchmarks.gpu.record import NAME, Record, entries
-from benchmarks.gpu.setting import Setting
+from benchmarks.gpu.stages import STAGES, Stage
 from fedmol.errors import Exit, FedmolError
 from fedmol.execution import NAMES
 from fedmol.graphs import Graphs
@@ -70,15 +71,15 @@ def finished(encoded: Path, bare: dict[str, str], tmp_path_factory: pytest.TempP
 
 
 @pytest.fixture
-def setting(encoded: Path, tmp_path: Path) -> Setting:
-    return Setting(CPU, molecules.load(encoded), Record(tmp_path), tmp_path, small=True, seconds=60.0)
+def context(encoded: Path, tmp_path: Path) -> Context:
+    return Context(CPU, molecules.load(encoded), Record(tmp_path), tmp_path, small=True, seconds=60.0)
 
 
 @pytest.mark.slow
 def test_every_stage_runs_without_other_packages(finished: Path) -> None:
     record = entries(finished)
     assert [(one["name"], one["ended"]) for one in record if one["kind"] == "stage"] == [
-        (name, "done") for name in command.STAGES
+        (name, "done") for name in STAGES
     ]
     assert {one["kind"] for one in record} == {
         *("run", "stage", "skipped", "parity", "posterior", "sampled_alike", "resume", "learning", "execution"),
@@ -112,24 +113,21 @@ def test_the_results_say_what_was_measured_and_leave_the_docs_alone(finished: Pa
         assert figure["value"] is None or figure["low"] <= figure["value"] <= figure["high"]
     text = (finished / "gpu.md").read_text()
     assert "not run" not in text
-    assert all(f"`{stage}`" in text for stage in command.STAGES)
+    assert all(f"`{stage}`" in text for stage in STAGES)
 
 
 def test_whatever_ends_a_run_the_rest_is_kept_and_can_be_read(
     encoded: Path, bare: dict[str, str], tmp_path: Path
 ) -> None:
     out = tmp_path / "cut"
-    running = subprocess.Popen(
-        calling(out, encoded), env=bare, cwd=page.ROOT, stdout=subprocess.DEVNULL, start_new_session=True
-    )
-    for _ in range(600):
-        if len(entries(out)) >= 4:
-            break
+    running = subprocess.Popen(calling(out, encoded), env=bare, cwd=page.ROOT, stdout=subprocess.DEVNULL)
+    while len(entries(out)) < 4 and running.poll() is None:
         time.sleep(0.1)
-    stages = subprocess.run(["pgrep", "-P", str(running.pid)], capture_output=True, text=True, check=False).stdout
-    for process in (running.pid, *map(int, stages.split())):
-        os.kill(process, signal.SIGKILL)
+    stages = psutil.Process(running.pid).children(recursive=True)
+    running.kill()
     running.wait()
+    assert stages
+    assert not psutil.wait_procs(stages, timeout=60)[1]  # nothing goes on in the background
     with open(out / NAME, "ab") as file:
         file.write(b'{"kind": "parity", "pres')
     (out / five_minutes.FILE).write_bytes(b"half a file")
@@ -144,7 +142,7 @@ def test_whatever_ends_a_run_the_rest_is_kept_and_can_be_read(
 def test_a_stage_that_hangs_is_ended_and_the_next_one_runs(
     encoded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(command.STAGES, "parity", command.Stage(-30.0, lambda _: None))
+    monkeypatch.setitem(STAGES, "parity", Stage("hang", -30.0, lambda _: None))
     given = ["--small", "--out", str(tmp_path / "out"), "--molecules", str(encoded), "--stages", "parity", "kernels"]
     assert command.main(given) == 1
     ends = {one["name"]: one["ended"] for one in entries(tmp_path / "out") if one["kind"] == "stage"}
@@ -152,16 +150,16 @@ def test_a_stage_that_hangs_is_ended_and_the_next_one_runs(
 
 
 def test_a_measurement_that_fails_is_named_and_the_others_go_on(
-    setting: Setting, monkeypatch: pytest.MonkeyPatch
+    context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError("operation not permitted when stream is capturing")
 
     monkeypatch.setattr(sampling_speed, "measure", fail)
-    sampling_speed.run(setting)
-    kinds = [one["kind"] for one in entries(setting.folder)]
+    sampling_speed.run(context)
+    kinds = [one["kind"] for one in entries(context.folder)]
     assert kinds == ["failed"] * 3 + ["samples"]
-    assert "stream is capturing" in entries(setting.folder)[0]["error"]
+    assert "stream is capturing" in entries(context.folder)[0]["error"]
 
 
 def test_a_whole_run_wants_a_gpu_and_a_folder_of_its_own(
@@ -222,12 +220,12 @@ def test_the_five_minutes_take_neither_the_fastest_nor_the_smallest_batch() -> N
     assert five_minutes.learning_rate(8192) == 2 * five_minutes.learning_rate(64)
 
 
-def test_a_gpu_is_first_asked_for_what_matters_most(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Setting, "executions", lambda self, only_eager=False: NAMES)
-    plan = list(training_speed.plan(setting))
+def test_a_gpu_is_first_asked_for_what_matters_most(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Context, "executions", lambda self, only_eager=False: NAMES)
+    plan = list(training_speed.plan(context))
     assert len(plan) == len(set(plan))
-    assert plan[0] == ("base", setting.size.batches[0], "eager")
-    assert plan[1] == ("base", setting.size.batches[0], "graphs")
+    assert plan[0] == ("base", context.size.batches[0], "eager")
+    assert plan[1] == ("base", context.size.batches[0], "graphs")
     assert {preset for preset, *_ in plan} == {"small", "base", "large", "digress"}
     assert {execution for *_, execution in plan} == set(NAMES)
     assert all(execution == "eager" for preset, _, execution in plan if preset == "digress")

@@ -42,8 +42,8 @@ SMALL = Size(16, 32, (16, 8), 0.1, (8, 4, 2), 16, 4.0, 2.0, 64, 48)
 
 
 @dataclass(frozen=True)
-class Setting:
-    """One stage's world. Its processes share nothing but the folder."""
+class Context:
+    """What a stage is given. Stages share nothing but the folder."""
 
     device: torch.device
     molecules: Molecules
