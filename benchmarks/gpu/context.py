@@ -7,16 +7,27 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator
 
 from benchmarks.gpu.molecules import Molecules
 from benchmarks.gpu.record import Record
-from fedmol.execution import Execution, execution_named
+from fedmol.execution import EAGER, Execution, execution_named
 from fedmol.models import shipped
 from fedmol.network import Denoiser, build
-from fedmol.training import TrainedModel, load_model
+from fedmol.training import (
+    Optimizers,
+    TrainedModel,
+    TrainingConfig,
+    TrainingReport,
+    build_optimizer,
+    load_model,
+    train,
+)
+
+SEED = 3  # of all trainings
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,33 @@ class Context:
 
     def generator(self, seed: int, device: torch.device | None = None) -> Generator:
         return Generator(device or self.device).manual_seed(seed)
+
+    def train(
+        self,
+        denoiser: Denoiser,
+        config: TrainingConfig,
+        steps: int,
+        *,
+        first: int = 0,
+        total: int | None = None,
+        optimizer: Optimizers | None = None,
+        execution: Execution = EAGER,
+        **more: Any,
+    ) -> TrainingReport:
+        """So many steps on the training molecules; `total` ends the schedule, with these steps where it is left out."""
+        return train(
+            denoiser,
+            optimizer or build_optimizer(denoiser, config),
+            self.molecules.noise.to(self.device),
+            self.molecules.training.to(self.device),
+            first_step=first,
+            steps=steps,
+            total_steps=total or first + steps,
+            config=config,
+            generator=torch.Generator().manual_seed(SEED),
+            execution=execution,
+            **more,
+        )
 
     def executions(self, only_eager: bool = False) -> dict[str, Execution]:
         """Those that this device has; compiling on a processor is not worth its time (ADR 8)."""

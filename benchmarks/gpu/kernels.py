@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import torch
 from torch._C._autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.gpu.context import Context
 from fedmol.execution import NAMES
-from fedmol.training import TrainingConfig, build_optimizer, train
+from fedmol.training import TrainingConfig, build_optimizer
 
 _STEPS = 20  # as many as are in flight, so that the host waits once
 _TOP = 12  # kernels that are named
@@ -27,18 +24,15 @@ def measure(context: Context, preset: str, batch: int, execution: str) -> None:
     """Kernels and their time per step, which is to be set against the step's own time without a profiler."""
     denoiser, config = context.fresh(preset), TrainingConfig(batch_size=batch)
     optimizer, steps = build_optimizer(denoiser, config), 2 if context.small else _STEPS
-    noise, graphs = context.molecules.noise.to(context.device), context.molecules.training.to(context.device)
-    given: dict[str, Any] = {"steps": steps, "total_steps": 10**6, "config": config, "execution": NAMES[execution]}
 
-    def train_on(first: int) -> None:
-        generator = torch.Generator().manual_seed(0)
-        train(denoiser, optimizer, noise, graphs, first_step=first, generator=generator, **given)
+    def take_steps(first: int) -> None:
+        context.train(denoiser, config, steps, first=first, optimizer=optimizer, execution=NAMES[execution])
 
-    train_on(0)
+    take_steps(0)
     on_gpu = context.device.type == "cuda"
     activities = [ProfilerActivity.CPU, *([ProfilerActivity.CUDA] if on_gpu else [])]
     with profile(activities=activities) as profiler:
-        train_on(steps)
+        take_steps(steps)
     wanted = DeviceType.CUDA if on_gpu else DeviceType.CPU
     found = profiler.key_averages()
     averages = [one for one in found if one.device_type == wanted and not one.is_user_annotation]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,7 +10,7 @@ from torch import Tensor
 from benchmarks.gpu.context import Context
 from fedmol.diffusion import Logits, NoiseModel, add_noise, loss, sample, stratified_times
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP
-from fedmol.execution import EAGER, NAMES, Execution
+from fedmol.execution import EAGER, NAMES
 from fedmol.graphs import Graphs
 from fedmol.network import PRESETS, Denoiser
 from fedmol.network.reference import Residual
@@ -23,7 +22,6 @@ from fedmol.training import (
     flatten,
     load_optimizer_tensors,
     optimizer_tensors,
-    train,
 )
 
 _CPU = torch.device("cpu")
@@ -143,36 +141,14 @@ def _shares(graphs: Graphs, atom_types: int, bond_types: int) -> dict[str, Tenso
     return {name: one.double() / one.sum() for name, one in counts.items()}
 
 
-def _training(
-    context: Context, denoiser: Denoiser, first: int, last: int, execution: Execution = EAGER, **given: Any
-) -> list[float]:
-    """Losses of the steps `first` to `last` of one training of small batches."""
-    config = TrainingConfig(batch_size=context.size.parity_batch)
-    optimizer = given.pop("optimizer", None) or build_optimizer(denoiser, config)
-    losses: list[float] = []
-    train(
-        denoiser,
-        optimizer,
-        context.molecules.noise.to(context.device),
-        context.molecules.training.to(context.device),
-        first_step=first,
-        steps=last - first,
-        total_steps=given.pop("total", last),
-        config=config,
-        generator=torch.Generator().manual_seed(3),
-        on_step=lambda report: losses.append(report.loss),
-        execution=execution,
-    )
-    return losses
-
-
 def _execution(context: Context, name: str) -> None:
     """The same training steps and the same sampling, however they are executed; recorded ones to the byte."""
     vectors, molecules, execution = [], [], NAMES[name]
+    config = TrainingConfig(batch_size=context.size.parity_batch)
     for how in (EAGER, execution):
         denoiser = context.fresh("base")
         how.prepare(denoiser)
-        _training(context, denoiser, 0, _STEPS, how)
+        context.train(denoiser, config, _STEPS, execution=how)
         vectors.append(torch.from_numpy(flatten(denoiser)))
         noise = context.molecules.noise.to(context.device)
         count = 6 * context.size.parity_batch  # parts enough for steps that are replayed
@@ -187,11 +163,10 @@ def _execution(context: Context, name: str) -> None:
 
 def _resume(context: Context) -> None:
     """Twelve steps in a row, and six, a file, and six more."""
-    whole = context.fresh("base")
-    _training(context, whole, 0, _STEPS)
-    half, config = context.fresh("base"), TrainingConfig(batch_size=context.size.parity_batch)
+    whole, half, config = context.fresh("base"), context.fresh("base"), TrainingConfig(batch_size=32)
+    context.train(whole, config, _STEPS)
     optimizer = build_optimizer(half, config)
-    _training(context, half, 0, _STEPS // 2, optimizer=optimizer, total=_STEPS)
+    context.train(half, config, _STEPS // 2, total=_STEPS, optimizer=optimizer)
     path = context.folder / "half.safetensors"
     weights = checkpoint.prefixed("weight.", half.state_dict())
     checkpoint.save(path, weights | checkpoint.prefixed("optimizer.", optimizer_tensors(optimizer)), {})
@@ -201,7 +176,7 @@ def _resume(context: Context) -> None:
     resumed.load_state_dict(checkpoint.without_prefix("weight.", tensors))
     optimizer = build_optimizer(resumed, config)
     load_optimizer_tensors(optimizer, checkpoint.without_prefix("optimizer.", tensors))
-    _training(context, resumed, _STEPS // 2, _STEPS, optimizer=optimizer)
+    context.train(resumed, config, _STEPS // 2, first=_STEPS // 2, optimizer=optimizer)
     error = difference(torch.from_numpy(flatten(resumed)), torch.from_numpy(flatten(whole)))
     same = flatten(resumed).tobytes() == flatten(whole).tobytes()
     context.record.add("resume", weights=error, same_bytes=same, bound=1e-6, good=error <= 1e-6)
@@ -209,8 +184,9 @@ def _resume(context: Context) -> None:
 
 def _learning(context: Context) -> None:
     """A short training lowers the loss."""
-    steps = 40 if context.small else _LEARNING_STEPS
-    losses = _training(context, context.fresh("small"), 0, steps)
+    steps, losses = 40 if context.small else _LEARNING_STEPS, list[float]()
+    config = TrainingConfig(batch_size=context.size.parity_batch)
+    context.train(context.fresh("small"), config, steps, on_step=lambda report: losses.append(report.loss))
     context.record.add("learning", steps=steps, first=losses[0], last=losses[-1], good=losses[-1] < losses[0])
 
 
@@ -219,13 +195,13 @@ def _waits(context: Context) -> None:
     if context.device.type != "cuda":
         context.skip("waits", "no CUDA device")
         return
-    denoiser = context.fresh("base")
-    _training(context, denoiser, 0, 2)
+    denoiser, config = context.fresh("base"), TrainingConfig(batch_size=context.size.parity_batch)
+    context.train(denoiser, config, 2)
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            _training(context, denoiser, 2, 8, total=100)
+            context.train(denoiser, config, 6)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     places = sorted({f"{one.filename.rpartition('/fedmol/')[2]}:{one.lineno}" for one in caught})

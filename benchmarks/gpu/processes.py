@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import distributed
 
-from benchmarks.gpu.context import Context
+from benchmarks.gpu.context import SEED, Context
 from benchmarks.gpu.parity import difference
-from fedmol.training import Team, TrainingConfig, build_optimizer, flatten, train
+from fedmol.training import Team, TrainingConfig, build_optimizer, flatten
 from fedmol.training.ranks import ALONE, Ranks
 
 _STEPS = 5
@@ -47,18 +47,7 @@ def _say(context: Context, what: str, alone: torch.Tensor, together: torch.Tenso
 def _trained(context: Context, ranks: Ranks) -> Any:
     denoiser, config = context.fresh("small"), TrainingConfig("adamw", context.size.parity_batch)
     denoiser.exact = True
-    train(
-        denoiser,
-        build_optimizer(denoiser, config),
-        context.molecules.noise.to(context.device),
-        context.molecules.training.to(context.device),
-        first_step=0,
-        steps=_STEPS,
-        total_steps=2 * _STEPS,
-        config=config,
-        generator=torch.Generator().manual_seed(0),
-        ranks=ranks,
-    )
+    context.train(denoiser, config, _STEPS, ranks=ranks)
     return flatten(denoiser)
 
 
@@ -67,8 +56,8 @@ def _by_a_team(context: Context) -> Any:
     denoiser.exact = True
     noise, graphs = context.molecules.noise, context.molecules.training
     with Team(denoiser, noise, graphs, config, context.device, processes=2) as team:
-        optimizer, generator = build_optimizer(team.denoiser, config), torch.Generator().manual_seed(0)
-        team.train(optimizer, first_step=0, steps=_STEPS, total_steps=2 * _STEPS, generator=generator)
+        optimizer, generator = build_optimizer(team.denoiser, config), torch.Generator().manual_seed(SEED)
+        team.train(optimizer, first_step=0, steps=_STEPS, total_steps=_STEPS, generator=generator)
         return flatten(team.denoiser)
 
 

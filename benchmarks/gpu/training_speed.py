@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
@@ -16,7 +15,7 @@ from benchmarks.gpu.card import ceilings
 from benchmarks.gpu.context import Context
 from benchmarks.gpu.record import spread
 from fedmol.execution import NAMES
-from fedmol.training import StepReport, TrainingConfig, build_optimizer, train
+from fedmol.training import StepReport, TrainingConfig
 
 _NEEDED = 4.0  # seconds that a measurement takes, its preparation included
 _COMPILING = 35.0  # seconds
@@ -94,19 +93,7 @@ def steps_measured(context: Context, preset: str, batch: int, execution: str) ->
             raise _Enough
 
     with suppress(_Enough):
-        train(
-            denoiser,
-            build_optimizer(denoiser, config),
-            context.molecules.noise.to(context.device),
-            context.molecules.training.to(context.device),
-            first_step=0,
-            steps=_EVER,
-            total_steps=_EVER,
-            config=config,
-            generator=torch.Generator().manual_seed(0),
-            on_step=look,
-            execution=NAMES[execution],
-        )
+        context.train(denoiser, config, _EVER, on_step=look, execution=NAMES[execution])
     return [later - sooner for (_, sooner), (_, later) in pairwise(reports)], reports[1][0] - reports[0][0]
 
 
@@ -114,10 +101,7 @@ def steps_measured(context: Context, preset: str, batch: int, execution: str) ->
 def operations_per_molecule(context: Context, preset: str) -> float:
     """Floating-point operations in the matrix products of a training step, counted on a small batch."""
     denoiser, config = context.fresh(preset), TrainingConfig(batch_size=context.size.parity_batch)
-    given: dict[str, Any] = {"first_step": 0, "steps": 1, "total_steps": 1, "config": config}
-    generator = torch.Generator().manual_seed(0)
-    noise, graphs = context.molecules.noise.to(context.device), context.molecules.training.to(context.device)
     with FlopCounterMode(display=False) as counter:
-        train(denoiser, build_optimizer(denoiser, config), noise, graphs, **given, generator=generator)
+        context.train(denoiser, config, 1)
     operations: int = counter.get_total_flops()
     return operations / context.size.parity_batch
