@@ -22,7 +22,9 @@ WHOLE = 570.0  # seconds of a run; what the stages do not need of it goes into s
 # In the order of what a cut should leave.
 STAGES = {
     "parity": Stage(
-        "logits, loss, gradients and samplers against a processor; executions; resume; waits", 45.0, parity.run
+        "logits, loss, gradients and samplers against a processor; recorded steps against eager ones; resume; waits",
+        45.0,
+        parity.run,
     ),
     "training-speed": Stage(
         "training throughput by preset, batch size and execution; the card's own rates", 70.0, training_speed.run
@@ -33,4 +35,5 @@ STAGES = {
         "five minutes of training on QM9, both NLLs, 10,000 molecules from three samplers", 330.0, five_minutes.run
     ),
     "processes": Stage("two processes sharing each batch", 25.0, processes.run),
+    "compiled": Stage("compiled steps against eager ones", 20.0, parity.run_compiled),
 }
