@@ -50,7 +50,7 @@ def _executions(context: Context, compiled: bool) -> None:
         if name in context.executions():
             context.attempt(f"execution {name}", _execution, name)
         else:
-            context.skip(f"execution {name}", "no CUDA device")
+            context.skip(f"execution {name}", "no CUDA device, or no compiler" if compiled else "no CUDA device")
 
 
 def difference(found: Tensor, expected: Tensor) -> float:

@@ -221,7 +221,7 @@ def test_the_five_minutes_take_neither_the_fastest_nor_the_smallest_batch() -> N
 
 
 def test_a_gpu_is_first_asked_for_what_matters_most(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Context, "executions", lambda self, only_eager=False: NAMES)
+    monkeypatch.setattr(Context, "executions", lambda self: NAMES)
     plan = list(training_speed.plan(context))
     assert len(plan) == len(set(plan))
     assert plan[0] == ("base", context.size.batches[0], "eager")

@@ -90,8 +90,8 @@ def sample(
     torch.set_num_threads(threads)
     place = device_named(device)
     trained = load_model(model or shipped()).to(place)
-    way_of_steps = execution_named(execution, place, only_eager=trained.denoiser.only_eager)
-    way_of_steps.prepare(trained.denoiser)
+    how = execution_named(execution, place, only_eager=trained.denoiser.only_eager)
+    how.prepare(trained.denoiser)
     vocabulary = vocabularies.get(trained.vocabulary_name)
     known_smiles = None if known is None else _smiles(known, column, vocabulary)
     denoiser, noise = _asked(trained, scaffold, atoms, vocabulary)
@@ -99,7 +99,7 @@ def sample(
     console, tally = Console(), _Tally()
     with files.replacing(out) as file, _Bar(console, count) as bar:
         file.write(form.head.encode())
-        for graphs in _blocks(denoiser, noise, count, way, steps, seed, way_of_steps, bar.reach):
+        for graphs in _blocks(denoiser, noise, count, way, steps, seed, how, bar.reach):
             for entry in entries(graphs, vocabulary, known_smiles, whole=scaffold is not None):
                 if tally.is_new(entry) or not unique:
                     file.write(form.entry(entry).encode())

@@ -97,8 +97,8 @@ def train(
     }
     console = Console()
     noise, number = NoiseModel.from_census(census), processes_on(place, _processes(processes))
-    way = execution_named(execution, place, only_eager=denoiser.only_eager, processes=number)
-    with Team(denoiser, noise, shard.training, config, place, number, way) as team:
+    how = execution_named(execution, place, only_eager=denoiser.only_eager, processes=number)
+    with Team(denoiser, noise, shard.training, config, place, number, how) as team:
         _advance(team, training, out, resume, console)
     meta = {"training": training, "source": file.name}
     save_model(out, denoiser, preset=preset, vocabulary_name=vocabulary, census=census, meta=meta)
