@@ -46,7 +46,7 @@ gpu-molecules: $(STAMP) ## encode QM9 for a machine with a GPU but without RDKit
 
 .PHONY: gpu-results
 gpu-results: $(STAMP) ## judge what `make gpu` made and write docs/results/gpu.md; RUN=<folder>
-	@$(BIN)/python -m benchmarks.gpu.evaluate $(RUN)
+	@$(BIN)/python -m benchmarks.gpu.evaluate $(if $(RUN),"$(RUN)")
 
 .PHONY: openapi
 openapi: $(STAMP) ## write the sidecar's HTTP interface anew into docs/sidecar/

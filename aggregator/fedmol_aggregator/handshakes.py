@@ -6,6 +6,7 @@ stream is read through a pipe, passed on unchanged, and its handshake lines beco
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import threading
@@ -13,6 +14,7 @@ import threading
 from fedmol.events import EventLog
 
 _CODE = re.compile(rb"[A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+")
+_LAST_WORDS = 5.0  # seconds
 
 
 def watch_stderr(events: EventLog) -> None:
@@ -21,7 +23,15 @@ def watch_stderr(events: EventLog) -> None:
     real = os.dup(2)
     os.dup2(writer, 2)
     os.close(writer)
-    threading.Thread(target=_pump, args=(reader, real, events), name="handshakes", daemon=True).start()
+    pump = threading.Thread(target=_pump, args=(reader, real, events), name="handshakes", daemon=True)
+    pump.start()
+    atexit.register(_finish, real, pump)
+
+
+def _finish(real: int, pump: threading.Thread) -> None:
+    """Close the pipe's other end and let what is still in it be passed on: the last words say why the process ends."""
+    os.dup2(real, 2)
+    pump.join(_LAST_WORDS)
 
 
 def _pump(reader: int, real: int, events: EventLog) -> None:

@@ -1,4 +1,4 @@
-"""Ten minutes on a GPU: does it compute right, how fast is it, and what model comes out of five minutes.
+"""Nine minutes on a GPU: does it compute right, how fast is it, and what model comes out of five minutes.
 
     python -m benchmarks.gpu --out FOLDER            on the GPU: torch, numpy and safetensors are enough
     python -m benchmarks.gpu.evaluate FOLDER         afterwards, where RDKit is: validity, uniqueness, FCD, the page

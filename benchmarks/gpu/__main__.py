@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,8 +19,9 @@ import torch
 from benchmarks.gpu import molecules
 from benchmarks.gpu.card import describe
 from benchmarks.gpu.context import Context
+from benchmarks.gpu.ending import ended
 from benchmarks.gpu.record import FOLDER, NAME, Record, entries
-from benchmarks.gpu.stages import STAGES, WHOLE
+from benchmarks.gpu.stages import RUN_SECONDS, STAGES
 from fedmol.errors import Exit, FedmolError
 
 _GRACE = 30.0  # seconds beyond a stage's own after which it is ended; its process starts in them
@@ -49,47 +51,49 @@ def main(given: list[str]) -> int:
     """All stages, each in a process of its own; the exit code is that of the worst of them."""
     asked = arguments(given)
     asked.out = asked.out or FOLDER / f"{datetime.now():%Y%m%d-%H%M%S}"
-    try:
-        device = _device(asked.device, asked.small)
-        if asked.one_stage:
-            return _one_stage(asked, device)
-        return _all_stages(asked, device)
-    except FedmolError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return int(error.exit)
+    asked.molecules = asked.molecules or FOLDER / f"{'embedded' if asked.small else 'qm9'}.safetensors"
+    return ended(lambda: _one_stage(asked) if asked.one_stage else _all_stages(asked))
 
 
 def _device(name: str | None, small: bool) -> torch.device:
-    if name is None and small and not torch.cuda.is_available():
-        name = "cpu"
-    if name == "cpu" and small:
-        return torch.device("cpu")
-    if name == "cpu" or not torch.cuda.is_available():
-        reason = "a whole run is for a GPU" if name == "cpu" else "torch sees no GPU here"
-        raise FedmolError(Exit.BAD_SETTINGS, reason, "run it on a machine with one, or take --small")
-    return torch.device("cuda:0")
+    if name == "cpu" and not small:
+        raise FedmolError(Exit.USAGE, "a whole run is for a GPU", "leave out --device, or add --small (ARGS=--small)")
+    if torch.cuda.is_available() and name != "cpu":
+        return torch.device("cuda:0")
+    if name == "cuda" or not small:
+        other = "leave out --device" if small else "add --small (ARGS=--small)"
+        raise FedmolError(Exit.BAD_SETTINGS, "torch sees no GPU here", f"run it on a machine with one, or {other}")
+    return torch.device("cpu")
 
 
-def _all_stages(asked: argparse.Namespace, device: torch.device) -> int:
-    _molecules(asked)
+def _all_stages(asked: argparse.Namespace) -> int:
+    device = _device(asked.device, asked.small)
+    if not asked.molecules.exists() and asked.molecules.parent == FOLDER and asked.molecules.stem in molecules.SOURCES:
+        molecules.save(asked.molecules, molecules.encode(asked.molecules.stem))
+    graphs = molecules.load(asked.molecules)
     if (asked.out / NAME).exists():
         raise FedmolError(
             Exit.USAGE, f"{asked.out} holds the record of another run", "name another folder with --out, or remove it"
         )
     record = Record(asked.out)
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    command = "make gpu ARGS=--small" if asked.small else "make gpu"
     record.add(
-        "run", started=started, small=asked.small, command=command, commit=asked.commit or _commit(), **describe(device)
+        "run",
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        small=asked.small,
+        whole=not asked.small and asked.stages == list(STAGES),
+        command="make gpu ARGS=--small" if asked.small else "make gpu",
+        commit=asked.commit or _commit(),
+        molecules={"file": str(asked.molecules), "sha256": molecules.digest(asked.molecules), "source": graphs.source},
+        **describe(device),
     )
-    worst, end = 0, time.monotonic() + WHOLE
+    worst, end = 0, time.monotonic() + RUN_SECONDS
     for place, name in enumerate(asked.stages):
         began = time.monotonic()
         later = sum(STAGES[one].seconds for one in asked.stages[place + 1 :])
         limit = max(0.0, min(STAGES[name].seconds + _GRACE, end - began - later))
         code, ended = _in_its_process(name, asked, device, limit)
         record.add("stage", name=name, seconds=time.monotonic() - began, ended=ended)
-        worst = worst or code
+        worst = worst or int(code != 0)
     wrong = [entry for entry in entries(asked.out) if entry.get("good") is False]
     for entry in wrong:
         print(f"wrong: {entry}", file=sys.stderr)
@@ -100,7 +104,7 @@ def _all_stages(asked: argparse.Namespace, device: torch.device) -> int:
 def _in_its_process(name: str, asked: argparse.Namespace, device: torch.device, limit: float) -> tuple[int, str]:
     """The exit code of the stage, and how it ended in words. Whatever it started ends with it."""
     command = [sys.executable, "-m", "benchmarks.gpu", "--one-stage", name, "--out", str(asked.out)]
-    command += ["--molecules", str(_molecules_path(asked)), "--device", device.type, *(["--small"] * asked.small)]
+    command += ["--molecules", str(asked.molecules), "--device", device.type, *(["--small"] * asked.small)]
     command += ["--seconds", str(min(STAGES[name].seconds, limit - _START))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, process_group=0) as process:
         try:
@@ -109,15 +113,16 @@ def _in_its_process(name: str, asked: argparse.Namespace, device: torch.device, 
         except subprocess.TimeoutExpired:
             return 1, f"ended after {limit:.0f} s"
         finally:
-            if process.poll() is None:
+            with suppress(ProcessLookupError):  # nothing is left of it
                 os.killpg(process.pid, signal.SIGKILL)
 
 
-def _one_stage(asked: argparse.Namespace, device: torch.device) -> int:
+def _one_stage(asked: argparse.Namespace) -> int:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)  # more of them make small tensors slower
-    graphs = molecules.load(asked.molecules)
-    STAGES[asked.one_stage].run(Context(device, graphs, Record(asked.out), asked.out, asked.small, asked.seconds))
+    device, graphs = _device(asked.device, asked.small), molecules.load(asked.molecules)
+    record = Record(asked.out, asked.one_stage)
+    STAGES[asked.one_stage].run(Context(device, graphs, record, asked.out, asked.small, asked.seconds))
     return 0
 
 
@@ -125,19 +130,6 @@ def _end_with_parent() -> None:
     """Standard input ends when the parent does, however it does; then so does this process group."""
     sys.stdin.read()
     os.killpg(0, signal.SIGKILL)
-
-
-def _molecules_path(asked: argparse.Namespace) -> Path:
-    given: Path | None = asked.molecules
-    return given or FOLDER / f"{'embedded' if asked.small else 'qm9'}.safetensors"
-
-
-def _molecules(asked: argparse.Namespace) -> None:
-    """Encode the molecules where there is no file of them yet."""
-    path = _molecules_path(asked)
-    if not path.exists() and asked.molecules is None:
-        molecules.save(path, molecules.encode(path.stem))
-    molecules.load(path)
 
 
 def _commit() -> str | None:

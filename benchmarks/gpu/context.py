@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,11 +38,11 @@ class Size:
     parity_batch: int
     sampled: int  # molecules whose distributions are compared, device against processor
     batches: tuple[int, ...]
-    turn: float  # seconds in which one speed is measured
+    measuring_seconds: float  # of one speed of training
     sampling_batches: tuple[int, ...]
     sampling_count: int  # molecules in one measurement of that speed
     training_seconds: float
-    chunk_seconds: float  # between two looks at the speed of that training, and two savings of its model
+    chunk_seconds: float  # of that training, after which its speed is measured and its model saved
     test: int  # molecules for the NLL
     samples: int
 
@@ -63,7 +62,7 @@ class Context:
     record: Record
     folder: Path
     small: bool
-    seconds: float  # that the stage may take
+    seconds: float  # time limit of the stage
     began: float = field(default_factory=time.monotonic)
 
     @property
@@ -83,7 +82,9 @@ class Context:
             self.skip(what, "out of memory")
         except Exception as error:
             traceback.print_exc()
-            self.record.add("failed", what=what, error=f"{type(error).__name__}: {error}"[:500], good=False)
+            self.record.add(
+                "failed", what=what, error=" ".join(f"{type(error).__name__}: {error}".split())[:500], good=False
+            )
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
 
@@ -129,10 +130,14 @@ class Context:
             **more,
         )
 
-    def executions(self) -> dict[str, Execution]:
-        """Those that this machine has; compiling on a processor is not worth its time (ADR 8)."""
-        found = {"eager": EAGER}
-        for name in NAMES if self.device.type == "cuda" else ():
-            with suppress(FedmolError):  # where there is no compiler
-                found[name] = execution_named(name, self.device)
-        return found
+    def available_executions(self) -> list[str]:
+        """The names of those that this machine has."""
+        return [name for name in NAMES if self.lacks(name) is None]
+
+    def lacks(self, execution: str) -> str | None:
+        """Why the execution cannot be had here; None if it can."""
+        try:
+            execution_named(execution, self.device)
+        except FedmolError as error:
+            return error.message
+        return None

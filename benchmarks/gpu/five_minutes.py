@@ -27,7 +27,7 @@ MODEL = "model.safetensors"
 USEFUL_BATCH = 300
 _AFTERWARDS = 20.0  # seconds for the NLL and the samples
 _BLOCKS = 32  # of the test molecules, for the interval of the NLL
-_WAYS: tuple[tuple[Sampler, int], ...] = ((FEW_STEP, 25), (FEW_STEP, 15), (ANCESTRAL, 500))
+_SAMPLERS: tuple[tuple[Sampler, int], ...] = ((FEW_STEP, 25), (FEW_STEP, 15), (ANCESTRAL, 500))
 
 
 def choice(found: Iterable[Entry], preset: str, fallback: tuple[int, str]) -> tuple[int, str]:
@@ -37,7 +37,8 @@ def choice(found: Iterable[Entry], preset: str, fallback: tuple[int, str]) -> tu
     molecules (McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", section 2.2); b / (molecules per
     second) is its time. So the larger (molecules per second) / (b + B), the better.
     """
-    measured = [one for one in found if one["kind"] == "training_speed" and one["preset"] == preset]
+    speeds = [one for one in found if one["kind"] == "training_speed" and one["preset"] == preset]
+    measured = [one for one in speeds if one["molecules_per_second"]["value"] is not None]
     if not measured:
         return fallback
 
@@ -51,7 +52,7 @@ def choice(found: Iterable[Entry], preset: str, fallback: tuple[int, str]) -> tu
 
 def run(context: Context, preset: str = "base") -> None:
     """The stage."""
-    usual = "graphs" if "graphs" in context.executions() else "eager"
+    usual = "graphs" if "graphs" in context.available_executions() else "eager"
     batch, execution = choice(entries(context.folder), preset, (context.size.batches[0], usual))
     config = TrainingConfig(batch_size=batch, learning_rate=learning_rate(batch))
     context.record.add("choice", preset=preset, batch=batch, execution=execution, learning_rate=config.learning_rate)
@@ -75,7 +76,7 @@ def train_for(context: Context, denoiser: Denoiser, config: TrainingConfig, exec
     """Train until the time is over, and keep the model after every chunk of steps.
 
     The learning rate falls to 0 when the time is over: after every chunk the steps that are still to come are
-    estimated anew from the speed of the last one. A chunk that is recorded anew pays for that out of the five minutes.
+    estimated anew from the speed of the last one. Capturing steps anew for each chunk counts towards the five minutes.
     """
     optimizer = build_optimizer(denoiser, config)
     whole = min(context.size.training_seconds, context.left - _AFTERWARDS)
@@ -98,7 +99,7 @@ def train_for(context: Context, denoiser: Denoiser, config: TrainingConfig, exec
             loss=report.mean_loss,
             molecules_per_second=rate * config.batch_size,
         )
-        _save(context, denoiser, preset, done)
+        context.attempt("saving the model", _save, denoiser, preset, done)
         if left * rate < 1 or done >= total:
             return
         total = done + max(1, int(left * rate))
@@ -143,7 +144,7 @@ def _samples(context: Context, denoiser: Denoiser) -> None:
     """Molecules of the trained model by several samplers, in one file that grows with each of them."""
     noise, made = context.molecules.noise.to(context.device), dict[str, Graphs]()
     meta: dict[str, Any] = {"vocabulary": context.molecules.vocabulary, "model": MODEL}
-    for sampler, steps in _WAYS:
+    for sampler, steps in _SAMPLERS:
         if context.small and sampler is ANCESTRAL:
             steps = 20
         if made and context.left < 5 and not context.small:

@@ -15,7 +15,7 @@ _TOP = 12  # kernels that are named
 
 def run(context: Context) -> None:
     """The stage: preset `base` with the usual batch, eagerly and, where there are graphs, replayed."""
-    for name in context.executions():
+    for name in context.available_executions():
         if not NAMES[name].compiled:
             context.attempt(f"kernels {name}", measure, "base", context.size.batches[0], name)
 

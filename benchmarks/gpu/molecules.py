@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from benchmarks.gpu.ending import ended
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
@@ -21,6 +23,9 @@ from fedmol.training import checkpoint
 
 SOURCES = ("qm9", "embedded")
 VOCABULARY = "qm9-charged"
+_SIZES = 8, 4, 9  # atom types, bond types and atoms of that vocabulary
+_FEWEST = 64  # molecules
+
 Part = Literal["training", "test"]
 _PARTS: tuple[Part, Part] = ("training", "test")
 
@@ -75,28 +80,81 @@ def load_graphs(path: Path) -> tuple[dict[str, Graphs], dict[str, Any]]:
     """What `save_graphs` wrote.
 
     Raises:
-        FedmolError: STATE_UNUSABLE when the file is missing, damaged or another.
+        FedmolError: BAD_DATA when the file is missing, damaged, or holds anything else.
     """
-    tensors, meta = checkpoint.load(path)
-    names = {name.split(".")[0] for name in tensors}
-    return {name: unpacked(checkpoint.without_prefix(f"{name}.", tensors)) for name in sorted(names)}, meta
+    if not path.is_file():
+        raise _unusable(path, "there is no such file")
+    try:
+        tensors, meta = checkpoint.load(path)
+    except FedmolError:
+        raise _unusable(path, "it is damaged, or no file of this benchmark") from None
+    parts: dict[str, Graphs] = {}
+    for name in sorted({name.split(".")[0] for name in tensors}):
+        own = checkpoint.without_prefix(f"{name}.", tensors)
+        if wrong := _wrong(own):
+            raise _unusable(path, f"{name}: {wrong}")
+        parts[name] = unpacked(own)
+    return parts, meta
+
+
+def _wrong(tensors: dict[str, Tensor]) -> str | None:
+    """What keeps the tensors from being `packed` graphs."""
+    if set(tensors) != {"atoms", "pairs", "counts"}:
+        return f"it has the tensors {', '.join(sorted(tensors))} instead of atoms, counts and pairs"
+    atoms, pairs, counts = tensors["atoms"], tensors["pairs"], tensors["counts"]
+    if {one.dtype for one in tensors.values()} != {torch.uint8}:
+        return "its tensors are not of bytes"
+    rows, width = (*atoms.shape, 0)[:2] if atoms.ndim else (0, 0)
+    if not rows or atoms.ndim != 2 or pairs.shape != (rows, width * (width - 1) // 2) or counts.shape != (rows,):
+        return "its tensors have shapes that do not fit together"
+    if not 1 <= int(counts.min()) <= int(counts.max()) <= width:
+        return f"it has molecules of no atoms, or of more than {width}"
+    return None
+
+
+def _unusable(path: Path, reason: str) -> FedmolError:
+    return FedmolError(
+        Exit.BAD_DATA, f"{path} cannot be read: {reason}", "encode the molecules where RDKit is: `make gpu-molecules`"
+    )
 
 
 def load(path: Path) -> Molecules:
     """The molecules that `python -m benchmarks.gpu.molecules` encoded.
 
     Raises:
-        FedmolError: BAD_DATA when the file is missing or damaged.
+        FedmolError: BAD_DATA when the file is missing, damaged, or holds anything else.
     """
+    parts, meta = load_graphs(path)
     try:
-        parts, meta = load_graphs(path)
-        return Molecules(parts["training"], parts["test"], **meta)
-    except (FedmolError, KeyError, TypeError) as error:
-        raise FedmolError(
-            Exit.BAD_DATA,
-            f"{path} holds no molecules for this benchmark: {error}",
-            "encode them where RDKit is installed: `make gpu-molecules`",
-        ) from None
+        molecules = Molecules(parts["training"], parts["test"], **meta)
+        sizes = molecules.atom_types, molecules.bond_types, molecules.max_atoms
+        named = molecules.vocabulary == VOCABULARY and molecules.source in SOURCES
+        if sizes != _SIZES or not named:
+            raise _unusable(path, f"its molecules are not those of the vocabulary {VOCABULARY}")
+    except (KeyError, TypeError):
+        raise _unusable(path, "it lacks training or test molecules, or says nothing about them") from None
+    for graphs in (molecules.training, molecules.test):
+        if wrong := outside(graphs, molecules):
+            raise _unusable(path, wrong)
+    if len(molecules.training) < _FEWEST or len(molecules.test) < _FEWEST:
+        raise _unusable(path, f"it has fewer than {_FEWEST} training or test molecules")
+    return molecules
+
+
+def outside(graphs: Graphs, molecules: Molecules) -> str | None:
+    """Why the graphs are not of the vocabulary of `molecules`; None if they are."""
+    if graphs.width > molecules.max_atoms:
+        return f"it has molecules of more than {molecules.max_atoms} atoms"
+    kinds = {"atoms": molecules.atom_types, "bonds": molecules.bond_types}
+    for what, codes in (("atoms", graphs.atoms), ("bonds", graphs.bonds)):
+        if not 0 <= int(codes.min()) <= int(codes.max()) < kinds[what]:
+            return f"it has {what} that the vocabulary {molecules.vocabulary} does not have"
+    return None
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of the file, by which a run knows its molecules."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def encode(source: str) -> Molecules:
@@ -133,17 +191,17 @@ def save(path: Path, molecules: Molecules) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.molecules", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.molecules", description="Encode molecules.")
     parser.add_argument("source", choices=SOURCES)
     parser.add_argument("--out", type=Path, required=True)
     asked = parser.parse_args(arguments)
-    try:
-        molecules = encode(asked.source)
-    except FedmolError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return int(error.exit)
-    save(asked.out, molecules)
-    print(f"written: {asked.out}, {len(molecules.training):,} training and {len(molecules.test):,} test molecules")
+    return ended(lambda: _encode_to(asked.source, asked.out))
+
+
+def _encode_to(source: str, path: Path) -> int:
+    molecules = encode(source)
+    save(path, molecules)
+    print(f"written: {path}, {len(molecules.training):,} training and {len(molecules.test):,} test molecules")
     return 0
 
 

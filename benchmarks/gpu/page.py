@@ -50,23 +50,27 @@ def sentence(figures: Figures) -> str:
             "validity_5_minutes",
         )
     )
-    if training is None:
+    devices = sorted({figure["device"] for figure in figures.values() if figure.get("device")})
+    if not devices:
         return "The GPU code has not run on a GPU yet: [`make gpu`](docs/results/gpu.md) tests and measures it on one."
+    if training is None:
+        return f"Part of the GPU code has run on one {devices[0]}; its speed [is not known yet](docs/results/gpu.md)."
     parts = [f"preset `base` trains on {formats.count(training)} molecules a second"]
     if sampling is not None:
-        parts.append(f"samples {formats.count(sampling)} a second")
+        parts.append(f"the model that ships samples {formats.count(sampling)} a second")
     said = f"On one {figures['training_molecules_per_second']['device']}, {formats.names(parts)}"
     if nll is not None and valid is not None:
         said += f"; five minutes of training on QM9 reach an NLL of {nll:.2f} and a validity of {valid:.4f}"
     return f"{said} ([figures](docs/results/gpu.md))."
 
 
-def page_of(figures: Figures) -> str:
-    """The page about GPUs."""
+def page_of(figures: Figures, note: str = "") -> str:
+    """The page about GPUs, with a `note` on top."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True
     )
     return templates.get_template("gpu.md.j2").render(
+        note=note,
         devices=sorted({_device(figure) for figure in figures.values() if figure.get("device")}),
         headlines=list(_headlines(figures)),
         stages=list(_stages(figures)),
@@ -75,16 +79,21 @@ def page_of(figures: Figures) -> str:
         speeds=list(_speeds(figures)),
         sampled=[(*name.split("/")[:3], _interval(one, 0)) for name, one in _under(figures, "sampling")],
         profiles=list(_profiles(figures)),
-        checks=figures.get("checks_passed"),
-        parity=[
-            (*name.split("/"), f"{one['value']:.1e}", f"{one['bound']:.0e}") for name, one in _under(figures, "parity")
+        checks=[
+            (*name.split("/", 1), _small(one["value"]), _small(one["bound"]), "yes" if one["good"] else "**no**")
+            for name, one in _under(figures, "check")
         ],
+        passed=sum(one["good"] for _, one in _under(figures, "check")),
     )
 
 
 def _value(figures: Figures, name: str) -> float | None:
     value: float | None = figures.get(name, {}).get("value")
     return value
+
+
+def _small(value: float | None) -> str:
+    return formats.NONE if value is None else f"{value:.1e}"
 
 
 def _under(figures: Figures, prefix: str) -> list[tuple[str, Figure]]:
@@ -116,7 +125,9 @@ def _headlines(figures: Figures) -> Iterator[Row]:
 def _stages(figures: Figures) -> Iterator[Row]:
     for name, stage in STAGES.items():
         figure = figures.get(f"stage/{name}/seconds")
-        ended = "not run" if figure is None else f"{figure['ended']}, {formats.duration(figure['value'])}"
+        ended = "not run" if figure is None else figure["ended"]
+        if figure is not None and figure["value"] is not None:
+            ended += f", {formats.duration(figure['value'])}"
         yield f"`{name}`", stage.what, ended
 
 
@@ -150,6 +161,6 @@ def _profiles(figures: Figures) -> Iterator[dict[str, Any]]:
             "launches": formats.count(figure["value"]),
             "milliseconds": formats.fixed(milliseconds),
             "step": formats.fixed(step),
-            "busy": step and formats.percent(milliseconds / step, 0),
+            "busy": formats.percent(milliseconds / step, 0) if step and milliseconds is not None else "",
             "kernels": [(f"`{k}`", formats.percent(one["value"])) for k, one in _under(figures, f"kernels/{of}/share")],
         }

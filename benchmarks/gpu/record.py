@@ -10,22 +10,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fedmol.errors import Exit, FedmolError
+
 FOLDER = Path("bench/gpu")  # where runs are kept, each in a folder of its own
 NAME = "record.jsonl"
+
+_LARGEST = 64 * 2**20  # bytes of a record
 
 Entry = dict[str, Any]
 
 
 class Record:
-    """Appends to FOLDER/record.jsonl, and says aloud what it writes."""
+    """Appends to FOLDER/record.jsonl, and says aloud what it writes; `stage` is part of every entry."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, stage: str | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / NAME
+        self.path, self.stage = folder / NAME, stage
 
     def add(self, kind: str, **fields: Any) -> None:
         """Write an entry; it is on disk when this returns. Numbers that are not finite are written as null."""
-        entry = {"kind": kind, **{name: _finite(value) for name, value in fields.items()}}
+        entry = {"kind": kind, "in": self.stage, **{name: _finite(value) for name, value in fields.items()}}
         text = json.dumps(entry, allow_nan=False)
         print(text, flush=True)
         with open(self.path, "a+b") as file:
@@ -50,17 +54,29 @@ def _finite(value: Any) -> Any:
 
 
 def entries(folder: Path) -> list[Entry]:
-    """Whatever is whole in the record of `folder`, in order; nothing where there is none."""
+    """Whatever is whole in the record of `folder`, in order; nothing where there is none.
+
+    Raises:
+        FedmolError: BAD_DATA when the file is too large to be a record.
+    """
     path = folder / NAME
+    if not path.exists():
+        return []
+    if path.stat().st_size > _LARGEST:
+        raise FedmolError(Exit.BAD_DATA, f"{path} is larger than any record of a run", "name the folder of a run")
     found: list[Entry] = []
-    for line in path.read_bytes().splitlines() if path.exists() else []:
+    for line in path.read_bytes().splitlines():
         try:
-            entry = json.loads(line)
-        except ValueError:
+            entry = json.loads(line, parse_constant=_refused)
+        except (ValueError, RecursionError):
             continue  # cut off in mid-line
         if isinstance(entry, dict) and isinstance(entry.get("kind"), str):
             found.append(entry)
     return found
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
 
 
 def spread(values: Sequence[float]) -> dict[str, float]:

@@ -32,9 +32,9 @@ def plan(context: Context) -> Iterator[tuple[int, int, str]]:
     """Steps, molecules in a batch and execution of the measurements, in the order of their worth."""
     usual, large, least = context.size.sampling_batches
     few, many = STEPS
-    recorded = "graphs" in context.executions()
+    captured = "graphs" in context.available_executions()
     yield few, usual, "eager"
-    if recorded:
+    if captured:
         yield from ((few, batch, "graphs") for batch in (usual, large))
         yield many, usual, "graphs"
         yield few, least, "graphs"
@@ -43,7 +43,7 @@ def plan(context: Context) -> Iterator[tuple[int, int, str]]:
 
 
 def measure(context: Context, steps: int, batch: int, execution: str) -> None:
-    """From noise to graphs on the device; a recording is made anew each time, as a user's call makes it."""
+    """From noise to graphs on the device; steps are captured anew in each call, as in a user's."""
     model, generator, count = context.trained(), context.generator(0), context.size.sampling_count
 
     def draw() -> Graphs:
@@ -59,6 +59,6 @@ def _keep(context: Context) -> None:
     """As many molecules as are judged, of each number of steps."""
     model, made = context.trained(), {}
     for steps in STEPS:
-        made[f"steps{steps}"] = sample(model.denoiser, model.noise, context.size.samples, context.generator(1), steps)
+        made[str(steps)] = sample(model.denoiser, model.noise, context.size.samples, context.generator(1), steps)
     save_graphs(context.folder / FILE, made, {"vocabulary": model.vocabulary_name, "model": "shipped"})
     context.record.add("samples", file=FILE, sets=sorted(made), samples=context.size.samples)

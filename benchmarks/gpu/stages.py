@@ -13,16 +13,16 @@ from benchmarks.gpu.context import Context
 class Stage:
     """One part of a run, in a process of its own: whatever becomes of it, the others take place."""
 
-    what: str  # for the page
-    seconds: float  # that it may take, once its process is up
+    what: str  # what it does, for the page
+    seconds: float  # time limit, once its process is up
     run: Callable[[Context], None]
 
 
-WHOLE = 570.0  # seconds of a run; what the stages do not need of it goes into starting their processes
+RUN_SECONDS = 570.0  # of all stages together, which leaves some for starting their processes
 # In the order of what a cut should leave.
 STAGES = {
     "parity": Stage(
-        "logits, loss, gradients and samplers against a processor; recorded steps against eager ones; resume; waits",
+        "logits, loss, gradients, samplers against a processor; captured against eager steps; resume; synchronisation",
         45.0,
         parity.run,
     ),

@@ -41,9 +41,9 @@ def run(context: Context) -> None:
 
 def plan(context: Context) -> Iterator[tuple[str, int, str]]:
     """Preset, batch size and execution of the measurements, in the order of their worth."""
-    sizes, own = context.size.batches, context.executions()
+    sizes, own = context.size.batches, context.available_executions()
     usual, large, least = sizes[0], sizes[1], sizes[-1]
-    yield "base", usual, "eager"  # should recording fail, this is known
+    yield "base", usual, "eager"  # should capturing fail, this is known
     if "graphs" in own:
         yield from (("base", batch, "graphs") for batch in sizes)
     yield "base", large, "eager"
@@ -88,7 +88,7 @@ def steps_measured(context: Context, preset: str, batch: int, execution: str) ->
 
     def look(report: StepReport) -> None:
         reports.append((report.step, time.perf_counter()))
-        long_enough = reports[-1][1] - reports[0][1] > context.size.turn
+        long_enough = reports[-1][1] - reports[0][1] > context.size.measuring_seconds
         if len(reports) > 2 and long_enough:
             raise _Enough
 

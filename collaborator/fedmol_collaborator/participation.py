@@ -13,7 +13,7 @@ from fedmol.data.shards import open_shard
 from fedmol.diffusion.census import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
-from fedmol.federation.assembly import denoiser_of, team_of, vocabulary_of
+from fedmol.federation.assembly import denoiser_of, hardware_of, team_of, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.identity import model_code_digest, peer_name, shared_settings
 from fedmol.federation.messages import Agreement, Joining, Progress
@@ -49,6 +49,7 @@ def take_part(place: Place, events: EventLog, stop: threading.Event) -> None:
         FedmolError: with the exit code of whatever ended the site's part.
     """
     torch.set_num_threads(place.settings.training.threads)
+    hardware_of(place.settings)  # what this machine lacks is said before the federation counts on the site
     hello = Progress(run=place.run, peer=peer_name(place.site), round=None, phase="connecting")
     pulse = Pulse(events, hello, lambda _: None)
     pulse.phase("connecting")

@@ -1,4 +1,4 @@
-"""How the work of a step reaches its device: kernel by kernel, compiled, or recorded once and then replayed.
+"""How the work of a step reaches its device: kernel by kernel, compiled, or captured once and then replayed.
 
 A training step of preset `base` launches some 1,250 kernels. On a processor that costs nothing; on a GPU every launch
 takes the host about as long as such a small kernel runs. Compiling makes fewer kernels of them, and a CUDA graph
@@ -18,15 +18,15 @@ from fedmol.errors import Exit, FedmolError
 
 Work = Callable[..., tuple[Tensor, ...]]
 
-WARM_UP = 3  # calls before a recording: kernels are loaded, buffers and the optimiser's state allocated
+WARM_UP = 3  # calls before a capture: kernels are loaded, buffers and the optimiser's state allocated
 
 
 @dataclass(frozen=True)
 class Execution:
-    """`compiled`: the denoiser's blocks go through `torch.compile`. `recorded`: whole steps become a CUDA graph."""
+    """`compiled`: the denoiser's blocks go through `torch.compile`. `captured`: whole steps become a CUDA graph."""
 
     compiled: bool = False
-    recorded: bool = False
+    captured: bool = False
 
     def prepare(self, denoiser: nn.Module) -> None:
         """Have the blocks of `denoiser` compiled when they are first called; its state and its names stay."""
@@ -34,17 +34,17 @@ class Execution:
             for block in denoiser.get_submodule("blocks").children():
                 block.compile(dynamic=False)
 
-    def of(self, work: Work, *generators: Generator) -> Work:
-        """`work` itself, or a `Recording` of it."""
-        return Recording(work, *generators) if self.recorded else work
+    def wrap(self, work: Work, *generators: Generator) -> Work:
+        """`work` itself, or a `Capture` of it."""
+        return Capture(work, *generators) if self.captured else work
 
 
 EAGER = Execution()
 NAMES: dict[str, Execution] = {
     "eager": EAGER,
     "compiled": Execution(compiled=True),
-    "graphs": Execution(recorded=True),
-    "compiled-graphs": Execution(compiled=True, recorded=True),
+    "graphs": Execution(captured=True),
+    "compiled-graphs": Execution(compiled=True, captured=True),
 }
 # What `auto` stands for. On processors measured (ADR 8); on GPUs to be set by docs/results/gpu.md once it has figures.
 AUTO = {"cpu": "eager", "cuda": "eager"}
@@ -52,7 +52,7 @@ COMPILERS = {"cpu": ("g++", "clang++"), "cuda": ("gcc", "clang")}  # that torch.
 
 
 def execution_named(name: str, device: torch.device, *, only_eager: bool = False, processes: int = 1) -> Execution:
-    """The execution called `name` on `device`, for a denoiser (see `Denoiser.only_eager`) and so many processes.
+    """The execution called `name` on `device`, for a denoiser (see `DenoiserConfig.only_eager`) and so many processes.
 
     Raises:
         FedmolError: BAD_SETTINGS where it cannot be had.
@@ -64,19 +64,23 @@ def execution_named(name: str, device: torch.device, *, only_eager: bool = False
     if execution.compiled and not any(map(shutil.which, COMPILERS[device.type])):
         compilers = " or ".join(COMPILERS[device.type])
         raise _impossible(name, f"torch.compile needs a compiler, and there is no {compilers} here", "eager")
-    if execution.recorded and device.type != "cuda":
+    if execution.captured and device.type != "cuda":
         raise _impossible(name, f"the device is {device.type}, and CUDA graphs need an NVIDIA GPU", other)
-    if execution.recorded and processes > 1:
-        raise _impossible(name, f"what {processes} training processes exchange is not recorded", other)
+    if execution.captured and processes > 1:
+        raise _impossible(name, f"what {processes} training processes exchange is not captured", other)
     return execution
 
 
 def _impossible(name: str, reason: str, other: str) -> FedmolError:
-    return FedmolError(Exit.BAD_SETTINGS, f"execution {name!r} is not possible: {reason}", f"use auto or {other}")
+    return FedmolError(
+        Exit.BAD_SETTINGS,
+        f"execution {name!r} is not possible: {reason}",
+        f"set training.execution (on the command line --execution) to auto or {other}",
+    )
 
 
-class Recording:
-    """`work(*inputs)`, recorded as a CUDA graph after `WARM_UP` calls and replayed from then on.
+class Capture:
+    """`work(*inputs)`, captured as a CUDA graph after `WARM_UP` calls and replayed from then on.
 
     Every call does the work exactly once, on the shapes of the first call. Inputs are copied to fixed places; the
     outputs of a replay stay valid until the next call. The work must not wait for the device nor look at values.
@@ -98,26 +102,26 @@ class Recording:
                 place.copy_(given, non_blocking=True)
         if self._calls < WARM_UP:
             self._calls += 1
-            return _aside(self._work, self._inputs)
+            return _on_side_stream(self._work, self._inputs)
         if self._replay is None:
-            self._replay = _recorded(self._work, self._inputs, self._generators)
+            self._replay = _captured(self._work, self._inputs, self._generators)
         return self._replay()
 
 
-def _aside(work: Work, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """The work on a stream of its own, as it must be before a recording (torch's notes on CUDA graphs)."""
-    here, aside = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(here)
-    with torch.cuda.stream(aside):
+def _on_side_stream(work: Work, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """The work on a stream of its own, as it must be before a capture (torch's notes on CUDA graphs)."""
+    here, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    side.wait_stream(here)
+    with torch.cuda.stream(side):
         outputs = work(*inputs)
-    here.wait_stream(aside)
+    here.wait_stream(side)
     return outputs
 
 
-def _recorded(
+def _captured(
     work: Work, inputs: tuple[Tensor, ...], generators: tuple[Generator, ...]
 ) -> Callable[[], tuple[Tensor, ...]]:
-    """Record the work without doing it; the function that replays it and returns its outputs."""
+    """Capture the work without doing it; the function that replays it and returns its outputs."""
     graph = torch.cuda.CUDAGraph()
     for generator in generators:
         graph.register_generator_state(generator)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ import torch
 from benchmarks.gpu import __main__ as command
 from benchmarks.gpu import evaluate, five_minutes, molecules, page, sampling_speed, training_speed
 from benchmarks.gpu.context import Context
-from benchmarks.gpu.figures import HEADLINES, figures_of, nothing_measured
+from benchmarks.gpu.figures import HEADLINES, figures_of
 from benchmarks.gpu.parity import well_posed
 from benchmarks.gpu.record import NAME, Record, entries
 from benchmarks.gpu.stages import STAGES, Stage
@@ -113,6 +116,9 @@ def test_the_results_say_what_was_measured_and_leave_the_docs_alone(finished: Pa
         assert figure["value"] is None or figure["low"] <= figure["value"] <= figure["high"]
     text = (finished / "gpu.md").read_text()
     assert "not run" not in text
+    assert "it shows that the stages work, and measures nothing" in text
+    assert "| parity digress bfloat16 | gradients |" in text
+    assert "**no**" not in text
     assert all(f"`{stage}`" in text for stage in STAGES)
 
 
@@ -133,10 +139,13 @@ def test_whatever_ends_a_run_the_rest_is_kept_and_can_be_read(
     (out / five_minutes.FILE).write_bytes(b"half a file")
     kept = entries(out)
     assert [one["kind"] for one in kept[:4]] == ["run", "parity", "parity", "parity"]
-    Record(out).add("learning", good=True)
-    assert entries(out) == [*kept, {"kind": "learning", "good": True}]
+    Record(out).add("learning", first=2.0, last=1.0, good=True)
+    assert entries(out)[:-1] == kept
+    assert entries(out)[-1]["last"] == 1.0
     assert evaluate.main([str(out), "--molecules", str(encoded)]) == 0
-    assert "| `parity` | " in (out / "gpu.md").read_text()
+    text = (out / "gpu.md").read_text()
+    assert "cut short" in text
+    assert text.count("| not run |") == len(STAGES) - 1
 
 
 def test_a_stage_that_hangs_is_ended_and_the_next_one_runs(
@@ -165,13 +174,13 @@ def test_a_measurement_that_fails_is_named_and_the_others_go_on(
 def test_a_whole_run_wants_a_gpu_and_a_folder_of_its_own(
     encoded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert command.main(["--device", "cpu", "--out", str(tmp_path / "run")]) == Exit.BAD_SETTINGS
+    assert command.main(["--device", "cpu", "--out", str(tmp_path / "run")]) == Exit.USAGE
     Record(tmp_path).add("run")
     assert command.main(["--small", "--out", str(tmp_path), "--molecules", str(encoded)]) == Exit.USAGE
     assert "the record of another run" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\x08\0\0\0\0\0\0\0{}garbage"])
+@pytest.mark.parametrize("content", [None, b"", b"\x08\0\0\0\0\0\0\0{}garbage", b"CCO\n"])
 def test_molecules_that_are_missing_or_damaged_are_named(
     content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -182,6 +191,37 @@ def test_molecules_that_are_missing_or_damaged_are_named(
     error = capsys.readouterr().err
     assert str(path) in error
     assert "make gpu-molecules" in error
+
+
+Spoil = Callable[[Graphs], Graphs]
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (lambda graphs: graphs[:0], "do not fit together"),
+        (lambda graphs: graphs[:5], "fewer than 64"),
+        (lambda graphs: replace(graphs, atoms=graphs.atoms + 8), "atoms that the vocabulary"),
+        (lambda graphs: replace(graphs, bonds=graphs.bonds + 4), "bonds that the vocabulary"),
+        (lambda graphs: replace(graphs, counts=graphs.counts * 0), "molecules of no atoms"),
+        (lambda graphs: replace(graphs, counts=graphs.counts + 9), "more than 9"),
+        (lambda graphs: replace(graphs, counts=graphs.counts[1:]), "do not fit together"),
+    ],
+)
+def test_molecules_that_are_none_are_refused(spoil: Spoil, reason: str, encoded: Path, tmp_path: Path) -> None:
+    good = molecules.load(encoded)
+    molecules.save(tmp_path / "file", replace(good, test=spoil(good.test)))
+    with pytest.raises(FedmolError) as refused:
+        molecules.load(tmp_path / "file")
+    assert refused.value.exit is Exit.BAD_DATA
+    assert reason in refused.value.message
+
+
+@pytest.mark.parametrize("change", [{"vocabulary": "qm9"}, {"atom_types": 4}, {"max_atoms": 0}, {"source": "mine"}])
+def test_molecules_of_another_vocabulary_are_refused(change: dict[str, Any], encoded: Path, tmp_path: Path) -> None:
+    molecules.save(tmp_path / "file", replace(molecules.load(encoded), **change))
+    with pytest.raises(FedmolError, match="not those of the vocabulary qm9-charged"):
+        molecules.load(tmp_path / "file")
 
 
 def test_molecules_come_back_as_they_were(tmp_path: Path) -> None:
@@ -221,7 +261,7 @@ def test_the_five_minutes_take_neither_the_fastest_nor_the_smallest_batch() -> N
 
 
 def test_a_gpu_is_first_asked_for_what_matters_most(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Context, "executions", lambda self: NAMES)
+    monkeypatch.setattr(Context, "available_executions", lambda self: list(NAMES))
     plan = list(training_speed.plan(context))
     assert len(plan) == len(set(plan))
     assert plan[0] == ("base", context.size.batches[0], "eager")
@@ -242,7 +282,7 @@ def test_spectra_that_libraries_may_differ_in_are_left_out() -> None:
 
 
 GPU_RUN = {
-    **{"kind": "run", "command": "make gpu", "commit": "abc1234", "gpu": True, "small": False},
+    **{"kind": "run", "command": "make gpu", "commit": "abc1234", "gpu": True, "small": False, "whole": True},
     **{"device": "NVIDIA H100 80GB HBM3", "driver": "580.1", "torch": "2.11.0"},
 }
 
@@ -263,17 +303,15 @@ def published(tmp_path: Path) -> tuple[Path, Path, Path]:
     ]
     valid = {"value": 0.993, "low": 0.991, "high": 0.995}
     figures = figures_of(record, {"speed-15": {"validity": valid}})
-    page.publish({**nothing_measured(), **figures}, readme, data, written)
+    page.publish(figures, readme, data, written)
     return readme, data, written
 
 
 def test_readme_and_page_follow_from_the_figures(published: tuple[Path, Path, Path]) -> None:
     readme, data, written = published
     figures = page.load(data)
-    said = (
-        "On one NVIDIA H100 80GB HBM3, preset `base` trains on 250,000 molecules a second and samples 31,000 a second"
-    )
-    assert said in readme.read_text()
+    assert "preset `base` trains on 250,000 molecules a second" in readme.read_text()
+    assert "the model that ships samples 31,000 a second" in readme.read_text()
     assert readme.read_text() == page.readme_of(page.README.read_text(), figures)
     text = written.read_text()
     assert "Measured on NVIDIA H100 80GB HBM3, driver 580.1, torch 2.11.0." in text
@@ -290,8 +328,35 @@ def test_a_speed_of_sampling_invalid_molecules_is_no_headline() -> None:
     rate = {"value": 90000.0, "low": 90000.0, "high": 90000.0}
     entry = {"kind": "sampling_speed", "steps": 15, "batch": 8, "execution": "eager", "molecules_per_second": rate}
     figures = figures_of([GPU_RUN, entry], {"speed-15": {"validity": {"value": 0.98, "low": 0.97, "high": 0.99}}})
-    assert "sampling_molecules_per_second" not in figures
+    assert figures["sampling_molecules_per_second"]["value"] is None
     assert figures["sampling/15/8/eager/molecules_per_second"]["value"] == 90000.0
+
+
+def test_checks_that_fail_are_named_and_numbers_that_are_none_are_dashes(tmp_path: Path) -> None:
+    record = Record(tmp_path, "parity")
+    record.add("parity", preset="base", precision="bfloat16", bound=0.1, good=False, logits=math.nan, loss=0.01)
+    record.add("resume", weights=0.5, bound=1e-3, good=False)
+    record.add(**speed(128, "eager", math.nan))
+    found = [GPU_RUN, *entries(tmp_path)]
+    figures = figures_of(found, {})
+    text = page.page_of(figures)
+    assert "1 of 3 checks passed" in text
+    assert "| parity base bfloat16 | logits | \N{EN DASH} | 1.0e-01 | **no** |" in text
+    assert "| resume | weights | 5.0e-01 | 1.0e-03 | **no** |" in text
+    assert figures["training_molecules_per_second"]["value"] is None
+    assert page.sentence(figures).startswith("Part of the GPU code has run on one NVIDIA H100 80GB HBM3;")
+    assert five_minutes.choice(found, "base", (7, "eager")) == (7, "eager")
+
+
+@pytest.mark.slow
+def test_a_run_is_judged_beside_its_own_molecules_only(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "embedded.safetensors"
+    made = molecules.encode("embedded")
+    molecules.save(other, replace(made, test=made.test[:100]))
+    assert evaluate.main([str(finished), "--molecules", str(other)]) == Exit.BAD_DATA
+    assert "is not the file that the run was given" in capsys.readouterr().err
 
 
 def test_the_docs_quote_the_figures_that_there_are() -> None:
@@ -302,9 +367,34 @@ def test_the_docs_quote_the_figures_that_there_are() -> None:
     assert page.sentence(figures) in page.README.read_text()
 
 
-def test_a_record_that_is_none_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / NAME).write_text('[1]\n{"kind": 3}\nnothing\n')
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ('[1]\n{"kind": 3}\nnothing\n' + "[" * 10**5, "is not the record of a run"),
+        ('{"kind": "run", "value": NaN}', "is not the record of a run"),
+        ('{"kind": "run"}', "does not say which molecules"),
+        ('{"kind": "run", "molecules": 3}', "does not say which molecules"),
+    ],
+)
+def test_a_record_that_is_none_is_refused(
+    lines: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / NAME).write_text(lines)
     assert evaluate.main([str(tmp_path)]) == Exit.BAD_DATA
-    assert "is not the record of a run" in capsys.readouterr().err
-    with pytest.raises(FedmolError):
-        molecules.load_graphs(tmp_path / NAME)
+    assert said in capsys.readouterr().err
+
+
+def test_an_entry_that_no_run_writes_is_refused() -> None:
+    for entry in ({"kind": "kernels"}, {"kind": "training_speed", "preset": "base"}, {"kind": "nll", "published": 3}):
+        with pytest.raises(FedmolError, match="no run writes"):
+            figures_of([GPU_RUN, entry], {})
+
+
+@pytest.mark.parametrize("place", ["file", "file/below"])
+def test_a_folder_that_cannot_be_written_is_named(
+    place: str, encoded: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("taken")
+    assert command.main(["--small", "--out", str(tmp_path / place), "--molecules", str(encoded)]) == Exit.USAGE
+    assert "cure: check that the path exists" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "taken"

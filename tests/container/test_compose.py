@@ -97,7 +97,8 @@ def test_no_site_reaches_another(stack: Stack) -> None:
 
 
 def test_a_site_reaches_the_aggregator_and_nothing_else(stack: Stack) -> None:
-    assert "connected" in stack.python("north", _DIAL.format("aggregator", 50051))[1]
+    dial = _DIAL.format("aggregator", 50051)
+    wait_until(lambda: "connected" in stack.python("north", dial)[1], "the aggregator listens", 300)
     sidecar = address(stack, "aggregator-sidecar", "pages")
     for host, port in ((sidecar, 8080), ("aggregator-sidecar", 8080), ("1.1.1.1", 53), ("1.1.1.1", 443)):
         assert "connected" not in stack.python("north", _DIAL.format(host, port))[1], host

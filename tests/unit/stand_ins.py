@@ -1,4 +1,4 @@
-"""Two things that only a GPU has, on a processor: recordings that replay kernels, and its rules of casting."""
+"""Two things that only a GPU has, on a processor: captures that replay kernels, and its rules of casting."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _is_view(function: Any) -> bool:
 def taped(
     work: Work, inputs: tuple[Tensor, ...], generators: tuple[Generator, ...]
 ) -> Callable[[], tuple[Tensor, ...]]:
-    """In the place of `fedmol.execution._recorded`; the recording is itself the first replay."""
+    """In the place of `fedmol.execution._captured`; the capture is itself the first replay."""
     tape, begun = Tape(), False
     outputs: tuple[Tensor, ...] = ()
 
@@ -64,7 +64,7 @@ def taped(
 
 
 def at_once(work: Work, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """In the place of `fedmol.execution._aside`: a processor has no streams."""
+    """In the place of `fedmol.execution._on_side_stream`: a processor has no streams."""
     return work(*inputs)
 
 

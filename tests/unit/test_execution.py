@@ -11,7 +11,7 @@ from fedmol import execution
 from fedmol.diffusion import Census, NoiseModel, loss, posterior, sample
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
 from fedmol.errors import Exit, FedmolError
-from fedmol.execution import AUTO, EAGER, NAMES, WARM_UP, Execution, Recording, execution_named
+from fedmol.execution import AUTO, EAGER, NAMES, WARM_UP, Capture, Execution, execution_named
 from fedmol.federation.settings import ExecutionName
 from fedmol.graphs import Graphs
 from fedmol.network import Denoiser, build, denoiser, inputs
@@ -41,9 +41,9 @@ NOISE = NoiseModel.from_census(Census.take(GRAPHS, 4, 5, 9))
 
 
 @pytest.fixture
-def recordings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(execution, "_aside", at_once)
-    monkeypatch.setattr(execution, "_recorded", taped)
+def captures(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(execution, "_on_side_stream", at_once)
+    monkeypatch.setattr(execution, "_captured", taped)
 
 
 @pytest.fixture
@@ -101,32 +101,32 @@ def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch
     assert "g++ or clang++" in refused.value.message
 
 
-@pytest.mark.usefixtures("recordings")
-def test_a_recording_does_its_work_once_a_call_on_the_inputs_of_that_call() -> None:
+@pytest.mark.usefixtures("captures")
+def test_a_capture_does_its_work_once_a_call_on_the_inputs_of_that_call() -> None:
     total, generator = torch.zeros(()), Generator()
 
     def work(x: Tensor) -> tuple[Tensor, ...]:
         total.add_(x)
         return (total * 2, torch.rand((), generator=generator))
 
-    recording = Recording(work, generator)
+    capture = Capture(work, generator)
     for call in range(1, WARM_UP + 5):
         generator.manual_seed(call)
-        doubled, drawn = recording(torch.tensor(float(call)))
+        doubled, drawn = capture(torch.tensor(float(call)))
         assert total == call * (call + 1) / 2
         assert doubled == 2 * total
         assert drawn == torch.rand((), generator=Generator().manual_seed(call))
 
 
-@pytest.mark.usefixtures("recordings", "like_a_gpu")
-def test_recorded_steps_are_the_steps_themselves() -> None:
+@pytest.mark.usefixtures("captures", "like_a_gpu")
+def test_captured_steps_are_the_steps_themselves() -> None:
     """The learning rate, the seeds and the optimiser's counters reach a replay without the help of Python."""
-    eager, recorded = trained(EAGER)[0], trained(NAMES["graphs"])[0]
-    assert flatten(recorded).tobytes() == flatten(eager).tobytes()
+    eager, captured = trained(EAGER)[0], trained(NAMES["graphs"])[0]
+    assert flatten(captured).tobytes() == flatten(eager).tobytes()
 
 
-@pytest.mark.usefixtures("recordings", "like_a_gpu")
-def test_a_recorded_step_that_diverges_changes_nothing() -> None:
+@pytest.mark.usefixtures("captures", "like_a_gpu")
+def test_a_captured_step_that_diverges_changes_nothing() -> None:
     model = build("small", 4, 5, 9, seed=0, layers=1)
     watched = flatten(trained(EAGER, last=8, of=model)[0])
     calls = 0
@@ -147,9 +147,9 @@ def test_a_recorded_step_that_diverges_changes_nothing() -> None:
     assert flatten(model).tobytes() == before.tobytes() != watched.tobytes()
 
 
-@pytest.mark.usefixtures("recordings")
+@pytest.mark.usefixtures("captures")
 @pytest.mark.parametrize("sampler", [FEW_STEP, ANCESTRAL])
-def test_recorded_sampling_makes_the_same_molecules(sampler: Sampler) -> None:
+def test_captured_sampling_makes_the_same_molecules(sampler: Sampler) -> None:
     model = build("small", 4, 5, 9, seed=0, layers=1)
     made = [
         sample(model, NOISE, 50, Generator().manual_seed(1), 8, batch_size=10, sampler=sampler, execution=how)
@@ -175,13 +175,13 @@ def test_no_part_of_a_step_waits_for_the_device() -> None:
         outcomes.add(value, norm)
 
 
-@pytest.mark.usefixtures("recordings", "like_a_gpu")
+@pytest.mark.usefixtures("captures", "like_a_gpu")
 def test_no_step_of_sampling_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
     def watched(work: execution.Work, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         with NoWaits():
             return work(*given)
 
-    monkeypatch.setattr(execution, "_aside", watched)
+    monkeypatch.setattr(execution, "_on_side_stream", watched)
     model = build("small", 4, 5, 9, seed=0, layers=1)
     for width in range(2, 10):
         unordered_pairs(width, CPU)  # index maps are made once for each size

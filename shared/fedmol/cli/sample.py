@@ -48,7 +48,7 @@ _SCAFFOLD_STEPS = 60  # to grow around something fixed is harder
     default="auto",
     show_default=True,
     type=click.Choice(list(get_args(ExecutionName))),
-    help="how steps reach a GPU: kernel by kernel, compiled, or recorded as CUDA graphs",
+    help="how steps reach a GPU: kernel by kernel, compiled, or captured as CUDA graphs",
 )
 @click.option("--threads", default=1, show_default=True, type=_COUNT, help="processor threads to use")
 @click.option("--known", type=_PATH, help="CSV or SMILES file of known molecules: tells which ones are novel")
@@ -90,7 +90,7 @@ def sample(
     torch.set_num_threads(threads)
     place = device_named(device)
     trained = load_model(model or shipped()).to(place)
-    how = execution_named(execution, place, only_eager=trained.denoiser.only_eager)
+    how = execution_named(execution, place, only_eager=trained.denoiser.config.only_eager)
     how.prepare(trained.denoiser)
     vocabulary = vocabularies.get(trained.vocabulary_name)
     known_smiles = None if known is None else _smiles(known, column, vocabulary)

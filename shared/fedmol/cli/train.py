@@ -45,7 +45,7 @@ _COUNT = click.IntRange(min=1)
     default=_TRAINING.execution,
     show_default=True,
     type=click.Choice(list(get_args(ExecutionName))),
-    help="how steps reach a GPU: kernel by kernel, compiled, or recorded as CUDA graphs",
+    help="how steps reach a GPU: kernel by kernel, compiled, or captured as CUDA graphs",
 )
 @click.option("--out", default=Path("model.safetensors"), show_default=True, type=_PATH, help="file of the model")
 @click.option("--resume", is_flag=True, help="go on from the state that a broken-off run kept beside --out")
@@ -97,7 +97,7 @@ def train(
     }
     console = Console()
     noise, number = NoiseModel.from_census(census), processes_on(place, _processes(processes))
-    how = execution_named(execution, place, only_eager=denoiser.only_eager, processes=number)
+    how = execution_named(execution, place, only_eager=denoiser.config.only_eager, processes=number)
     with Team(denoiser, noise, shard.training, config, place, number, how) as team:
         _advance(team, training, out, resume, console)
     meta = {"training": training, "source": file.name}

@@ -45,7 +45,7 @@ def sample(
     calls = _Calls(len(times) * len(parts), on_step)
     atoms = torch.zeros(count, width, dtype=torch.int8, device=device)
     bonds = torch.zeros(count, width, width, dtype=torch.int8, device=device)
-    batches: dict[tuple[int, int], _Batch] = {}  # by shape: what was recorded for one serves the next
+    batches: dict[tuple[int, int], _Batch] = {}  # by shape: what was captured for one serves the next
     with evaluating(denoiser):
         for part, n in zip(parts, largest, strict=True):
             if (len(part), n) not in batches:
@@ -73,7 +73,7 @@ class _Calls:
 
 
 class _Batch:
-    """Graphs on their way from noise, in places that stay the same; times are tensors (1,), as steps are recorded."""
+    """Graphs on their way from noise, in places that stay the same; times are tensors (1,), as steps are captured."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class _Batch:
         self.first, self.second = torch.triu_indices(width, width, 1, device=device)
         self.atom_mask = self._graphs.atom_mask  # (B, N)
         self.pair_mask = self._pairs(self._graphs.pair_mask)  # (B, P)
-        self.step, self.finish = execution.of(self._step, generator), execution.of(self._finish)
+        self.step, self.finish = execution.wrap(self._step, generator), execution.wrap(self._finish)
 
     def start(self, counts: Tensor) -> None:
         """Pure noise for graphs of `counts` atoms."""

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import torch
+
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.diffusion.census import Census, NoiseModel
-from fedmol.execution import execution_named
+from fedmol.execution import Execution, execution_named
 from fedmol.federation.algorithms import Vector
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
 from fedmol.graphs import Graphs
+from fedmol.network.config import preset
 from fedmol.network.denoiser import Denoiser, build
 from fedmol.training.config import TrainingConfig
 from fedmol.training.device import device_named, processes_on
@@ -54,12 +57,19 @@ def training_config(settings: Settings) -> TrainingConfig:
     return TrainingConfig(**settings.training.model_dump(include=keys))
 
 
-def team_of(settings: Settings, noise: NoiseModel, graphs: Graphs) -> Team:
-    """What trains the federation's denoiser on `graphs` here, with the processes and the device that are set."""
+def hardware_of(settings: Settings) -> tuple[torch.device, int, Execution]:
+    """Where training takes place here: the device, how many processes, and how steps are executed.
+
+    Raises:
+        FedmolError: BAD_SETTINGS where this machine does not have what is set.
+    """
     device = device_named(settings.training.device)
     processes = processes_on(device, settings.training.processes)
-    denoiser = denoiser_of(settings)
-    execution = execution_named(
-        settings.training.execution, device, only_eager=denoiser.only_eager, processes=processes
-    )
-    return Team(denoiser, noise, graphs, training_config(settings), device, processes, execution)
+    only_eager = preset(settings.model.preset).only_eager
+    execution = execution_named(settings.training.execution, device, only_eager=only_eager, processes=processes)
+    return device, processes, execution
+
+
+def team_of(settings: Settings, noise: NoiseModel, graphs: Graphs) -> Team:
+    """What trains the federation's denoiser on `graphs` here, with the processes and the device that are set."""
+    return Team(denoiser_of(settings), noise, graphs, training_config(settings), *hardware_of(settings))

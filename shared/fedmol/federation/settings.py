@@ -79,7 +79,7 @@ class TrainingSettings(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: the GPU where there is one
     processes: Annotated[int, Field(gt=0)] | Literal["auto"] = 1  # that share a site's batches; auto: one per GPU
     threads: Annotated[int, Field(gt=0)] = 1  # of each process
-    execution: ExecutionName = "auto"  # how steps reach a GPU: kernel by kernel, compiled, or recorded as CUDA graphs
+    execution: ExecutionName = "auto"  # how steps reach a GPU: kernel by kernel, compiled, or captured as CUDA graphs
     validation_molecules: Annotated[int, Field(gt=0)] = 512
 
 

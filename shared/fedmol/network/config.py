@@ -25,6 +25,11 @@ class DenoiserConfig:
     walk_length: int = 0  # powers of the random walk given as features (pairs only)
     triangle_width: int = 0  # channels in which the sides of triangles are multiplied (pairs only)
 
+    @property
+    def only_eager(self) -> bool:
+        """True where a call waits for the device, or has gradients that `torch.compile` does not see through."""
+        return self.kind == "reference"
+
 
 PRESETS: dict[str, DenoiserConfig] = {
     # configs/experiment/qm9_no_h.yaml of the reference; its dim_ffy is never passed on, so 2048 is what it runs with.

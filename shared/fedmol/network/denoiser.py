@@ -73,11 +73,6 @@ class Denoiser(nn.Module):
         real = graphs.atom_mask
         return Logits(x * real[..., None], layout.unpack(e) * (real[:, :, None] & real[:, None])[..., None])
 
-    @property
-    def only_eager(self) -> bool:
-        """True where a call waits for the device, or has gradients that `torch.compile` does not see through."""
-        return self.config.kind == "reference"
-
     def _features(self, graphs: NoisyGraphs) -> tuple[Features, Layout]:
         if self.config.kind == "reference":
             return reference_features(graphs, self.max_atoms), OrderedPairs()

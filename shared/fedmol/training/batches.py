@@ -84,7 +84,7 @@ class HostBatches:
 
 
 class DeviceBatches:
-    """Batches whose shapes never change, drawn where `graphs` are: nothing waits, and a step can be recorded.
+    """Batches whose shapes never change, drawn where `graphs` are: nothing waits, and a step can be captured.
 
     The molecules are put in the order of their sizes and cut into `batch_size` equal stretches; row i of every batch
     is drawn from stretch i. So each molecule is drawn as often as any other, each row has a size that is known

@@ -95,7 +95,7 @@ def train(
         optimizer.step(outcomes.unsound_with(value, norm))
         return value, norm
 
-    take_step = execution.of(work, batches.generator)
+    take_step = execution.wrap(work, batches.generator)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         for step in range(first_step, first_step + steps):
             seed = _step_seed(generator.initial_seed(), step)

@@ -19,7 +19,7 @@ class Optimizers:
         self.parts = parts
 
     def keep_on_device(self) -> None:
-        """From now on learning rates are tensors beside the parameters, which a recorded step reads anew each time."""
+        """From now on learning rates are tensors beside the parameters, which a captured step reads anew each time."""
         for part in self.parts:
             for group in part.param_groups:
                 group["lr"] = torch.tensor(float(group["lr"]), device=group["params"][0].device)
@@ -39,11 +39,11 @@ class Optimizers:
 
     def step(self, unsound: Tensor) -> None:
         """One step of all parts, which changes nothing where `unsound`, a scalar on the parameters' device, is 1."""
-        recording = unsound.is_cuda and torch.cuda.is_current_stream_capturing()
+        capturing = unsound.is_cuda and torch.cuda.is_current_stream_capturing()
         for part in self.parts:
             part.found_inf = unsound  # type: ignore[attr-defined]  # what torch's GradScaler sets, too
             for group in part.param_groups:
-                group["capturable"] = recording  # torch refuses to record without it, and warns of it elsewhere
+                group["capturable"] = capturing  # torch refuses to capture without it, and warns of it elsewhere
             part.step()
 
 

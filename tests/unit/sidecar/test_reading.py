@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import gc
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -94,12 +95,13 @@ def test_memory_does_not_grow_with_the_log(tmp_path: Path) -> None:
     story = Story(tmp_path, ["north", "south"]).start().gather()
     watch = Watch(tmp_path)
     counts = []
-    for _ in range(3):
+    for _ in range(6):
         for _ in range(400):
             story.train("north", 1)
             story.log.write("site_refused", site="nobody", reason="unknown-run", detail="another run")
         watch.catch_up()
         gc.collect()
         counts.append(len(gc.get_objects()))
-    assert watch.reader.lines > 2400
-    assert counts[2] - counts[1] < 50
+    assert watch.reader.lines > 4800
+    growth = [later - sooner for sooner, later in pairwise(counts[1:])]
+    assert min(growth) < 50  # of 800 lines; whatever else lives in this process may grow now and then
