@@ -12,7 +12,7 @@ from fedmol.diffusion.census import NoiseModel
 from fedmol.diffusion.denoising import Denoises, evaluating
 from fedmol.diffusion.noising import draw, draw_prior
 from fedmol.diffusion.samplers import FEW_STEP, Draw, Sampler
-from fedmol.execution import EAGER, Execution
+from fedmol.execution import EAGER, Execution, Work
 from fedmol.graphs import Graphs
 
 BATCH = {"cpu": 256, "cuda": 4096}  # molecules that go through the network together
@@ -45,17 +45,18 @@ def sample(
     calls = _Calls(len(times) * len(parts), on_step)
     atoms = torch.zeros(count, width, dtype=torch.int8, device=device)
     bonds = torch.zeros(count, width, width, dtype=torch.int8, device=device)
-    batches: dict[tuple[int, int], _Batch] = {}  # by shape: what was captured for one serves the next
+    shapes: dict[tuple[int, int], tuple[_Batch, Work, Work]] = {}  # what was captured for one part serves the next
     with evaluating(denoiser):
         for part, n in zip(parts, largest, strict=True):
-            if (len(part), n) not in batches:
-                batches[len(part), n] = _Batch(denoiser, noise, generator, sampler, (len(part), n), execution)
-            batch = batches[len(part), n]
+            if (len(part), n) not in shapes:
+                batch = _Batch(denoiser, noise, generator, sampler, len(part), n)
+                shapes[len(part), n] = batch, execution.wrap(batch.step, generator), execution.wrap(batch.finish)
+            batch, step, finish = shapes[len(part), n]
             batch.start(drawn[part])
             for t, s in pairwise(torch.split(times, 1)):
-                batch.step(t, s)
+                step(t, s)
                 calls()
-            batch.finish(times[-1:])
+            finish(times[-1:])
             calls()
             atoms[part, :n] = batch.atoms.to(torch.int8)
             bonds[part, :n, :n] = batch.bonds.to(torch.int8)
@@ -81,18 +82,17 @@ class _Batch:
         noise: NoiseModel,
         generator: Generator,
         sampler: Sampler,
-        shape: tuple[int, int],
-        execution: Execution,
+        rows: int,
+        width: int,
     ) -> None:
         self.denoiser, self.noise, self.generator, self.sampler = denoiser, noise, generator, sampler
-        (rows, width), device = shape, noise.size_distribution.device
+        device = noise.size_distribution.device
         self.atoms = torch.zeros(rows, width, dtype=torch.int64, device=device)  # (B, N)
         self.bonds = torch.zeros(rows, width, width, dtype=torch.int64, device=device)  # (B, N, N)
         self.counts = torch.full((rows,), width, device=device)
         self.first, self.second = torch.triu_indices(width, width, 1, device=device)
         self.atom_mask = self._graphs.atom_mask  # (B, N)
         self.pair_mask = self._pairs(self._graphs.pair_mask)  # (B, P)
-        self.step, self.finish = execution.wrap(self._step, generator), execution.wrap(self._finish)
 
     def start(self, counts: Tensor) -> None:
         """Pure noise for graphs of `counts` atoms."""
@@ -103,7 +103,7 @@ class _Batch:
         self.atom_mask.copy_(graphs.atom_mask)
         self.pair_mask.copy_(self._pairs(graphs.pair_mask))
 
-    def _step(self, t: Tensor, s: Tensor) -> tuple[Tensor, ...]:
+    def step(self, t: Tensor, s: Tensor) -> tuple[Tensor, ...]:
         """A draw from p(z_s | z_t) for every atom and every unordered pair."""
         atoms, pairs = self._logits(t)
         kept_s, kept_t = self.noise.alphas_bar[s].float(), self.noise.alphas_bar[t].float()
@@ -116,7 +116,7 @@ class _Batch:
             earlier(self.sampler.bonds, pairs, self._pairs(self.bonds), self.noise.bond_marginal),
         )
 
-    def _finish(self, t: Tensor) -> tuple[Tensor, ...]:
+    def finish(self, t: Tensor) -> tuple[Tensor, ...]:
         """The most probable clean classes given z_t."""
         atoms, pairs = self._logits(t)
         return self._become(atoms.argmax(-1), pairs.argmax(-1))
