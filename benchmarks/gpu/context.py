@@ -53,6 +53,15 @@ WHOLE = Size(
 SMALL = Size(16, 32, (16, 8), 0.1, (8, 4, 2), 16, 4.0, 2.0, 64, 48)
 
 
+def cause(error: BaseException) -> str:
+    """The first of a chain of errors and where it arose: of a failed capture, torch raises but the last."""
+    while (earlier := error.__cause__ or error.__context__) is not None:
+        error = earlier
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500] + place
+
+
 @dataclass(frozen=True)
 class Context:
     """What a stage is given. Stages share nothing but the folder."""
@@ -74,19 +83,21 @@ class Context:
         """Seconds that the stage still has."""
         return self.seconds - (time.monotonic() - self.began)
 
-    def attempt(self, what: str, measure: Callable[..., None], *arguments: object) -> None:
-        """Measure; what fails is said in the record, and the stage goes on."""
+    def attempt(self, what: str, measure: Callable[..., None], *arguments: object) -> bool:
+        """Measure, and say whether that succeeded; what fails is in the record, and the stage goes on."""
         try:
             measure(self, *arguments)
         except torch.cuda.OutOfMemoryError:
             self.skip(what, "out of memory")
+            return False
         except Exception as error:
             traceback.print_exc()
-            self.record.add(
-                "failed", what=what, error=" ".join(f"{type(error).__name__}: {error}".split())[:500], good=False
-            )
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+            self.record.add("failed", what=what, error=cause(error), good=False)
+            return False
+        finally:
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return True
 
     def skip(self, what: str, why: str) -> None:
         self.record.add("skipped", what=what, why=why)

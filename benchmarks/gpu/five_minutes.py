@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from benchmarks.gpu.card import synchronise
 from benchmarks.gpu.context import Context
 from benchmarks.gpu.molecules import save_graphs
 from benchmarks.gpu.record import Entry, entries
@@ -80,16 +79,24 @@ def train_for(context: Context, denoiser: Denoiser, config: TrainingConfig, exec
     """
     optimizer = build_optimizer(denoiser, config)
     whole = min(context.size.training_seconds, context.left - _AFTERWARDS)
-    began, done = time.monotonic(), 0
+    began, done, rate = time.monotonic(), 0, 0.0
     steps, total = (4, 1000) if context.small else (200, 50_000)  # of a first chunk, which shows the speed
     while True:
-        chunk_began = time.monotonic()
+        seen: list[tuple[int, float]] = []  # steps taken and when, by the reports, which wait for the device
         report = context.train(
-            denoiser, config, steps, first=done, total=total, optimizer=optimizer, execution=NAMES[execution]
+            denoiser,
+            config,
+            steps,
+            first=done,
+            total=total,
+            optimizer=optimizer,
+            execution=NAMES[execution],
+            on_step=lambda report, seen=seen: seen.append((report.step, time.monotonic())),
         )
-        synchronise(context.device)
-        now = time.monotonic()
-        done, rate = done + steps, steps / (now - chunk_began)
+        done, now = done + steps, seen[-1][1]
+        # Without what comes before the first report: compiling, capturing, and kernels that are loaded.
+        if len(seen) > 1:
+            rate = (seen[-1][0] - seen[0][0]) / (now - seen[0][1])
         left = whole - (now - began)
         context.record.add(
             "training",

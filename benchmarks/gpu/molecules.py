@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import hashlib
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -42,11 +43,11 @@ class Molecules:
     bond_types: int
     max_atoms: int
 
-    @property
+    @cached_property
     def census(self) -> Census:
         return Census.take(self.training, self.atom_types, self.bond_types, self.max_atoms)
 
-    @property
+    @cached_property
     def noise(self) -> NoiseModel:
         return NoiseModel.from_census(self.census)
 
@@ -186,7 +187,7 @@ def encode(source: str) -> Molecules:
 
 def save(path: Path, molecules: Molecules) -> None:
     """Write the file that `load` reads."""
-    meta = {key: value for key, value in vars(molecules).items() if key not in _PARTS}
+    meta = {one.name: getattr(molecules, one.name) for one in fields(molecules) if one.name not in _PARTS}
     save_graphs(path, {name: getattr(molecules, name) for name in _PARTS}, meta)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 
 import torch
 from torch import Tensor
@@ -72,7 +73,7 @@ def _network(context: Context, preset: str) -> None:
     rows = rows[: context.size.parity_batch]
     clean, noisy, times = clean[rows], noisy[rows], times[rows]
     expected = _computed(context.fresh(preset, _CPU), clean, noisy, times, noise, exact=True)
-    for exact, precision, bound in ((True, "float32", 1e-3), (False, "bfloat16", 0.1)):
+    for exact, precision, bound in ((True, "float32", 1e-3), (False, "bfloat16", 0.15)):
         place = context.device
         found = _computed(
             context.fresh(preset), clean.to(place), noisy.to(place), times.to(place), noise.to(place), exact
@@ -203,18 +204,23 @@ def _learning(context: Context) -> None:
 
 
 def _waits(context: Context) -> None:
-    """Where the host waits for the device within training steps; the report at the end is one such place."""
+    """Where the host waits for the device within training steps."""
     if context.device.type != "cuda":
         context.skip("waits", "no CUDA device")
         return
+    waits = [_waits_in(context, steps) for steps in (6, 12)]
+    six = waits[1] - waits[0]  # what comes with the training as a whole is in both
+    context.record.add("waits", steps=6, times=six.total(), places=sorted(six))
+
+
+def _waits_in(context: Context, steps: int) -> Counter[str]:
+    """Where the host waits in a training of so many steps, and how often."""
     denoiser, config = context.fresh("base"), TrainingConfig(batch_size=context.size.parity_batch)
-    context.train(denoiser, config, 2)
     torch.cuda.set_sync_debug_mode("warn")
     try:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            context.train(denoiser, config, 6)
+            context.train(denoiser, config, steps)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    places = sorted({f"{one.filename.rpartition('/fedmol/')[2]}:{one.lineno}" for one in caught})
-    context.record.add("waits", steps=6, times=len(caught), places=places)
+    return Counter(f"{one.filename.rpartition('/fedmol/')[2]}:{one.lineno}" for one in caught)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import distributed
 
-from benchmarks.gpu.context import SEED, Context
+from benchmarks.gpu.context import SEED, Context, cause
 from benchmarks.gpu.parity import difference
 from fedmol.training import Team, TrainingConfig, build_optimizer, flatten
 from fedmol.training.ranks import ALONE, Ranks
@@ -30,9 +31,11 @@ def run(context: Context) -> None:
     if context.device.type == "cuda" and torch.cuda.device_count() > 1:
         _say(context, "two GPUs, nccl", alone, torch.from_numpy(_by_a_team(context)))
         return
-    for backend in ["nccl", "gloo"] if context.device.type == "cuda" else ["gloo"]:
+    backends = ["gloo", "nccl"] if context.device.type == "cuda" else ["gloo"]
+    with ThreadPoolExecutor() as pool:
+        outcomes = list(pool.map(lambda backend: _on_one_device(context, backend), backends))
+    for backend, outcome in zip(backends, outcomes, strict=True):
         what = f"two processes on one device, {backend}"
-        outcome = _on_one_device(context, backend)
         if isinstance(outcome, str):
             context.skip(what, outcome)
         else:
@@ -89,7 +92,7 @@ def _work(rank: int, context: Context, backend: str, meeting: Path, results: Any
         if rank == 0:
             results.put(trained)
     except Exception as error:
-        results.put(f"{type(error).__name__}: {error}".splitlines()[0][:300])
+        results.put(cause(error))
     finally:
         if distributed.is_initialized():
             distributed.destroy_process_group()

@@ -31,27 +31,35 @@ def run(context: Context) -> None:
     found = ceilings(context.device, context.small)
     context.record.add("ceilings", **found)
     peak = found["bfloat16_tflops"]["value"] * 1e12
-    for preset, batch, execution in plan(context):
-        needed = 0.0 if context.small else _NEEDED + _COMPILING * NAMES[execution].compiled
-        if context.left < needed:
-            context.skip(f"training {preset} {batch} {execution}", "no time left")
-        else:
-            context.attempt(f"training {preset} {batch} {execution}", measure, preset, batch, execution, peak)
+    compiled: set[int] = set()  # batch sizes
+    capturing, done = True, set[tuple[str, int, str]]()
+    for preset, batch, planned in plan(context):
+        execution = planned if capturing or not NAMES[planned].captured else "eager"
+        what = f"training {preset} {batch} {execution}"
+        compiling = NAMES[execution].compiled and batch not in compiled
+        if (preset, batch, execution) in done:
+            continue
+        if not context.small and context.left < _NEEDED + _COMPILING * compiling:
+            context.skip(what, "no time left")
+            continue
+        done.add((preset, batch, execution))
+        good = context.attempt(what, measure, preset, batch, execution, peak)
+        capturing = capturing and (good or not NAMES[execution].captured)  # a failed capture spoils the next ones
+        compiled |= {batch} if NAMES[execution].compiled else set()
 
 
 def plan(context: Context) -> Iterator[tuple[str, int, str]]:
     """Preset, batch size and execution of the measurements, in the order of their worth."""
     sizes, own = context.size.batches, context.available_executions()
     usual, large, least = sizes[0], sizes[1], sizes[-1]
-    yield "base", usual, "eager"  # should capturing fail, this is known
-    if "graphs" in own:
-        yield from (("base", batch, "graphs") for batch in sizes)
-    yield "base", large, "eager"
+    yield from (("base", batch, "eager") for batch in (usual, large))  # should capturing fail, these are known
+    yield from (("digress", batch, "eager") for batch in (usual, least))
+    best = "graphs" if "graphs" in own else "eager"
+    if best == "graphs":
+        yield from (("base", batch, best) for batch in sizes)
+    yield from ((preset, batch, best) for preset in ("large", "small") for batch in (usual, large))
     if "compiled-graphs" in own:
         yield from (("base", usual, name) for name in ("compiled-graphs", "compiled"))
-    for preset in ("large", "small"):
-        yield from ((preset, batch, "graphs" if "graphs" in own else "eager") for batch in (usual, large))
-    yield from (("digress", batch, "eager") for batch in (usual, least))
     yield from (("base", batch, "eager") for batch in sizes[2:])
     if "compiled-graphs" in own:
         yield "base", large, "compiled-graphs"

@@ -8,8 +8,11 @@ launches all of them at once.
 from __future__ import annotations
 
 import shutil
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
@@ -61,14 +64,20 @@ def execution_named(name: str, device: torch.device, *, only_eager: bool = False
     if only_eager and execution != EAGER:
         raise _impossible(name, "preset digress runs eagerly only (eigenvalues, hand-written gradients)", "eager")
     other = "compiled" if execution.compiled else "eager"
-    if execution.compiled and not any(map(shutil.which, COMPILERS[device.type])):
-        compilers = " or ".join(COMPILERS[device.type])
-        raise _impossible(name, f"torch.compile needs a compiler, and there is no {compilers} here", "eager")
+    if execution.compiled and (missing := _missing_for_compiling(device)):
+        raise _impossible(name, f"torch.compile needs {missing}, which is not here", "eager")
     if execution.captured and device.type != "cuda":
         raise _impossible(name, f"the device is {device.type}, and CUDA graphs need an NVIDIA GPU", other)
     if execution.captured and processes > 1:
         raise _impossible(name, f"what {processes} training processes exchange is not captured", other)
     return execution
+
+
+def _missing_for_compiling(device: torch.device) -> str | None:
+    if not any(map(shutil.which, COMPILERS[device.type])):
+        return f"a compiler ({' or '.join(COMPILERS[device.type])})"
+    header = Path(sysconfig.get_paths()["include"], "Python.h")
+    return None if header.exists() else f"Python's header file {header.name}"
 
 
 def _impossible(name: str, reason: str, other: str) -> FedmolError:
@@ -110,7 +119,7 @@ class Capture:
 
 def _on_side_stream(work: Work, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """The work on a stream of its own, as it must be before a capture (torch's notes on CUDA graphs)."""
-    here, side = torch.cuda.current_stream(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    here, side = torch.cuda.current_stream(), _side_stream()
     side.wait_stream(here)
     with torch.cuda.stream(side):
         outputs = work(*inputs)
@@ -118,15 +127,25 @@ def _on_side_stream(work: Work, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...
     return outputs
 
 
+@cache
+def _side_stream() -> torch.cuda.Stream:
+    """One for all: what a stream has allocated is kept for its own next work."""
+    return torch.cuda.Stream()  # type: ignore[no-untyped-call]
+
+
 def _captured(
     work: Work, inputs: tuple[Tensor, ...], generators: tuple[Generator, ...]
 ) -> Callable[[], tuple[Tensor, ...]]:
     """Capture the work without doing it; the function that replays it and returns its outputs."""
-    graph = torch.cuda.CUDAGraph()
+    graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
     for generator in generators:
         graph.register_generator_state(generator)
-    with torch.cuda.graph(graph):
-        outputs = work(*inputs)
+    try:
+        with torch.cuda.graph(graph):
+            outputs = work(*inputs)
+    except BaseException:
+        torch.cuda.set_stream(here)  # torch leaves the stream of a failed capture behind
+        raise
 
     def replay() -> tuple[Tensor, ...]:
         graph.replay()

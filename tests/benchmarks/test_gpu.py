@@ -265,7 +265,7 @@ def test_a_gpu_is_first_asked_for_what_matters_most(context: Context, monkeypatc
     plan = list(training_speed.plan(context))
     assert len(plan) == len(set(plan))
     assert plan[0] == ("base", context.size.batches[0], "eager")
-    assert plan[1] == ("base", context.size.batches[0], "graphs")
+    assert ("base", context.size.batches[0], "graphs") in plan[:5]
     assert {preset for preset, *_ in plan} == {"small", "base", "large", "digress"}
     assert {execution for *_, execution in plan} == set(NAMES)
     assert all(execution == "eager" for preset, _, execution in plan if preset == "digress")

@@ -99,6 +99,10 @@ def test_compiling_without_a_compiler_is_refused(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(FedmolError) as refused:
         execution_named("compiled", CPU)
     assert "g++ or clang++" in refused.value.message
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"include": "/nowhere"})
+    with pytest.raises(FedmolError) as refused:
+        execution_named("compiled", CUDA)
+    assert "Python.h" in refused.value.message
 
 
 @pytest.mark.usefixtures("captures")

@@ -62,7 +62,8 @@ class PairMasks:
         self.ends = incidence  # (P, N)
         both = (mask[:, self.layout.first] & mask[:, self.layout.second]).to(dtype)  # (B, P)
         self.real = both[:, :, None]  # (B, P, 1)
-        self.share = graphs.counts[:, None, None, None].to(dtype).rsqrt()  # of one path; their sum keeps its size
+        counts = graphs.counts[:, None, None, None].to(dtype)
+        self.share = counts.rsqrt().to(dtype)  # of one path; their sum keeps its size
         self.sums = incidence.t() * both[:, None, :]  # (B, N, P)
 
 

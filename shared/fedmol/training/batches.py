@@ -98,7 +98,7 @@ class DeviceBatches:
         self.in_order = graphs.counts.argsort(stable=True)
         self.stretch = len(graphs) / batch_size  # molecules
         self.rows = torch.arange(batch_size, dtype=torch.float64, device=device)
-        ends = ((torch.arange(batch_size) + 1) * self.stretch).long().clamp(max=len(graphs) - 1)
+        ends = ((torch.arange(batch_size, dtype=torch.float64) + 1) * self.stretch).long().clamp(max=len(graphs) - 1)
         widths = sizes[ends]  # (B,) of the largest molecule of each stretch
         own = torch.arange(ranks.rank, batch_size, ranks.count)
         cuts = [own[piece] for piece in cut_by_size(widths[own], PASS["cuda"])]

@@ -115,7 +115,8 @@ class Team:
         task = _Task(first_step, steps, total_steps, generator.initial_seed())
         try:
             if self.ranks.count > 1:
-                _tell((task, flatten(self.denoiser), optimizer_tensors(optimizer)))
+                state = {name: tensor.cpu() for name, tensor in optimizer_tensors(optimizer).items()}
+                _tell((task, flatten(self.denoiser), state))
             return task.do(
                 self.denoiser, optimizer, self.noise, self.graphs, self.config, self.ranks, self.execution, on_step
             )
