@@ -35,7 +35,7 @@ def arguments(given: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--molecules", type=Path, help=f"file of encoded molecules (default {FOLDER}/SOURCE.safetensors)"
     )
-    parser.add_argument("--small", action="store_true", help="a minute of everything, on embedded molecules")
+    parser.add_argument("--small", action="store_true", help="a minute or two of everything, on embedded molecules")
     parser.add_argument(
         "--device", choices=["cuda", "cpu"], help="the GPU, or with --small the processor if there is none"
     )
