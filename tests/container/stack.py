@@ -32,14 +32,15 @@ SMALL: dict[str, Any] = {
 ANYWHERE = {f"PORT_{party}": "0" for party in ("AGGREGATOR", "NORTH", "SOUTH", "PROMETHEUS")}  # where nobody listens
 
 
-def fresh_copy(target: Path) -> Path:
-    """What git knows of the working tree, and nothing that was built or run in it."""
+def fresh_copy(target: Path, rounds: int = 10) -> Path:
+    """What git knows of the working tree, and nothing built or run in it; `DATA=small` takes so many rounds."""
     listed = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     for name in subprocess.run(listed, cwd=ROOT, check=True, capture_output=True).stdout.decode().split("\0"):
         if name and (ROOT / name).exists():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
-    (target / "federation.small.yaml").write_text(yaml.safe_dump(SMALL))
+    small = {**SMALL, "training": {**SMALL["training"], "rounds": rounds}}
+    (target / "federation.small.yaml").write_text(yaml.safe_dump(small))
     return target
 
 
