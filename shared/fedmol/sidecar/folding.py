@@ -113,7 +113,8 @@ def _count_steps(site: Site, event: Event) -> bool:
     site.steps_total += new
     site.step, site.steps = step, int(said.get("steps", 0))
     site.loss = said.get("loss", site.loss)
-    site.molecules_per_second, site.seconds_left = said.get("molecules_per_second"), said.get("seconds_left")
+    site.molecules_per_second = said.get("molecules_per_second", site.molecules_per_second)  # as it was last told
+    site.seconds_left = said.get("seconds_left")
     return new > 0
 
 

@@ -212,3 +212,11 @@ def test_training_moves_on_with_a_step_or_an_update_and_not_with_a_sign_of_life(
         apply(run, Event(seconds, time, "trial", "north", 1, phase or None, kind, fields))
         assert run.progressed == moved
     assert run.misread == 0
+
+
+def test_a_speed_stays_as_it_was_last_told_when_the_next_round_begins(site_log: EventLog) -> None:
+    """Otherwise it would be missing from scrapes, and from dashboards, by chance."""
+    site_log.write("phase", round=3, phase="training")
+    site = _run(site_log.path.parent).sites["north"]
+    assert site.molecules_per_second == 9.0
+    assert site.seconds_left is None
