@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu.context import Context
-from fedmol.diffusion import Logits, NoiseModel, add_noise, loss, sample, stratified_times
+from benchmarks.gpu.molecules import Molecules
+from fedmol.diffusion import Census, Logits, NoiseModel, add_noise, loss, sample, stratified_times
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP
 from fedmol.execution import EAGER, NAMES
 from fedmol.graphs import Graphs
@@ -138,20 +139,16 @@ def _samplers(context: Context) -> None:
     for place in (_CPU, context.device):
         model = context.trained(place)
         made.append(sample(model.denoiser, model.noise, count, context.generator(2, place), steps=15).to(_CPU))
-    shares = [_shares(graphs, model.census.atoms.shape[0], model.census.bonds.shape[0]) for graphs in made]
+    shares = [_shares(graphs, context.molecules) for graphs in made]
     distances = {name: float((shares[0][name] - shares[1][name]).abs().sum() / 2) for name in shares[0]}
     bound = 4 / count**0.5
     good = max(distances.values()) < bound
     context.record.add("sampled_alike", samples=count, bound=bound, good=good, **distances)
 
 
-def _shares(graphs: Graphs, atom_types: int, bond_types: int) -> dict[str, Tensor]:
-    counts = {
-        "atoms": torch.bincount(graphs.atoms[graphs.atom_mask].long(), minlength=atom_types),
-        "bonds": torch.bincount(graphs.bonds[graphs.pair_mask].long(), minlength=bond_types),
-        "sizes": torch.bincount(graphs.counts, minlength=graphs.width + 1),
-    }
-    return {name: one.double() / one.sum() for name, one in counts.items()}
+def _shares(graphs: Graphs, molecules: Molecules) -> dict[str, Tensor]:
+    census = Census.take(graphs, molecules.atom_types, molecules.bond_types, molecules.max_atoms)
+    return {name: counts.double() / counts.sum() for name, counts in vars(census).items()}
 
 
 def _execution(context: Context, name: str) -> None:

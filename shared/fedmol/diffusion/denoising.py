@@ -8,6 +8,8 @@ from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn, no_grad
 
+BATCH = {"cpu": 256, "cuda": 4096}  # molecules that go through the network together, where nothing else is asked for
+
 
 class Logits(NamedTuple):
     """Unnormalised log-probabilities of the clean graph's classes; zero outside the graph and on the diagonal."""

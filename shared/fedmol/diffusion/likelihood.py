@@ -26,12 +26,11 @@ import torch
 from torch import Generator, Tensor
 
 from fedmol.diffusion.census import NoiseModel
-from fedmol.diffusion.denoising import Denoises, Logits, evaluating
+from fedmol.diffusion.denoising import BATCH, Denoises, Logits, evaluating
 from fedmol.diffusion.noising import add_noise, stratified_times
 from fedmol.diffusion.posterior import mixture_posterior, plug_in_posterior
 from fedmol.graphs import Graphs
 
-BATCH = {"cpu": 256, "cuda": 4096}  # molecules that go through the network together
 FLOOR = 1e-7  # the reference adds it to every probability before taking logarithms
 
 

@@ -9,13 +9,11 @@ import torch
 from torch import Generator, Tensor
 
 from fedmol.diffusion.census import NoiseModel
-from fedmol.diffusion.denoising import Denoises, evaluating
+from fedmol.diffusion.denoising import BATCH, Denoises, evaluating
 from fedmol.diffusion.noising import draw, draw_prior
 from fedmol.diffusion.samplers import FEW_STEP, Draw, Sampler
 from fedmol.execution import EAGER, Execution, Work
 from fedmol.graphs import Graphs
-
-BATCH = {"cpu": 256, "cuda": 4096}  # molecules that go through the network together
 
 
 def sample(
