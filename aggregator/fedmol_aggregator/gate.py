@@ -1,64 +1,72 @@
-"""The gate: every call of a site passes here, and every refusal leaves a line in the event log."""
+"""The gate: what a site that was admitted says of itself is checked here against its certificate and the run."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from dataclasses import asdict
 from typing import TypeVar
 
 from pydantic import ValidationError
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
-from fedmol.federation.identity import peer_name
-from fedmol.federation.messages import LARGEST_ECHO, Joining, Probe, Progress, Standing, Welcome
+from fedmol.federation.messages import (
+    Joining,
+    OpeningRequest,
+    Probe,
+    Progress,
+    RoundOpening,
+    Standing,
+    Welcome,
+)
+from fedmol.fl.engine import Opening
+from fedmol.fl.presence import Presence
+from fedmol.fl.rounds import RoundRule
+from fedmol_aggregator.audit import Audit
 from fedmol_aggregator.gathering import Gathering, Roster
-from fedmol_aggregator.presence import Presence
-from fedmol_aggregator.rounds import RoundRule
 
-T = TypeVar("T")
-M = TypeVar("M", Joining, Progress, Probe)
+M = TypeVar("M", Joining, OpeningRequest, Probe, Progress)
 
 _PROGRESS_EVERY = 2.0  # seconds between two progress events of one site in the same phase
 
 
 class Gate:
     def __init__(
-        self, roster: Roster, gathering: Gathering, presence: Presence, rule: RoundRule, events: EventLog
+        self, roster: Roster, gathering: Gathering, presence: Presence, rule: RoundRule, audit: Audit, events: EventLog
     ) -> None:
-        self.roster, self.gathering, self.presence, self.rule, self.events = roster, gathering, presence, rule, events
+        self.roster, self.gathering, self.presence, self.rule = roster, gathering, presence, rule
+        self.audit, self.events = audit, events
         self._shown: dict[str, tuple[float, str]] = {}
 
-    def admit(self, common_name: str | None, peer: str, run: str) -> str:
-        """The calling site. Raises FedmolError when certificate, name or run do not fit."""
+    def admit(self, site: str, peer: str, run: str) -> None:
+        """A call of `site`, whose certificate has been seen, for a run. Raises FedmolError when name or run differ."""
 
-        def check() -> str:
-            site = self.roster.identify(common_name, peer)
+        def check() -> None:
+            self.roster.check_peer(site, peer)
             self.roster.check_run(run)
-            return site
 
-        site = self._auditing(common_name, check)
+        self.audit.checking(site, check)
         self.presence.seen(site)
-        return site
 
-    def join(self, common_name: str | None, request: bytes) -> bytes:
+    def join(self, site: str, request: bytes) -> bytes:
         """A site introduces itself and, once everyone has, learns the agreement."""
 
-        def check() -> tuple[str, Joining]:
+        def check() -> Joining:
             joining = _read(Joining, request)
-            site = self.roster.identify(common_name, joining.peer)
+            self.roster.check_peer(site, joining.peer)
             self.roster.examine(joining)
-            return site, joining
+            return joining
 
-        site, joining = self._auditing(common_name, check)
+        joining = self.audit.checking(site, check)
         self.presence.seen(site)
         agreement = self.gathering.join(site, joining)
         return Welcome(state="go" if agreement else "wait", agreement=agreement).encode()
 
-    def report(self, common_name: str | None, request: bytes) -> bytes:
+    def report(self, site: str, request: bytes) -> bytes:
         """A sign of life, with progress."""
         progress = _read(Progress, request)
-        site = self.admit(common_name, progress.peer, progress.run)
+        self.admit(site, progress.peer, progress.run)
         if progress.phase == "failed":
             self.presence.left(site)
         now, (then, phase) = self.presence.clock(), self._shown.get(site, (float("-inf"), ""))
@@ -68,22 +76,19 @@ class Gate:
             self.events.write("site_progress", site=site, round=progress.round, phase=progress.phase, **fields)
         return b""
 
-    def probe(self, common_name: str | None, request: bytes) -> bytes:
+    def probe(self, site: str, request: bytes) -> bytes:
         """A site tries the way before it joins: it passes the same checks, but is neither seen nor let in by that."""
-        self._auditing(common_name, lambda: self.roster.identify(common_name, _read(Probe, request).peer))
+        self.audit.checking(site, lambda: self.roster.check_peer(site, _read(Probe, request).peer))
         return Standing(run=self.roster.run, time=time.time(), **self.roster.expected).encode()
 
-    def echo(self, common_name: str | None, request: bytes) -> bytes:
-        """What was sent, for a site to measure its line by."""
-        self._auditing(common_name, lambda: self.roster.identify(common_name, peer_name(common_name or "")))
-        if len(request) > LARGEST_ECHO:
-            raise FedmolError(
-                Exit.USAGE, f"an echo of {len(request)} bytes was asked for", f"send {LARGEST_ECHO} at most"
-            )
-        return request
+    def opening(self, site: str, request: bytes, opening: Opening) -> bytes:
+        """What a site should know of the open round."""
+        asked = _read(OpeningRequest, request)
+        self.admit(site, asked.peer, asked.run)
+        return RoundOpening(**asdict(opening)).encode()
 
     def check_quorum(self, reported: Collection[str]) -> None:
-        """Raises FedmolError QUORUM_LOST once a deadline has passed with too few sites."""
+        """Raises FedmolError QUORUM_LOST once too few sites can come in time."""
         if self.gathering.agreement is None:
             self.rule.restart()  # the first round's clock starts when everyone is here
             if self.gathering.overdue():
@@ -94,19 +99,10 @@ class Gate:
     def _quorum_lost(self, count: int, what: str) -> FedmolError:
         return FedmolError(
             Exit.QUORUM_LOST,
-            f"only {count} of {len(self.rule.sites)} sites have {what} before the deadline; "
+            f"only {count} of {len(self.rule.sites)} sites have {what}, and the others are too late or have failed; "
             f"the quorum is {self.rule.quorum}",
             "bring the missing sites back and start the aggregator again: the run goes on where it was",
         )
-
-    def _auditing(self, common_name: str | None, check: Callable[[], T]) -> T:
-        try:
-            return check()
-        except FedmolError as refusal:
-            self.events.write(
-                "site_refused", site=common_name or "nobody", reason=refusal.exit.slug, detail=refusal.message
-            )
-            raise
 
 
 def _read(kind: type[M], request: bytes) -> M:

@@ -18,16 +18,18 @@ from fedmol import files
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.diffusion.census import Census
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog
+from fedmol.events import EventLog, read
 from fedmol.federation.identity import model_code_digest, peer_name, settings_differences, shared_settings
 from fedmol.federation.messages import Agreement, Joining
 from fedmol.federation.settings import Settings
+
+_LARGEST_AGREEMENT = 16 * 2**20  # bytes
 
 
 class Roster:
     """Whom this run lets in."""
 
-    def __init__(self, settings: Settings, run: str, vocabulary: Vocabulary, manifest: str) -> None:
+    def __init__(self, settings: Settings, run: str, vocabulary: Vocabulary, manifest: str, payload: str) -> None:
         self.run = run
         self.site_of = {peer_name(site): site for site in settings.site_names}
         self.expected: dict[str, Any] = {
@@ -35,28 +37,28 @@ class Roster:
             "vocabulary": vocabulary.digest(),
             "settings": shared_settings(settings),
             "manifest": manifest,
+            "payload": payload,
         }
 
-    def identify(self, common_name: str | None, peer: str) -> str:
-        """The site that calls, if its certificate says the same.
-
-        Raises:
-            FedmolError: CERTIFICATE_NAME or CERTIFICATE_OF_ANOTHER_SITE.
-        """
-        site = self.site_of.get(peer)
-        if common_name not in self.site_of.values():
+    def member(self, common_name: str | None) -> str:
+        """The site that a certificate is for. Raises FedmolError CERTIFICATE_NAME when it is for none of ours."""
+        if common_name is None or common_name not in self.site_of.values():
             raise FedmolError(
                 Exit.CERTIFICATE_NAME,
-                f"the certificate names {common_name or 'nobody'!r}, which is not a site of this federation",
+                f"the certificate names {(common_name or 'nobody')[:64]!r}, which is not a site of this federation",
                 "use a certificate whose common name is the site's name in federation.yaml",
             )
-        if site is None or site != common_name:
+        return common_name
+
+    def check_peer(self, site: str, peer: str) -> None:
+        """Raises FedmolError CERTIFICATE_OF_ANOTHER_SITE when the caller says that it is another site."""
+        said = self.site_of.get(peer)
+        if said != site:
             raise FedmolError(
                 Exit.CERTIFICATE_OF_ANOTHER_SITE,
-                f"the certificate is that of site {common_name!r}, but the caller says it is {site or 'unknown'!r}",
+                f"the certificate is that of site {site!r}, but the caller says it is {said or 'unknown'!r}",
                 "start each site with its own certificate folder",
             )
-        return site
 
     def check_run(self, run: str) -> None:
         if run != self.run:
@@ -93,6 +95,12 @@ class Roster:
                 "the site's model has other tensors than the aggregator's",
                 "use the same model settings",
             )
+        if joining.payload != self.expected["payload"]:
+            raise FedmolError(
+                Exit.MODEL_DIFFERS,
+                "the site would send other sections than the aggregator expects",
+                "install the same version of fedmol on both sides",
+            )
 
 
 def _compare_settings(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
@@ -114,7 +122,7 @@ class Gathering:
         self.settings, self.path, self.events, self.clock = settings, path, events, clock
         self.opened = clock()
         self.joined: dict[str, Joining] = {}
-        self.agreement = _recall(path)
+        self.agreement = _recall(path, events)
         self._lock = threading.Lock()
 
     def join(self, site: str, joining: Joining) -> Agreement | None:
@@ -126,7 +134,12 @@ class Gathering:
             if joining.census is not None and site not in self.joined:
                 self.joined[site] = joining
                 self.events.write("site_joined", site=site, molecules=joining.molecules, census=joining.census)
+                self._take_in_late(site, joining)
             return self._settle()
+
+    def molecules(self) -> dict[str, int]:
+        """Each site's molecules as agreed, from which the weights of its updates come; empty before the agreement."""
+        return {} if self.agreement is None else self.agreement.molecules
 
     def overdue(self) -> bool:
         """The joining deadline has passed without a quorum."""
@@ -137,10 +150,20 @@ class Gathering:
         everyone = len(self.joined) == len(self.settings.sites)
         late = self.clock() - self.opened > self.settings.rounds.join_deadline
         if self.agreement is None and (everyone or (late and len(self.joined) >= self.settings.quorum)):
-            self.agreement = _agree(self.settings, dict(sorted(self.joined.items())))
-            files.write_text(self.path, self.agreement.model_dump_json(indent=1))
-            self.events.write("agreement", **describe(self.agreement))
+            self._agree_on(_agree(self.settings, dict(sorted(self.joined.items()))))
         return self.agreement
+
+    def _take_in_late(self, site: str, joining: Joining) -> None:
+        """A site that came after the agreement trains with it as it is; only its molecules are new, for its weight."""
+        agreed = self.agreement
+        if agreed is not None and site not in agreed.molecules:
+            everyone = dict(sorted({**agreed.molecules, site: joining.molecules}.items()))
+            self._agree_on(agreed.model_copy(update={"molecules": everyone}))
+
+    def _agree_on(self, agreement: Agreement) -> None:
+        files.write_text(self.path, agreement.model_dump_json(indent=1))
+        self.events.write("agreement", **describe(agreement))
+        self.agreement = agreement
 
 
 def _agree(settings: Settings, joined: dict[str, Joining]) -> Agreement:
@@ -167,12 +190,42 @@ def describe(agreement: Agreement) -> dict[str, Any]:
     }
 
 
-def _recall(path: Path) -> Agreement | None:
-    if not path.exists():
-        return None
+def _recall(path: Path, events: EventLog) -> Agreement | None:
+    """The agreement of an earlier start, which the event log has, too."""
+    logged = None
+    for event in read(events.path):
+        if event.kind == "agreement":
+            logged = {key: event.fields[key] for key in Agreement.model_fields}
+    said = None if logged is None else Agreement.model_validate(logged)
+    kept = _read(path)
+    if kept is None and (said is not None or path.exists()):
+        if said is None:
+            raise _unusable(path, "cannot be read, and the event log has no agreement")
+        events.write("state_damaged", file=str(path), detail="it is missing or cannot be read")
+        files.write_text(path, said.model_dump_json(indent=1))
+        events.write("state_rebuilt", file=str(path))
+        return said
+    if kept is not None and said is not None and kept != said and not _extends(kept, said):
+        raise _unusable(path, "is another agreement than the event log has")
+    return kept
+
+
+def _extends(kept: Agreement, said: Agreement) -> bool:
+    """Whether the file is one site ahead of the log, as when the process ended between the two."""
+    both = kept.model_copy(update={"molecules": said.molecules})
+    return both == said and said.molecules.items() < kept.molecules.items()
+
+
+def _read(path: Path) -> Agreement | None:
     try:
+        if path.stat().st_size > _LARGEST_AGREEMENT:
+            return None
         return Agreement.model_validate_json(path.read_bytes())
-    except ValidationError:
-        raise FedmolError(
-            Exit.STATE_UNUSABLE, f"{path} is not an agreement of this version", "start a new run, or restore the file"
-        ) from None
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def _unusable(path: Path, what: str) -> FedmolError:
+    return FedmolError(
+        Exit.STATE_UNUSABLE, f"{path} {what}", "restore the working folder from a backup, or start a new run"
+    )

@@ -9,24 +9,26 @@ from pathlib import Path
 from fedmol import files
 from fedmol.diffusion.census import Census
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog
-from fedmol.federation import algorithms
-from fedmol.federation.assembly import denoiser_of, vocabulary_of
+from fedmol.events import EventLog, read
+from fedmol.federation.assembly import denoiser_of, reach, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.identity import digest, shared_settings
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings, dump
+from fedmol.fl.account import missed
+from fedmol.fl.engine import RoundEngine, Terms
+from fedmol.fl.norms import Reach
+from fedmol.fl.payload import MODEL, model_payload
+from fedmol.fl.presence import Presence
+from fedmol.fl.recovery import accounts
+from fedmol.fl.rounds import RoundRule
 from fedmol.heartbeat import Heart
 from fedmol.training.flat import flatten, manifest, unflatten_into
 from fedmol.training.model_file import save_model
-from fedmol_aggregator.book import RoundBook
+from fedmol_aggregator.audit import Audit
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.gathering import Gathering, Roster
-from fedmol_aggregator.openfl_adapter import federation
 from fedmol_aggregator.openfl_adapter.server import FederationServer
-from fedmol_aggregator.presence import Presence
-from fedmol_aggregator.rounds import RoundRule
-from fedmol_aggregator.store import RoundStore
 
 log = logging.getLogger("fedmol.aggregator")
 
@@ -41,18 +43,25 @@ class Service:
         self.settings, self.run, self.work, self.events = settings, run, work, events
         self.denoiser = denoiser_of(settings)
         self.layout = manifest(self.denoiser)
-        self.store = RoundStore(work / "rounds", settings.rounds.keep_checkpoints)
+        payload = model_payload(self.layout.size)
+        _refuse_a_lost_log(work, events)
         presence = Presence(settings.site_names, settings.rounds.lost_after, events)
-        rule = RoundRule(settings.site_names, settings.quorum, settings.rounds.deadline, presence)
-        algorithm, limit = algorithms.get(settings.algorithm), settings.rounds.max_update_norm_ratio
-        self.book = RoundBook(events, self.store, algorithm, rule, limit)
+        rounds = settings.rounds
+        rule = RoundRule(settings.site_names, settings.quorum, rounds.deadline, presence, rounds.grace)
         self.gathering = Gathering(settings, work / "agreement.json", events)
-        roster = Roster(settings, run, vocabulary_of(settings), self.layout.digest)
-        self.gate = Gate(roster, self.gathering, presence, rule, events)
-        initial = flatten(self.denoiser)
-        self._announce(initial.size, initial.nbytes)
-        (work / "openfl").mkdir(parents=True, exist_ok=True)
-        self.aggregator = federation.build(settings, run, initial, self.book, roster.site_of, work / "openfl")
+        roster = Roster(settings, run, vocabulary_of(settings), self.layout.digest, payload.digest)
+        self.gate = Gate(roster, self.gathering, presence, rule, Audit(events), events)
+        terms = Terms(
+            payload=payload,
+            rounds=settings.training.rounds,
+            strategy=settings.strategy,
+            largest_share=rounds.max_share,
+            norm_ratio=rounds.max_update_norm_ratio,
+            reach=self._reach,
+            molecules=self.gathering.molecules,
+        )
+        self._announce(self.layout.size, payload.nbytes)
+        self.engine = RoundEngine(terms, {MODEL: flatten(self.denoiser)}, rule, work, rounds.keep_checkpoints, events)
 
     def serve(self, certificates: CertificateFiles, stop: threading.Event) -> None:
         """All rounds that are left.
@@ -60,26 +69,27 @@ class Service:
         Raises:
             FedmolError: TERMINATED when `stop` was set first; see also `FederationServer.serve`.
         """
-        if not self.aggregator.finished:
-            address = f"{self.settings.network.listen}:{self.settings.network.port}"
-            self.book.begin(self.aggregator.round_number + 1)
-            log.info("run %s: serving %s, round %d", self.run, address, self.aggregator.round_number + 1)
-            FederationServer(self.aggregator, self.gate, Heart(self.work), address, certificates).serve(stop)
-        if not self.aggregator.finished:
+        if not self.engine.finished:
+            network = self.settings.network
+            address = f"{network.listen}:{network.port}"
+            self.engine.begin()
+            log.info("run %s: serving %s, round %d", self.run, address, self.engine.round)
+            heart, longest = Heart(self.work), network.call_deadline
+            FederationServer(self.engine, self.gate, heart, address, certificates, longest).serve(stop)
+        if not self.engine.finished:
             raise FedmolError(
                 Exit.TERMINATED,
-                f"the aggregator was asked to stop in round {self.aggregator.round_number + 1}",
+                f"the aggregator was asked to stop in round {self.engine.round}",
                 "start it again with the same arguments: the run goes on where it was",
             )
 
     def finish(self) -> None:
-        """Log the outcome and write the model: that of the last round's checkpoint."""
-        rounds = self.settings.training.rounds
-        model, _, record = self.store.load(rounds)
-        absent = sorted(set(self.settings.site_names) - set(record["sites"]))
+        """Log the outcome and write the model: that of the last round."""
+        rounds, digest = self.settings.training.rounds, self.engine.model_digest
+        absent = missed(accounts(self.events.path).values())
         outcome = "quorum" if absent else "complete"
-        self.events.write("run_finished", outcome=outcome, missing=absent, rounds=rounds, model_digest=record["digest"])
-        unflatten_into(self.denoiser, model, self.layout)
+        self.events.write("run_finished", outcome=outcome, missing=absent, rounds=rounds, model_digest=digest)
+        unflatten_into(self.denoiser, self.engine.sections[MODEL], self.layout)
         agreement = self.gathering.agreement
         assert isinstance(agreement, Agreement)
         save_model(
@@ -88,8 +98,13 @@ class Service:
             preset=self.settings.model.preset,
             vocabulary_name=self.settings.model.vocabulary,
             census=Census.from_json(agreement.census),
-            meta={"rounds": rounds, "digest": record["digest"]},
+            meta={"rounds": rounds, "digest": digest},
         )
+
+    def _reach(self, round: int) -> Reach:
+        agreement = self.gathering.agreement
+        assert agreement is not None
+        return reach(self.settings, agreement.local_steps, self.layout.size, round)
 
     def _announce(self, parameters: int, model_bytes: int) -> None:
         self.events.write(
@@ -100,6 +115,17 @@ class Service:
             rounds=self.settings.training.rounds,
             parameters=parameters,
             model_bytes=model_bytes,
+        )
+
+
+def _refuse_a_lost_log(work: Path, events: EventLog) -> None:
+    """State without the log that tells of it is another run's, or a log was lost."""
+    kept = [path for path in (work / "agreement.json", *sorted((work / "rounds").glob("*"))) if path.exists()]
+    if kept and not any(event.kind == "run_started" for event in read(events.path)):
+        raise FedmolError(
+            Exit.STATE_UNUSABLE,
+            f"{events.path} does not know of the run that left {kept[0].name} in this folder",
+            "restore the event log from a backup, or start a new run in an empty folder",
         )
 
 

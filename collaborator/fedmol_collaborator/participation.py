@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ from fedmol.events import EventLog
 from fedmol.federation.assembly import denoiser_of, hardware_of, team_of, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.identity import model_code_digest, peer_name, shared_settings
-from fedmol.federation.messages import Agreement, Joining, Progress
+from fedmol.federation.messages import Agreement, Joining, Progress, RoundOpening
 from fedmol.federation.settings import Settings
+from fedmol.fl.payload import model_payload
 from fedmol.training.flat import manifest
 from fedmol_collaborator.openfl_adapter import federation
 from fedmol_collaborator.openfl_adapter.client import FederationClient
@@ -25,6 +27,8 @@ from fedmol_collaborator.pulse import Pulse
 from fedmol_collaborator.site_store import SiteStore
 from fedmol_collaborator.site_training import SiteTraining
 from fedmol_collaborator.speed import seconds_per_step
+
+log = logging.getLogger("fedmol.site")
 
 _WAIT = 0.5  # seconds between two questions whether everyone is here
 _TIMED_STEPS = 20  # to measure the speed by
@@ -56,6 +60,7 @@ def take_part(place: Place, events: EventLog, stop: threading.Event) -> None:
     client = federation.connect(place.settings, place.run, place.site, place.certificates, stop)
     introduction = _introduce(place)
     client.join(introduction)
+    client.on_opening = lambda opening: _note(events, opening)
     pulse.send = client.report
     pulse.start()
     try:
@@ -72,14 +77,24 @@ def take_part(place: Place, events: EventLog, stop: threading.Event) -> None:
         pulse.stop()
 
 
+def _note(events: EventLog, opening: RoundOpening) -> None:
+    """What the aggregator says of the round that opens, and of the site's last update."""
+    events.write("round_opened", round=opening.round, model_digest=opening.model_digest, counted=opening.counted)
+    if opening.counted is False:
+        log.warning("this site's update of round %d did not count: %s", opening.round - 1, opening.reason)
+        events.write("update_not_counted", round=opening.round - 1, reason=opening.reason)
+
+
 def _introduce(place: Place) -> Joining:
     """Who the site is and what it would train, before it opens its shard."""
+    layout = manifest(denoiser_of(place.settings))
     return Joining(
         run=place.run,
         peer=peer_name(place.site),
         model_code=model_code_digest(),
         vocabulary=vocabulary_of(place.settings).digest(),
-        manifest=manifest(denoiser_of(place.settings)).digest,
+        manifest=layout.digest,
+        payload=model_payload(layout.size).digest,
         settings=shared_settings(place.settings),
     )
 

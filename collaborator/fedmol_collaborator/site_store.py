@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedmol.federation.algorithms import Vector
-from fedmol.federation.round_files import RoundFiles
+from fedmol.fl.payload import Vector
+from fedmol.fl.round_files import RoundFiles
 from fedmol.training import checkpoint
 
 _UPDATE, _OPTIMIZER = "update", "optimizer."
@@ -52,14 +52,22 @@ class SiteStore:
         self.files.prune()
 
     def trained(self, round: int, model_in: str) -> TrainedRound | None:
-        """The round's result, if it was trained from this very model."""
+        """The round's result, if it was trained from this very model.
+
+        Raises:
+            FedmolError: STATE_UNUSABLE when its file is damaged; so do the other methods that read.
+        """
         found = self._load(round) if self.files.path(round).exists() else None
         return found if found and found.model_in == model_in else None
 
-    def optimizer_before(self, round: int) -> dict[str, Tensor] | None:
-        """The optimiser's state with which `round` starts; None before the first training."""
+    def round_before(self, round: int) -> int | None:
+        """The last round before `round` whose state is here; None before the first training."""
         earlier = [r for r in self.files.rounds() if r < round]
-        return self._load(earlier[-1]).optimizer if earlier else None
+        return earlier[-1] if earlier else None
+
+    def optimizer_after(self, round: int) -> dict[str, Tensor]:
+        """The optimiser's state that `round` ended with."""
+        return self._load(round).optimizer
 
     def _load(self, round: int) -> TrainedRound:
         tensors, meta = checkpoint.load(self.files.path(round))

@@ -7,15 +7,18 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from fedmol.diffusion.likelihood import nll
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.algorithms import Vector, vector_digest
+from fedmol.events import read
 from fedmol.federation.identity import stream_seed
 from fedmol.federation.settings import Settings
+from fedmol.fl.payload import Vector, vector_digest
 from fedmol.formats import duration
 from fedmol.graphs import Graphs
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
@@ -28,6 +31,7 @@ from fedmol_collaborator.pulse import Pulse
 from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound
 
 log = logging.getLogger("fedmol.site")
+T = TypeVar("T")
 
 _SAVE_EVERY = 60.0  # seconds of training that a power cut may cost
 _LOG_EVERY = 2.0  # seconds between two training steps in the site's event log
@@ -67,6 +71,7 @@ class SiteTraining:
         self.denoiser, self.layout = team.denoiser, manifest(team.denoiser)
         self.validation = _some(validation, settings.training.validation_molecules, settings.seed).to(team.device)
         self._logged, self._told = float("-inf"), time.monotonic()
+        self._sent = {event.round for event in read(pulse.events.path) if event.kind == "sent" and event.round}
 
     @property
     def molecules(self) -> int:
@@ -95,12 +100,14 @@ class SiteTraining:
             FedmolError: DIVERGED, PROCESS_LOST, or TERMINATED with the round's progress saved.
         """
         began, model_in = time.monotonic(), vector_digest(model)
-        done = self.store.trained(round, model_in) or self._train(round, model, model_in)
+        path = self.store.files.path(round)
+        done = self._kept(path, lambda: self.store.trained(round, model_in)) or self._train(round, model, model_in)
         seconds = time.monotonic() - began
         self.pulse.phase("sending", round)
         size = done.update.nbytes
         tensors = [{"name": "model", "shape": list(done.update.shape), "bytes": size}]
         self.pulse.events.write("sent", round=round, tensors=tensors, bytes=size)
+        self._sent.add(round)
         return Trained(done.update, done.metrics["loss"], seconds)
 
     def _train(self, round: int, model: Vector, model_in: str) -> TrainedRound:
@@ -120,14 +127,40 @@ class SiteTraining:
         self.store.save(trained)
         return trained
 
+    def _kept(self, path: Path, load: Callable[[], T | None]) -> T | None:
+        """What `load` reads from `path`; nothing where it is damaged, since training again gives the same."""
+        try:
+            return load()
+        except FedmolError as damage:
+            self.pulse.events.write("state_damaged", file=str(path), detail=damage.message)
+            log.warning("%s; the round is trained again", damage.message)
+            path.unlink(missing_ok=True)
+            return None
+
     def _take_up(self, round: int, model: Vector, model_in: str, optimizer: Optimizers) -> int:
         """Put weights and optimiser where the round starts, or where it was broken off; the steps taken before."""
-        partial = self.store.partial(round, model_in)
+        partial = self._kept(self.store.partial_path, lambda: self.store.partial(round, model_in))
         unflatten_into(self.denoiser, partial.weights if partial else model, self.layout)
-        state = partial.optimizer if partial else self.store.optimizer_before(round)
+        state = partial.optimizer if partial else self._optimizer_before(round)
         if state is not None:
             load_optimizer_tensors(optimizer, state)
         return partial.steps if partial else 0
+
+    def _optimizer_before(self, round: int) -> dict[str, Tensor] | None:
+        """Where the optimiser goes on from; with another state the site would train another model.
+
+        Raises:
+            FedmolError: STATE_UNUSABLE when the file is damaged, or the site has trained a later round than it holds.
+        """
+        before, trained = self.store.round_before(round), max((r for r in self._sent if r < round), default=0)
+        if (before or 0) < trained:
+            path = self.store.files.path(trained)
+            raise FedmolError(
+                Exit.STATE_UNUSABLE,
+                f"{path} is missing: the event log says that this site trained round {trained}",
+                "restore the site's working folder from a backup; without it the site cannot go on with this run",
+            )
+        return None if before is None else self.store.optimizer_after(before)
 
     def _watch(self, round: int, first: int, model_in: str, optimizer: Optimizers) -> Callable[[StepReport], None]:
         """Shows each step, keeps the round's progress now and then, and ends it when the site is asked to stop."""

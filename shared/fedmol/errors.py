@@ -32,6 +32,7 @@ class Exit(IntEnum):
     PROCESS_LOST = 36
     NOT_READY = 37
     NO_ENGINE = 38
+    STORAGE = 39
     INTERRUPTED = 130
     TERMINATED = 143
 

@@ -5,6 +5,7 @@ Status, metrics, page and report are all read from it; nothing a person is shown
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -54,9 +55,8 @@ class EventLog:
         path.touch()
         whole = _complete_lines(path.read_bytes())
         os.truncate(path, len(whole))
-        lines = whole.splitlines()
-        self._seq = len(lines)
-        self._previous = digest(lines[-1]) if lines else FIRST
+        self._seq, self._previous = _follow_chain(path, whole)
+        self._length = len(whole)
 
     def write(
         self, kind: str, *, site: str | None = None, round: int | None = None, phase: str | None = None, **fields: Any
@@ -66,9 +66,25 @@ class EventLog:
             time = datetime.now(UTC).isoformat(timespec="milliseconds")
             head = dict(zip(_HEAD, (self._seq, time, self.run, site or self.site, round, phase, kind), strict=True))
             line = json.dumps({**head, **fields, "previous": self._previous}).encode()
-            with self.path.open("ab") as file:
-                file.write(line + b"\n")
+            self._append(line + b"\n")
             self._seq, self._previous = self._seq + 1, digest(line)
+
+    def sync(self) -> None:
+        """Force what has been written to the disk."""
+        with self.path.open("ab") as file:
+            os.fsync(file.fileno())
+
+    def _append(self, line: bytes) -> None:
+        """The whole line or, where the disk takes no more, nothing of it."""
+        with self.path.open("ab", buffering=0) as file:
+            try:
+                written = file.write(line)
+                if written != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            except OSError:
+                os.truncate(self.path, self._length)
+                raise
+        self._length += len(line)
 
 
 def parse(line: bytes) -> Event:
@@ -80,9 +96,17 @@ def parse(line: bytes) -> Event:
 
 
 def read(path: Path) -> Iterator[Event]:
-    """Every complete event of the log; a line still being written is left for the next reading."""
-    for line in _complete_lines(path.read_bytes()).splitlines():
-        yield parse(line)
+    """Every complete event of the log; a line still being written is left for the next reading.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE, naming the first line that is no event.
+    """
+    for number, line in enumerate(_complete_lines(path.read_bytes()).splitlines(), start=1):
+        try:
+            event = parse(line)
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+            raise _unusable(path, number, "this is no line of an event log") from None
+        yield event
 
 
 class Follower:
@@ -107,13 +131,24 @@ def verify(path: Path) -> int:
     Raises:
         FedmolError: STATE_UNUSABLE, naming the first line that does not follow from the one before.
     """
+    return _follow_chain(path, _complete_lines(path.read_bytes()))[0]
+
+
+def _follow_chain(path: Path, content: bytes) -> tuple[int, str]:
+    """The number of lines and the digest of the last one, if each follows from the one before."""
     previous, count = FIRST, 0
-    for number, line in enumerate(_complete_lines(path.read_bytes()).splitlines(), start=1):
-        if json.loads(line).get("previous") != previous:
-            raise FedmolError(
-                Exit.STATE_UNUSABLE,
-                f"{path}, line {number}: the event log was changed after it was written",
-                "restore the log from a backup, or start a new run",
-            )
-        previous, count = digest(line), number
-    return count
+    for count, line in enumerate(content.splitlines(), start=1):
+        try:
+            follows = json.loads(line)["previous"] == previous
+        except (ValueError, LookupError, TypeError, RecursionError):
+            follows = False
+        if not follows:
+            raise _unusable(path, count, "the event log was changed after it was written")
+        previous = digest(line)
+    return count, previous
+
+
+def _unusable(path: Path, line: int, what: str) -> FedmolError:
+    return FedmolError(
+        Exit.STATE_UNUSABLE, f"{path}, line {line}: {what}", "restore the log from a backup, or start a new run"
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 
 import numpy as np
@@ -65,11 +66,21 @@ def test_what_leaves_a_site_is_one_tensor_and_counts(undisturbed: Stage) -> None
     assert all(set(event.fields["census"]) == {"atoms", "bonds", "sizes"} for event in joined)
 
 
-def test_openfl_s_tables_hold_no_old_rounds(undisturbed: Stage) -> None:
-    import sqlite3
+def test_the_aggregator_s_folder_holds_the_last_round_s_uploads_and_no_older_ones(undisturbed: Stage) -> None:
+    work = undisturbed.folder / AGGREGATOR
+    assert [folder.name for folder in (work / "uploads").iterdir()] == ["round-0003"]
+    assert not (work / "openfl").exists()
+    for path in work.glob("uploads/round-0003/*.safetensors"):
+        assert hashlib.sha256(load_file(path)["model"].tobytes()).hexdigest() == path.stem
+    assert len(list(work.glob("uploads/round-0003/*.safetensors"))) == len(undisturbed.sites)
 
-    with sqlite3.connect(undisturbed.folder / AGGREGATOR / "openfl" / "tensor.db") as database:
-        assert database.execute("SELECT DISTINCT round FROM tensors").fetchall() == [(2,)]
+
+def test_every_round_s_opening_tells_a_site_whether_its_update_counted(undisturbed: Stage) -> None:
+    digests = [event.fields["model_digest"] for event in undisturbed.events("round_finished")]
+    for site in undisturbed.sites:
+        opened = undisturbed.events("round_opened", site)
+        assert [event.fields["counted"] for event in opened] == [None, True, True]
+        assert [event.fields["model_digest"] for event in opened][1:] == digests[:-1]
 
 
 def test_an_aggregator_started_again_after_the_end_finds_it_done(undisturbed: Stage) -> None:

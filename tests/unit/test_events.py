@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -69,3 +71,38 @@ def test_a_follower_gets_each_event_once(tmp_path: Path) -> None:
     log.write("three")
     assert [event.kind for event in follower.new()] == ["two", "three"]
     assert follower.new() == []
+
+
+def test_a_full_disk_leaves_no_half_line_and_the_log_goes_on_when_there_is_room(
+    tmp_path: Path,
+) -> None:
+    log = _log(tmp_path / "events.jsonl")
+    log.write("before")
+    size = log.path.stat().st_size
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limits[1]))
+        with pytest.raises(OSError, match=r"File too large|No space left"):
+            log.write("torn")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert log.path.stat().st_size == size
+    log.write("after")
+    assert [event.kind for event in read(log.path)] == ["before", "after"]
+    assert verify(log.path) == 2
+
+
+@pytest.mark.parametrize("damage", [b'{"seq": 1, "ti', b"[" * 100_000, b"{}", b"\xff\x00", b"3"])
+def test_a_damaged_line_within_the_log_is_named_whoever_reads_it(tmp_path: Path, damage: bytes) -> None:
+    path = tmp_path / "events.jsonl"
+    log = _log(path)
+    for _ in range(3):
+        log.write("line")
+    first, _second, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + damage + b"\n" + third)
+    for reading in (lambda: list(read(path)), lambda: verify(path), lambda: _log(path)):
+        with pytest.raises(FedmolError, match="line 2") as caught:
+            reading()
+        assert caught.value.exit is Exit.STATE_UNUSABLE

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import Follower
-from fedmol.federation.assembly import model_of
+from fedmol.federation.assembly import denoiser_of, model_of
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings, load
+from fedmol.fl import payload
+from fedmol.fl.checkpoints import Checkpoints
 from fedmol.report.conclusion import MODEL
+from fedmol.training.flat import manifest
 from fedmol.training.model_file import TrainedModel
-from fedmol_aggregator.store import RoundStore
 
 
 class Run:
@@ -57,5 +59,7 @@ class Run:
         """
         settings = self.settings()
         agreement = Agreement.model_validate_json((self.work / "agreement.json").read_bytes())
-        weights, _, _ = RoundStore(self.work / "rounds", settings.rounds.keep_checkpoints).load(round)
+        checkpoints = Checkpoints(self.work / "rounds", settings.rounds.keep_checkpoints)
+        agreed = payload.model_payload(manifest(denoiser_of(settings)).size)
+        weights = checkpoints.load(round, agreed).sections[payload.MODEL]
         return model_of(settings, agreement, weights)

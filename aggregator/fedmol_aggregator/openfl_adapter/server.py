@@ -1,79 +1,112 @@
-"""OpenFL's gRPC server behind fedmol's own gate, with joining and progress on the same port."""
+"""The gRPC server: OpenFL's aggregator service and fedmol's own on one port with mTLS, in front of the round engine.
+
+Every call is served as a stream of raw messages, whatever it is to the caller: only so does a handler run before the
+body is read, see the certificate, and decide how much of the body it wants.
+"""
 
 from __future__ import annotations
 
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import grpc
-from openfl.protocols import aggregator_pb2_grpc
-from openfl.transport import AggregatorGRPCServer
-from openfl.transport.grpc.common import DEFAULT_CHANNEL_OPTIONS
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.messages import ECHO, JOIN, PROBE, REPORT, SERVICE, encode_error
+from fedmol.federation.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE, encode_error
+from fedmol.fl.engine import RoundEngine, StaleRound
 from fedmol.heartbeat import Heart
+from fedmol_aggregator.admission import DENIED, Admission, DenyList, Kind, Overload
 from fedmol_aggregator.gate import Gate
-from fedmol_aggregator.openfl_adapter.aggregator import CheckedAggregator, StaleRound
+from fedmol_aggregator.openfl_adapter.calls import Calls
+from fedmol_aggregator.openfl_adapter.meter import Meter
+from fedmol_aggregator.openfl_adapter.streams import Streams
+from fedmol_aggregator.openfl_adapter.wire import Malformed
 
+Call = Callable[[str, Iterator[bytes], grpc.ServicerContext], bytes]
+
+_OPENFL = "openfl.aggregator.Aggregator"
+_LARGEST_MESSAGE = 2 * 2**20 + 64 * 2**10  # bytes: a piece of an upload as OpenFL cuts it, and a little
 _OPTIONS = [
-    *DEFAULT_CHANNEL_OPTIONS,
+    ("grpc.max_receive_message_length", _LARGEST_MESSAGE),
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_metadata_size", 16 * 2**10),
     ("grpc.so_reuseport", 0),  # else a second aggregator on the port would start and take half the calls
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.bdp_probe", 0),  # else windows grow with the line, and what was sent ahead takes the more memory
+    ("grpc.http2.lookahead_bytes", 4 * 2**20),
 ]
-_THREADS = 16
 _TICK = 0.25  # seconds
 _FAREWELL = 10.0  # seconds to wait for living sites to hear that the run is over
+_MOST_UPLOADS = 32  # that are read at the same time
+_ON_THE_WAY = 128 * 2**20  # bytes of models that are sent at the same time, two models at least
 
 
-class FederationServer(AggregatorGRPCServer):  # type: ignore[misc]
+class FederationServer:
     def __init__(
-        self, aggregator: CheckedAggregator, gate: Gate, heart: Heart, address: str, certificates: CertificateFiles
+        self,
+        engine: RoundEngine,
+        gate: Gate,
+        heart: Heart,
+        address: str,
+        certificates: CertificateFiles,
+        longest: float,
     ) -> None:
-        super().__init__(aggregator=aggregator, agg_port=0)
-        self.gate, self.heart, self.address, self.certificates = gate, heart, address, certificates
-
-    def validate_collaborator(self, request: Any, context: grpc.ServicerContext) -> None:
-        """Called by OpenFL at the start of each of its calls."""
-        header = request.header
-        _refusing(context, lambda: self.gate.admit(_common_name(context), header.sender, header.federation_uuid))
-
-    def GetAggregatedTensor(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return _refusing(context, lambda: super(FederationServer, self).GetAggregatedTensor(request, context))
-
-    def SendLocalTaskResults(self, request: Any, context: grpc.ServicerContext) -> Any:
-        return _refusing(context, lambda: super(FederationServer, self).SendLocalTaskResults(request, context))
+        self.engine, self.gate, self.heart, self.address, self.certificates = engine, gate, heart, address, certificates
+        self.admission = Admission(gate.roster, DenyList(certificates.ca.parent / DENIED), gate.audit)
+        downloads = threading.BoundedSemaphore(max(2, _ON_THE_WAY // engine.terms.payload.nbytes))
+        self.calls = Calls(engine, gate, downloads)
+        self.meter = Meter(int(address.rpartition(":")[2]), self._cut)
+        self.streams = Streams(longest, self.meter.delivered)
 
     def serve(self, stop: threading.Event) -> None:
         """Serve until the run is over or `stop` is set.
 
         Raises:
             FedmolError: ADDRESS_IN_USE, QUORUM_LOST, or INTERNAL when a round could not be closed.
+            OSError: the disk is full, or cannot be written.
         """
-        server = self._listen()
+        server, over = self._listen(), threading.Event()
+        watches = (self.streams.watch, self.meter.watch)
+        for watch in watches:
+            threading.Thread(target=watch, args=(over,), name="watch", daemon=True).start()
         try:
-            while not stop.wait(_TICK) and not self.aggregator.finished:
+            while not stop.is_set() and not self.engine.finished:
                 self.heart.beat()
-                self.aggregator.tick()
-                self._check()
+                self.engine.tick(_TICK)
+                self.gate.check_quorum(self.engine.reported())
             self._say_goodbye(stop)
         finally:
             server.stop(grace=2).wait()
+            over.set()
 
     def _listen(self) -> grpc.Server:
-        server = grpc.server(ThreadPoolExecutor(_THREADS, "rpc"), options=_OPTIONS)
-        aggregator_pb2_grpc.add_AggregatorServicer_to_server(self, server)
-        calls = {JOIN: self.gate.join, REPORT: self.gate.report, PROBE: self.gate.probe, ECHO: self.gate.echo}
-        handlers = {name: grpc.unary_unary_rpc_method_handler(_answering(call)) for name, call in calls.items()}
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        sites = len(self.gate.roster.site_of)
+        control = ThreadPoolExecutor(sites * (Kind.CONTROL.value + Kind.DOWNLOAD.value) + 4, "call")
+        uploads = ThreadPoolExecutor(min(_MOST_UPLOADS, sites * Kind.UPLOAD.value) + 2, "upload")
+        server = grpc.server(control, options=_OPTIONS)
+        calls = self.calls
+        openfl = {
+            "Ping": self._handler(Kind.CONTROL, calls.ping),
+            "GetTasks": self._handler(Kind.CONTROL, calls.tasks),
+            "GetAggregatedTensor": self._handler(Kind.DOWNLOAD, calls.tensor),
+            "SendLocalTaskResults": self._handler(Kind.UPLOAD, self._superseding(calls.results), uploads),
+        }
+        own = {JOIN: calls.join, REPORT: calls.report, PROBE: calls.probe, ECHO: calls.echo, OPENING: calls.opening}
+        handlers = {name: self._handler(Kind.CONTROL, call) for name, call in own.items()}
+        server.add_generic_rpc_handlers(
+            (
+                grpc.method_handlers_generic_handler(_OPENFL, openfl),
+                grpc.method_handlers_generic_handler(SERVICE, handlers),
+            )
+        )
         try:
             server.add_secure_port(self.address, _credentials(self.certificates))
         except RuntimeError:
@@ -85,20 +118,59 @@ class FederationServer(AggregatorGRPCServer):  # type: ignore[misc]
         server.start()
         return server
 
-    def _check(self) -> None:
-        if self.aggregator.failure is not None:
-            raise FedmolError(
-                Exit.INTERNAL,
-                f"the round could not be closed: {self.aggregator.failure}",
-                "mend what is named above (a full disk?) and start the aggregator again: the round is replayed",
-            )
-        self.gate.check_quorum(self.aggregator.reported)
+    def _handler(self, kind: Kind, call: Call, pool: ThreadPoolExecutor | None = None) -> grpc.RpcMethodHandler:
+        def answer(messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            pem = context.auth_context()["x509_pem_cert"][0]
+            try:
+                with self.admission.enter(pem, kind) as site, self.streams.reading(messages, context) as incoming:
+                    return call(site, incoming, context)
+            except FedmolError as error:
+                context.abort(grpc.StatusCode.FAILED_PRECONDITION, encode_error(error))
+            except Malformed as error:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            except StaleRound as error:
+                context.abort(grpc.StatusCode.ABORTED, json.dumps({"stale": str(error)}))
+            except Overload as error:
+                context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
+            except OSError as error:
+                context.abort(grpc.StatusCode.UNAVAILABLE, f"the aggregator's disk: {error.strerror}")
+            raise AssertionError("abort raises")
+
+        if pool is not None:
+            answer.experimental_thread_pool = pool  # type: ignore[attr-defined]
+        return grpc.stream_unary_rpc_method_handler(answer)
+
+    def _superseding(self, call: Call) -> Call:
+        """A site's newer upload takes the place of the one that it has given up, or that hangs."""
+        current: dict[str, grpc.ServicerContext] = {}
+        lock = threading.Lock()
+
+        def newest(site: str, messages: Iterator[bytes], context: grpc.ServicerContext) -> bytes:
+            with lock:
+                older, current[site] = current.get(site), context
+            if older is not None:
+                older.cancel()
+            try:
+                return call(site, messages, context)
+            finally:
+                with lock:
+                    if current.get(site) is context:
+                        del current[site]
+
+        return newest
+
+    def _cut(self, connection: str) -> None:
+        error = FedmolError(
+            Exit.USAGE,
+            f"the connection from {connection} was cut: it sent more than one message may hold",
+            "install the same version of fedmol on both sides",
+        )
+        self.gate.audit.refused(connection.rpartition(":")[0], error)
 
     def _say_goodbye(self, stop: threading.Event) -> None:
         until = time.monotonic() + _FAREWELL
         while not stop.wait(_TICK) and time.monotonic() < until:
-            told = {self.aggregator.site_of[peer] for peer in self.aggregator.quit_job_sent_to}
-            if set(self.aggregator.site_of.values()) <= told | self.gate.presence.lost():
+            if set(self.gate.roster.site_of.values()) <= self.calls.told | self.gate.presence.lost():
                 return
 
 
@@ -110,26 +182,3 @@ def _credentials(files: CertificateFiles) -> grpc.ServerCredentials:
         return grpc.ssl_server_certificate_configuration((pair,), root_certificates=Path(files.ca).read_bytes())
 
     return grpc.dynamic_ssl_server_credentials(read(), read, require_client_authentication=True)
-
-
-def _common_name(context: grpc.ServicerContext) -> str | None:
-    names = context.auth_context().get("x509_common_name", [])
-    return names[0].decode() if names else None
-
-
-def _answering(call: Callable[[str | None, bytes], bytes]) -> Callable[[bytes, grpc.ServicerContext], bytes]:
-    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
-        reply: bytes = _refusing(context, lambda: call(_common_name(context), request))
-        return reply
-
-    return answer
-
-
-def _refusing(context: grpc.ServicerContext, step: Callable[[], Any]) -> Any:
-    """Turn an error into a status that the site can read; `abort` raises."""
-    try:
-        return step()
-    except FedmolError as error:
-        context.abort(grpc.StatusCode.FAILED_PRECONDITION, encode_error(error))
-    except StaleRound as error:
-        context.abort(grpc.StatusCode.ABORTED, json.dumps({"stale": str(error)}))

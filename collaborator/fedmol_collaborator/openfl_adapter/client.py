@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
@@ -15,8 +16,20 @@ from openfl.transport.grpc.common import DEFAULT_CHANNEL_OPTIONS
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.messages import JOIN, REPORT, SERVICE, Joining, Progress, Welcome, decode_error
+from fedmol.federation.messages import (
+    JOIN,
+    OPENING,
+    REPORT,
+    SERVICE,
+    Joining,
+    OpeningRequest,
+    Progress,
+    RoundOpening,
+    Welcome,
+    decode_error,
+)
 from fedmol.federation.settings import NetworkSettings
+from fedmol.fl.payload import MODEL
 from fedmol_collaborator.handshake import try_handshake
 
 log = logging.getLogger("fedmol.site")
@@ -29,7 +42,6 @@ _OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.enable_retries", 0),
 ]
-_POLL = 0.25  # seconds between two questions for tasks
 _FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0  # seconds between two attempts
 _PULSE_DEADLINE = 5.0  # seconds
 
@@ -58,7 +70,9 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         self, network: NetworkSettings, certificates: CertificateFiles, site: str, stop: threading.Event, **ids: str
     ) -> None:
         self.network, self.certificates, self.site, self.stop = network, certificates, site, stop
-        self.tasks_asked = 0
+        self.opening: RoundOpening | None = None
+        self.on_opening: Callable[[RoundOpening], None] = lambda _: None
+        self._request = OpeningRequest(run=ids["federation_uuid"], peer=ids["collaborator_name"])
         super().__init__(
             agg_addr=network.address, agg_port=network.port, use_tls=False, resend_data_on_reconnection=False, **ids
         )
@@ -102,14 +116,31 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         return method
 
     def get_tasks(self) -> Any:
-        if self.tasks_asked:
-            self.stop.wait(_POLL)
-        tasks, *rest = self._persist(super().get_tasks)
-        self.tasks_asked = 0 if tasks else self.tasks_asked + 1
-        return (tasks, *rest)
+        """The aggregator waits a little with its answer when there is nothing to do, so there is no need to sleep."""
+        tasks, round_number, _, quit = self._persist(super().get_tasks)
+        if tasks and (self.opening is None or self.opening.round != round_number + 1):
+            reply = self._persist(
+                lambda: self._own(OPENING)(self._request.encode(), timeout=self.network.call_deadline)
+            )
+            self.opening = RoundOpening.model_validate_json(reply)
+            self.on_opening(self.opening)
+        return tasks, round_number, 0, quit
 
-    def get_aggregated_tensor(self, *arguments: Any, **named: Any) -> Any:
-        return self._persist(lambda: super(FederationClient, self).get_aggregated_tensor(*arguments, **named))
+    def get_aggregated_tensor(self, tensor_name: str, round_number: int, *rest: Any, **named: Any) -> Any:
+        """A section of the round's model, if it is the one whose digest the round was opened with."""
+        tensor = self._persist(
+            lambda: super(FederationClient, self).get_aggregated_tensor(tensor_name, round_number, *rest, **named)
+        )
+        said = self.opening
+        if said is not None and said.round == round_number + 1 and tensor_name == MODEL:
+            found = hashlib.sha256(tensor.data_bytes).hexdigest()
+            if found != said.model_digest:
+                raise FedmolError(
+                    Exit.MODEL_DIFFERS,
+                    f"the model of round {said.round} came with digest {found[:12]}, {said.model_digest[:12]} was said",
+                    "ask the coordinator: the aggregator does not send the model that it names",
+                )
+        return tensor
 
     def send_local_task_results(self, *arguments: Any, **named: Any) -> Any:
         return self._persist(lambda: super(FederationClient, self).send_local_task_results(*arguments, **named))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
 
 import openfl.component  # noqa: F401 - the plan would import it in round 1, while the others wait
 from openfl.federated import Plan
@@ -37,7 +36,7 @@ def connect(
 def take_part(settings: Settings, run: str, site: str, client: FederationClient, training: SiteTraining) -> None:
     """Do the aggregator's tasks until it says that the run is over."""
     plan = Plan()
-    plan.name, plan.config = "fedmol", render(settings, Path())
+    plan.name, plan.config = "fedmol", render(settings)
     plan.verify()
     plan.resolve()
     plan.federation_uuid, plan.aggregator_uuid = run, aggregator_name(run)

@@ -8,7 +8,8 @@ import numpy as np
 from openfl.federated import DataLoader, TaskRunner
 from openfl.utilities import TensorKey
 
-from fedmol.federation.plan import LOSS, MODEL, NEGATIVE_NLL, SECONDS
+from fedmol.fl.payload import MODEL, Vector, decode, encode, model_payload
+from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS
 from fedmol_collaborator.site_training import SiteTraining
 
 Tensors = dict[TensorKey, Any]
@@ -36,20 +37,25 @@ class SiteTaskRunner(TaskRunner):  # type: ignore[misc]
     def __init__(self, training: SiteTraining) -> None:
         super().__init__(data_loader=ShardSizes(training.molecules, training.validation_molecules))
         self.training = training
+        (self.section,) = model_payload(training.layout.size).sections
 
     def get_required_tensorkeys_for_function(self, func_name: str, **_: Any) -> list[TensorKey]:
         return [TensorKey(MODEL, "GLOBAL", 0, False, ("model",))]
 
     def validate_task(self, col_name: str, round_num: int, input_tensor_dict: dict[str, Any], **_: Any) -> Any:
-        measured = self.training.validate(round_num + 1, input_tensor_dict[MODEL])
+        measured = self.training.validate(round_num + 1, self._model(input_tensor_dict))
         metrics = {NEGATIVE_NLL: -measured.nll, SECONDS: measured.seconds}
         return _metric_tensors(metrics, col_name, round_num, ("metric", "validate_agg")), {}
 
     def train_task(self, col_name: str, round_num: int, input_tensor_dict: dict[str, Any], **_: Any) -> Any:
-        trained = self.training.train(round_num + 1, input_tensor_dict[MODEL])
+        trained = self.training.train(round_num + 1, self._model(input_tensor_dict))
         metrics = {LOSS: trained.loss, SECONDS: trained.seconds}
-        update = {TensorKey(MODEL, col_name, round_num, False, ("trained",)): trained.update}
-        return _metric_tensors(metrics, col_name, round_num, ("metric",)) | update, {}
+        update = np.frombuffer(encode(self.section, trained.update), np.uint8)
+        sections = {TensorKey(MODEL, col_name, round_num, False, ("trained",)): update}
+        return _metric_tensors(metrics, col_name, round_num, ("metric",)) | sections, {}
+
+    def _model(self, tensors: dict[str, Any]) -> Vector:
+        return decode(self.section, memoryview(tensors[MODEL]))
 
 
 def _metric_tensors(metrics: dict[str, float], peer: str, round_num: int, tags: tuple[str, ...]) -> Tensors:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Sequence
 
 import click
 
 from fedmol.errors import Exit, FedmolError
+
+_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 
 
 def call(command: click.Command, arguments: Sequence[str], name: str) -> int:
@@ -24,11 +27,18 @@ def call(command: click.Command, arguments: Sequence[str], name: str) -> int:
         click.echo("interrupted", err=True)
         return Exit.INTERRUPTED
     except OSError as error:
-        cure = "check that the path exists, that you may use it, and that the disk has room"
-        place = f"{error.filename}: " if error.filename else ""
-        click.echo(f"error: {FedmolError(Exit.USAGE, f'{place}{error.strerror or error}', cure)}", err=True)
-        return Exit.USAGE
+        ended = _ended_by_the_system(error)
+        click.echo(f"error: {ended}", err=True)
+        return ended.exit
     return Exit.DONE
+
+
+def _ended_by_the_system(error: OSError) -> FedmolError:
+    place = f"{error.filename}: " if error.filename else ""
+    what = f"{place}{error.strerror or error}"
+    if error.errno in _STORAGE:
+        return FedmolError(Exit.STORAGE, what, "make room, or mend the disk, and start again: it goes on from there")
+    return FedmolError(Exit.USAGE, what, "check that the path exists, and that you may use it")
 
 
 def log_to_stderr() -> None:

@@ -55,7 +55,7 @@ def _rendered(settings: Settings, run: str, origin: str) -> dict[str, str]:
         **{str(TARGETS / name): text for name, text in scrape_targets(settings.site_names).items()},
         "k8s/values/aggregator.yaml": aggregator_values(settings, run, origin),
         **{f"k8s/values/{site}.yaml": text for site, text in values.items()},
-        "docs/openfl-plan.yaml": yaml.safe_dump(plan(settings, Path("/state/openfl")), sort_keys=False),
+        "docs/openfl-plan.yaml": yaml.safe_dump(plan(settings), sort_keys=False),
     }
 
 

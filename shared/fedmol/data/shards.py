@@ -10,20 +10,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from rdkit import rdBase
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
+from fedmol import sealed
 from fedmol.chem.encoding import Encoded, encode
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.card import EXAMPLES, DataCard, Rejection, check, counts, largest_scaffolds
 from fedmol.data.reading import Table, is_smiles_file, parse_table, read_bytes
-from fedmol.data.writing import write_file
 from fedmol.errors import FedmolError
 from fedmol.graphs import Graphs
 
-_FORMAT = "1"  # of the cache; a change makes old caches unread
+_FORMAT = "2"  # of the cache; a change makes old caches unread
 _HASH_RANGE = 1 << 64
+_GRAPHS = "atoms", "bonds", "counts"
+_LARGEST_CACHE = 64 * 2**30  # bytes
 
 
 @dataclass(frozen=True)
@@ -117,21 +117,19 @@ def _cache_file(cache: Path, path: Path, content: bytes, column: str, vocabulary
 
 
 def _store(path: Path, shard: Shard) -> None:
-    text = np.frombuffer("\n".join(shard.smiles).encode(), np.uint8).copy()
-    graphs = shard.graphs
-    tensors = {"atoms": graphs.atoms, "bonds": graphs.bonds, "counts": graphs.counts, "smiles": torch.from_numpy(text)}
-    content = save({name: one.contiguous() for name, one in tensors.items()}, metadata={"card": shard.card.to_json()})
-    write_file(path, content, mode=0o600)
+    text = np.frombuffer("\n".join(shard.smiles).encode(), np.uint8)
+    graphs = {name: getattr(shard.graphs, name).numpy() for name in _GRAPHS}
+    sealed.save(path, {**graphs, "smiles": text}, {"card": shard.card.to_json()})
 
 
 def _restore(path: Path, source: str, validation_share: float) -> Shard | None:
     """The shard in the cache, None if there is none or it is damaged."""
     try:
-        with safe_open(path, framework="pt") as file:
-            card = DataCard.from_json(file.metadata()["card"])
-            graphs = Graphs(*(file.get_tensor(name) for name in ("atoms", "bonds", "counts")))
-            smiles = file.get_tensor("smiles").numpy().tobytes().decode().split("\n")
-    except (OSError, SafetensorError, FedmolError, KeyError, TypeError, UnicodeDecodeError):
+        arrays, meta = sealed.load(path, _LARGEST_CACHE)
+        card = DataCard.from_json(meta["card"])
+        graphs = Graphs(*(torch.from_numpy(arrays[name]) for name in _GRAPHS))
+        smiles = arrays["smiles"].tobytes().decode().split("\n")
+    except (FedmolError, KeyError, TypeError, UnicodeDecodeError):
         return None
     card = card.model_copy(update={"source": source})
     return Shard(graphs, smiles, card, held_out(smiles, validation_share))

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.diffusion.census import Census, NoiseModel
 from fedmol.execution import Execution, execution_named
-from fedmol.federation.algorithms import Vector
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
+from fedmol.fl.norms import Reach
+from fedmol.fl.payload import Vector
 from fedmol.graphs import Graphs
 from fedmol.network.config import preset
 from fedmol.network.denoiser import Denoiser, build
 from fedmol.training.config import TrainingConfig
 from fedmol.training.device import device_named, processes_on
 from fedmol.training.flat import manifest, unflatten_into
+from fedmol.training.loop import learning_rate
 from fedmol.training.model_file import TrainedModel
 from fedmol.training.team import Team
 
@@ -55,6 +59,14 @@ def model_of(settings: Settings, agreement: Agreement, weights: Vector) -> Train
 def training_config(settings: Settings) -> TrainingConfig:
     keys = {"optimizer", "batch_size", "learning_rate", "warmup_share", "clip_norm", "weight_decay"}
     return TrainingConfig(**settings.training.model_dump(include=keys))
+
+
+def reach(settings: Settings, local_steps: int, parameters: int, round: int) -> Reach:
+    """How far a site's steps can move the model in `round`: AdamW and Muon change a weight by the learning rate."""
+    config, total = training_config(settings), local_steps * settings.training.rounds
+    steps = range((round - 1) * local_steps, round * local_steps)
+    rates = (learning_rate(step, total, config) for step in steps)
+    return Reach(math.sqrt(parameters) * math.fsum(rates), local_steps)
 
 
 def hardware_of(settings: Settings) -> tuple[torch.device, int, Execution]:

@@ -6,9 +6,9 @@ They travel as JSON over the same mTLS port, as the gRPC service `fedmol.Federat
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from fedmol.errors import Exit, FedmolError
 
@@ -16,8 +16,10 @@ SERVICE = "fedmol.Federation"
 JOIN = "Join"
 REPORT = "Report"
 PROBE = "Probe"
+OPENING = "Opening"
 ECHO = "Echo"  # the only call whose body is not JSON: bytes, which come back as they are
-LARGEST_ECHO = 16 * 2**20  # bytes
+LARGEST_ECHO = 2**20  # bytes
+LARGEST_CONTROL = 64 * 2**10  # bytes of any other request
 
 
 class Message(BaseModel):
@@ -38,8 +40,9 @@ class Joining(Message):
     model_code: str
     vocabulary: str
     manifest: str
+    payload: str
     settings: dict[str, Any]
-    molecules: int = 0
+    molecules: Annotated[int, Field(ge=0, le=10**9)] = 0
     census: dict[str, Any] | None = None
     seconds_per_step: float | None = None
 
@@ -87,7 +90,24 @@ class Standing(Message):
     model_code: str
     vocabulary: str
     manifest: str
+    payload: str
     settings: dict[str, Any]
+
+
+class OpeningRequest(Message):
+    """A site asks about the open round before it takes its model."""
+
+    run: str
+    peer: str
+
+
+class RoundOpening(Message):
+    """The answer to `OpeningRequest`."""
+
+    round: int
+    model_digest: str  # SHA-256 of the model that the round starts from
+    counted: bool | None  # whether the site's update in the round before did; None in round 1
+    reason: str | None  # why it did not
 
 
 def encode_error(error: FedmolError) -> str:

@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from fedmol.federation.identity import peer_name
 from fedmol.federation.settings import Settings
-
-MODEL = "model"  # the one tensor that travels: all weights, flat
-NEGATIVE_NLL = "negative_nll"  # negated, since OpenFL calls the largest value the best
-LOSS = "loss"
-SECONDS = "seconds"
-VALIDATE = "aggregated_model_validation"
-TRAIN = "train"
+from fedmol.fl.tasks import TRAIN, VALIDATE
 
 
-def render(settings: Settings, state: Path) -> dict[str, Any]:
-    """The plan's sections. `state` is the folder for what OpenFL itself keeps."""
+def render(settings: Settings) -> dict[str, Any]:
+    """The plan's sections."""
     return {
         "aggregator": {
-            "template": "fedmol_aggregator.openfl_adapter.aggregator.CheckedAggregator",
-            "settings": {
-                "rounds_to_train": settings.training.rounds,
-                "db_store_rounds": 2,
-                "init_state_path": str(state / "init.pbuf"),
-                "best_state_path": str(state / "best.pbuf"),
-                "last_state_path": str(state / "last.pbuf"),
-                "persist_checkpoint": True,
-                "persistent_db_path": str(state / "tensor.db"),
-                "write_logs": False,
-            },
+            "template": "openfl.component.Aggregator",  # its place is taken by fedmol's round engine
+            "settings": {"rounds_to_train": settings.training.rounds},
         },
         "assigner": {
             "template": "openfl.component.StaticGroupedAssigner",
@@ -39,21 +23,16 @@ def render(settings: Settings, state: Path) -> dict[str, Any]:
                     {
                         "name": "learning",
                         "collaborators": [peer_name(site) for site in settings.site_names],
-                        "tasks": [VALIDATE, TRAIN],
+                        "tasks": [VALIDATE.name, TRAIN.name],
                     }
                 ]
             },
         },
         "collaborator": {
             "template": "openfl.component.Collaborator",
-            # Deltas and crash recovery exclude each other in OpenFL 1.9: a recovered aggregator lacks their base.
             "settings": {"opt_treatment": "CONTINUE_LOCAL", "use_delta_updates": False, "db_store_rounds": 1},
         },
-        "compression_pipeline": {"template": "openfl.pipelines.NoCompressionPipeline", "settings": {}},
-        "straggler_handling_policy": {
-            "template": "fedmol_aggregator.openfl_adapter.policy.QuorumPolicy",
-            "settings": {},
-        },
+        "compression_pipeline": {"template": "fedmol_collaborator.openfl_adapter.codec.BytePipeline", "settings": {}},
         "network": {
             "template": "openfl.federation.Network",
             "settings": {
@@ -66,7 +45,7 @@ def render(settings: Settings, state: Path) -> dict[str, Any]:
         },
         "tasks": {
             "settings": {},
-            VALIDATE: {"function": "validate_task", "kwargs": {"apply": "global"}},
-            TRAIN: {"function": "train_task", "kwargs": {}},
+            VALIDATE.name: {"function": "validate_task", "kwargs": {"apply": "global"}},
+            TRAIN.name: {"function": "train_task", "kwargs": {}},
         },
     }

@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.fl.strategies import AnyStrategy, FedAvg
 
 Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -89,8 +90,10 @@ class RoundSettings(Section):
     quorum: Annotated[int, Field(gt=0)] | None = None  # every site when left out
     join_deadline: Seconds = 120.0
     deadline: Seconds = 1800.0
+    grace: Seconds | None = None  # for those still missing once the quorum has reported; as long again when left out
     lost_after: Seconds = 60.0
-    max_update_norm_ratio: Annotated[float, Field(gt=0)] = 10.0
+    max_update_norm_ratio: Annotated[float, Field(ge=1)] = 3.0  # against the sites' median, see fedmol.fl.norms
+    max_share: Annotated[float, Field(gt=0, le=1)] | None = None  # of one site's weight; its molecules' when left out
     keep_checkpoints: Annotated[int, Field(gt=0)] = 3
 
 
@@ -118,7 +121,7 @@ class Settings(Section):
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,38}$")] = "fedmol"
     seed: Annotated[int, Field(ge=0)] = 0
-    algorithm: str = "fedavg"
+    strategy: AnyStrategy = FedAvg()
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
@@ -126,6 +129,12 @@ class Settings(Section):
     network: NetworkSettings = NetworkSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
     sites: Annotated[tuple[Site, ...], Field(min_length=1)]
+
+    @field_validator("strategy", mode="before")
+    @classmethod
+    def _named(cls, strategy: Any) -> Any:
+        """A strategy by its name alone has its default settings."""
+        return {"name": strategy} if isinstance(strategy, str) else strategy
 
     @field_validator("sites")
     @classmethod

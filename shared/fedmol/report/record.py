@@ -142,14 +142,7 @@ def _site(folder: Path, name: str) -> SiteRecord:
 
 
 def _events(path: Path) -> list[Event]:
-    if not path.is_file():
-        return []
-    try:
-        return list(events.read(path))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise FedmolError(
-            Exit.STATE_UNUSABLE, f"{path} is not an event log, or is damaged: {error}", "restore the log from a backup"
-        ) from None
+    return list(events.read(path)) if path.is_file() else []
 
 
 def _evaluation(path: Path) -> Evaluation | None:

@@ -1,27 +1,22 @@
-"""Named tensors and JSON in one safetensors file."""
+"""Named tensors and JSON in one sealed file, see `fedmol.sealed`."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from fedmol.errors import Exit, FedmolError
-from fedmol.files import write_bytes
+from fedmol import sealed
 from fedmol.training.optimizers import Optimizers
 
-META = "fedmol"
+_LARGEST = 16 * 2**30  # bytes
 
 
 def save(path: Path, tensors: dict[str, Tensor], meta: dict[str, Any]) -> None:
     """Write `tensors` and `meta` (anything JSON can hold) to `path`, whole or not at all."""
-    contiguous = {name: tensors[name].detach().cpu().contiguous() for name in sorted(tensors)}
-    write_bytes(path, to_bytes(contiguous, {META: json.dumps(meta, sort_keys=True)}))
+    sealed.save(path, {name: tensor.detach().cpu().contiguous().numpy() for name, tensor in tensors.items()}, meta)
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -30,16 +25,8 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     Raises:
         FedmolError: STATE_UNUSABLE when the file is missing, damaged or not one of ours.
     """
-    try:
-        with safe_open(path, "pt") as file:
-            meta = json.loads((file.metadata() or {})[META])
-            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
-        raise FedmolError(
-            Exit.STATE_UNUSABLE,
-            f"{path} cannot be read as a checkpoint: {error}",
-            "take an earlier checkpoint, or start anew without it",
-        ) from None
+    arrays, meta = sealed.load(path, _LARGEST)
+    return {name: torch.from_numpy(array) for name, array in arrays.items()}, meta
 
 
 def prefixed(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_bytes
+from torch import Tensor
 
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
+from fedmol.files import write_bytes
+from fedmol.fl.payload import Vector, vector_digest
 from fedmol.network import Denoiser, build
-from fedmol.training import checkpoint
+from fedmol.training.flat import flatten
 
 FORMAT = 1
+_META = "fedmol"  # entry of the file's metadata
 
 
 @dataclass(frozen=True)
@@ -59,8 +66,9 @@ def save_model(
         "census": census.to_json(),
         "meta": meta or {},
     }
-    weights = {name: tensor.to(precision) for name, tensor in denoiser.state_dict().items()}
-    checkpoint.save(path, weights, description)
+    state = denoiser.state_dict()
+    weights = {name: state[name].to(precision).cpu().contiguous() for name in sorted(state)}
+    write_bytes(path, to_bytes(weights, {_META: json.dumps(description, sort_keys=True)}))
 
 
 def load_model(path: Path) -> TrainedModel:
@@ -70,7 +78,9 @@ def load_model(path: Path) -> TrainedModel:
         FedmolError: BAD_MODEL when the file is missing, damaged, or not a model of this version.
     """
     try:
-        tensors, described = checkpoint.load(path)
+        with safe_open(path, "pt") as file:
+            described = json.loads(file.metadata()[_META])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
         denoiser = build(
             described["preset"],
             described["atom_types"],
@@ -80,6 +90,7 @@ def load_model(path: Path) -> TrainedModel:
             layers=described["layers"],
         )
         denoiser.load_state_dict(tensors)
+        _check_digest(tensors, flatten(denoiser), described["meta"])
         census = Census.from_json(described["census"])
         noise = NoiseModel.from_census(census, described["noise_steps"])
         return TrainedModel(
@@ -87,8 +98,15 @@ def load_model(path: Path) -> TrainedModel:
         )
     except FedmolError as error:
         raise _unusable(path, error.message) from None
-    except (KeyError, TypeError, RuntimeError, ValueError) as error:
+    except (OSError, SafetensorError, LookupError, TypeError, RuntimeError, ValueError) as error:
         raise _unusable(path, f"{type(error).__name__}: {error}") from None
+
+
+def _check_digest(tensors: dict[str, Tensor], weights: Vector, meta: dict[str, Any]) -> None:
+    """A federation's model names the digest of its weights, which rounding them in the file changes."""
+    exact = all(tensor.dtype == torch.float32 for tensor in tensors.values())
+    if exact and "digest" in meta and meta["digest"] != vector_digest(weights):
+        raise ValueError("its weights are not those whose digest it names")
 
 
 def _unusable(path: Path, reason: str) -> FedmolError:

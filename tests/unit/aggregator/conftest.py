@@ -13,9 +13,10 @@ from fedmol.events import EventLog
 from fedmol.federation.assembly import denoiser_of, vocabulary_of
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings, dump, parse
+from fedmol.fl.checkpoints import Checkpoint, Checkpoints
+from fedmol.fl.payload import vector_digest
 from fedmol.training.flat import flatten, manifest, unflatten_into
 from fedmol.training.model_file import save_model
-from fedmol_aggregator.store import RoundStore
 
 SMILES = ["CCO", "CC", "C1CC1", "CC#N", "CCCO", "OCCO", "c1ccoc1", "CNC"]
 
@@ -47,7 +48,8 @@ class State:
     def finish(self, *rounds: int, keep: int = 2) -> State:
         for round in rounds:
             self.weights = self.weights * np.float32(0.9)
-            RoundStore(self.work / "rounds", keep).save(round, self.weights, {}, {})
+            account = {"round": round, "model_digest": vector_digest(self.weights)}
+            Checkpoints(self.work / "rounds", keep).save(round, Checkpoint({"model": self.weights}, {}, account))
             self.log.write(
                 "round_finished",
                 round=round,

@@ -12,12 +12,13 @@ from fedmol.chem import vocabulary as vocabularies
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
 from fedmol.federation.identity import model_code_digest, peer_name, shared_settings
-from fedmol.federation.messages import LARGEST_ECHO, Joining, Probe, Progress, Standing, Welcome
+from fedmol.federation.messages import Joining, Probe, Progress, Standing, Welcome
 from fedmol.federation.settings import Settings, parse
+from fedmol.fl.presence import Presence
+from fedmol.fl.rounds import RoundRule
+from fedmol_aggregator.audit import Audit
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.gathering import Gathering, Roster
-from fedmol_aggregator.presence import Presence
-from fedmol_aggregator.rounds import RoundRule
 
 
 class Clock:
@@ -43,11 +44,10 @@ class Door:
         self.events = EventLog(folder / "events.jsonl", run="r", site="aggregator")
         self.vocabulary = vocabularies.get(settings.model.vocabulary)
         presence = Presence(settings.site_names, 60, self.events, self.clock)
-        rule = RoundRule(settings.site_names, settings.quorum, 100, presence, self.clock)
+        rule = RoundRule(settings.site_names, settings.quorum, 100, presence, clock=self.clock)
         self.gathering = Gathering(settings, folder / "agreement.json", self.events, self.clock)
-        self.gate = Gate(
-            Roster(settings, "r", self.vocabulary, "manifest"), self.gathering, presence, rule, self.events
-        )
+        roster = Roster(settings, "r", self.vocabulary, "manifest", "payload")
+        self.gate = Gate(roster, self.gathering, presence, rule, Audit(self.events), self.events)
 
     def joining(self, site: str, **changes: Any) -> Joining:
         said: dict[str, Any] = {
@@ -56,14 +56,15 @@ class Door:
             "model_code": model_code_digest(),
             "vocabulary": self.vocabulary.digest(),
             "manifest": "manifest",
+            "payload": "payload",
             "settings": shared_settings(self.settings),
             "molecules": 10,
             "census": census(7),
         }
         return Joining(**{**said, **changes})
 
-    def join(self, site: str, common_name: str | None = None, **changes: Any) -> Welcome:
-        reply = self.gate.join(common_name or site, self.joining(site, **changes).encode())
+    def join(self, site: str, certified: str | None = None, **changes: Any) -> Welcome:
+        reply = self.gate.join(certified or site, self.joining(site, **changes).encode())
         return Welcome.model_validate_json(reply)
 
     def kinds(self) -> list[tuple[str, str]]:
@@ -99,11 +100,46 @@ def test_the_agreement_survives_a_restart_and_later_sites_do_not_change_it(door:
     assert again.join("south", census=census(99)).agreement == agreed
 
 
-def test_a_damaged_agreement_is_named(tmp_path: Path) -> None:
+def test_a_site_that_comes_after_the_agreement_gets_a_weight_and_changes_nothing_else(tmp_path: Path) -> None:
+    door = Door(tmp_path, settings(rounds={"quorum": 1}))
+    door.join("north", molecules=30)
+    door.clock.now = 121
+    agreed = door.join("north").agreement
+    late = door.join("south", molecules=10, census=census(99)).agreement
+    assert agreed is not None
+    assert late is not None
+    assert (agreed.molecules, late.molecules) == ({"north": 30}, {"north": 30, "south": 10})
+    assert (late.census, late.local_steps) == (agreed.census, agreed.local_steps)
+    assert Door(tmp_path, door.settings).gathering.agreement == late
+
+
+@pytest.mark.parametrize("content", [None, b"{}", b"\x00" * 100, b"[" * 100_000])
+def test_a_damaged_or_missing_agreement_is_restored_from_the_log(
+    door: Door, tmp_path: Path, content: bytes | None
+) -> None:
+    door.join("north")
+    agreed = door.join("south").agreement
+    path = tmp_path / "agreement.json"
+    path.unlink() if content is None else path.write_bytes(content)
+    assert Door(tmp_path, settings()).gathering.agreement == agreed
+    assert [kind for kind, _ in door.kinds()][-2:] == ["state_damaged", "state_rebuilt"]
+    assert Door(tmp_path, settings()).gathering.agreement == agreed
+
+
+def test_a_damaged_agreement_that_the_log_does_not_have_is_named(tmp_path: Path) -> None:
     (tmp_path / "agreement.json").write_text("{}")
     with pytest.raises(FedmolError, match=r"agreement\.json") as caught:
         Door(tmp_path, settings())
     assert caught.value.exit is Exit.STATE_UNUSABLE
+
+
+def test_another_agreement_than_the_logged_one_is_refused(door: Door, tmp_path: Path) -> None:
+    door.join("north")
+    door.join("south")
+    path = tmp_path / "agreement.json"
+    path.write_text(path.read_text().replace("10", "99"))
+    with pytest.raises(FedmolError, match="another agreement than the event log has"):
+        Door(tmp_path, settings())
 
 
 def test_the_quorum_agrees_alone_after_the_deadline(tmp_path: Path) -> None:
@@ -131,32 +167,32 @@ def test_a_time_budget_is_fitted_to_the_slowest_site(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("common_name", "changes", "exit"),
+    ("certified", "changes", "exit"),
     [
-        ("stranger", {}, Exit.CERTIFICATE_NAME),
         ("south", {}, Exit.CERTIFICATE_OF_ANOTHER_SITE),
         ("north", {"run": "other"}, Exit.UNKNOWN_RUN),
         ("north", {"vocabulary": "0"}, Exit.VOCABULARY_DIFFERS),
         ("north", {"model_code": "0"}, Exit.MODEL_DIFFERS),
         ("north", {"manifest": "0"}, Exit.MODEL_DIFFERS),
+        ("north", {"payload": "0"}, Exit.MODEL_DIFFERS),
         ("north", {"settings": {}}, Exit.BAD_SETTINGS),
     ],
 )
 def test_what_does_not_fit_is_refused_and_logged(
-    door: Door, common_name: str, changes: dict[str, Any], exit: Exit
+    door: Door, certified: str, changes: dict[str, Any], exit: Exit
 ) -> None:
     with pytest.raises(FedmolError) as caught:
-        door.join("north", common_name, **changes)
+        door.join("north", certified, **changes)
     assert caught.value.exit is exit
-    assert door.kinds() == [("site_refused", common_name)]
+    assert door.kinds() == [("site_refused", certified)]
     assert not door.gathering.joined
 
 
-def test_a_certificate_without_a_name_is_refused(door: Door) -> None:
-    with pytest.raises(FedmolError) as caught:
-        door.gate.admit(None, peer_name("north"), "r")
-    assert caught.value.exit is Exit.CERTIFICATE_NAME
-    assert door.kinds() == [("site_refused", "nobody")]
+def test_a_refusal_that_is_repeated_is_logged_once_in_a_while(door: Door) -> None:
+    for _ in range(50):
+        with pytest.raises(FedmolError):
+            door.join("north", run="other")
+    assert door.kinds() == [("site_refused", "north")]
 
 
 def test_differing_settings_are_named_one_by_one(door: Door) -> None:
@@ -187,8 +223,8 @@ def test_progress_is_logged_when_the_phase_changes_and_not_at_every_pulse(door: 
     assert shown == [("training", 0), ("sending", 9), ("sending", 9)]
 
 
-def _probe(door: Door, site: str, common_name: str | None) -> Standing:
-    return Standing.model_validate_json(door.gate.probe(common_name, Probe(peer=peer_name(site)).encode()))
+def _probe(door: Door, site: str, certified: str) -> Standing:
+    return Standing.model_validate_json(door.gate.probe(certified, Probe(peer=peer_name(site)).encode()))
 
 
 def test_a_probe_answers_what_a_site_must_agree_with_and_leaves_no_trace(door: Door) -> None:
@@ -199,31 +235,13 @@ def test_a_probe_answers_what_a_site_must_agree_with_and_leaves_no_trace(door: D
     assert (standing.run, standing.manifest, standing.model_code) == ("r", "manifest", model_code_digest())
     assert standing.settings == shared_settings(door.settings)
     assert standing.time == pytest.approx(time.time(), abs=60)
-    assert door.gate.echo("north", b"\x00\xff") == b"\x00\xff"
     assert door.kinds() == before
     assert door.gate.presence.lost() == {"north", "south"}  # who probes is not there yet
     assert door.gathering.joined == {}
 
 
-@pytest.mark.parametrize(
-    ("common_name", "exit"),
-    [
-        ("stranger", Exit.CERTIFICATE_NAME),
-        (None, Exit.CERTIFICATE_NAME),
-        ("south", Exit.CERTIFICATE_OF_ANOTHER_SITE),
-    ],
-)
-def test_a_probe_passes_the_same_checks_as_joining(door: Door, common_name: str | None, exit: Exit) -> None:
+def test_a_probe_passes_the_same_checks_as_joining(door: Door) -> None:
     with pytest.raises(FedmolError) as caught:
-        _probe(door, "north", common_name)
-    assert caught.value.exit is exit
-    assert door.kinds() == [("site_refused", common_name or "nobody")]
-
-
-def test_an_echo_is_for_sites_only_and_has_a_limit(door: Door) -> None:
-    with pytest.raises(FedmolError) as caught:
-        door.gate.echo("stranger", b"x")
-    assert caught.value.exit is Exit.CERTIFICATE_NAME
-    with pytest.raises(FedmolError) as caught:
-        door.gate.echo("north", bytes(LARGEST_ECHO + 1))
-    assert caught.value.exit is Exit.USAGE
+        _probe(door, "north", "south")
+    assert caught.value.exit is Exit.CERTIFICATE_OF_ANOTHER_SITE
+    assert door.kinds() == [("site_refused", "south")]

@@ -3,9 +3,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
-from fedmol.federation.algorithms import Vector, vector_digest
+from fedmol.errors import Exit, FedmolError
+from fedmol.fl.payload import Vector, vector_digest
 from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound
 
 
@@ -30,21 +32,18 @@ def test_a_trained_round_is_found_only_for_the_model_it_started_from(tmp_path: P
 
 def test_a_round_starts_from_the_optimiser_of_the_one_before_even_when_repeated(tmp_path: Path) -> None:
     store = SiteStore(tmp_path)
-    assert store.optimizer_before(1) is None
+    assert store.round_before(1) is None
     for round in (1, 2, 3):
         store.save(_trained(round, _vector(round)))
-    before = store.optimizer_before(3)
-    assert before is not None
-    assert before["step"].item() == 2
+    assert store.round_before(3) == 2
+    assert store.optimizer_after(2)["step"].item() == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["round-0002.safetensors", "round-0003.safetensors"]
 
 
 def test_a_site_that_missed_rounds_goes_on_from_its_latest_state(tmp_path: Path) -> None:
     store = SiteStore(tmp_path)
     store.save(_trained(2, _vector(0)))
-    before = store.optimizer_before(7)
-    assert before is not None
-    assert before["step"].item() == 2
+    assert store.round_before(7) == 2
 
 
 def test_a_broken_off_round_is_taken_up_only_for_its_own_model(tmp_path: Path) -> None:
@@ -63,3 +62,23 @@ def test_a_finished_round_makes_the_broken_off_one_void(tmp_path: Path) -> None:
     store.save_partial(PartialRound(1, "x", 1, _vector(0), {}))
     store.save(_trained(1, _vector(0)))
     assert store.partial(1, "x") is None
+
+
+@pytest.mark.parametrize("at", [0.01, 0.3, 0.9])
+def test_a_flipped_bit_anywhere_is_found(tmp_path: Path, at: float) -> None:
+    store, digest = SiteStore(tmp_path), vector_digest(_vector(0))
+    store.save_partial(PartialRound(2, digest, 7, _vector(3), {}))
+    store.save(_trained(1, _vector(0)))
+    store.save_partial(PartialRound(2, digest, 7, _vector(3), {}))
+    for path in (store.partial_path, store.files.path(1)):
+        content = bytearray(path.read_bytes())
+        content[int(at * len(content))] ^= 4
+        path.write_bytes(content)
+    for read in (
+        lambda: store.partial(2, digest),
+        lambda: store.trained(1, digest),
+        lambda: store.optimizer_after(1),
+    ):
+        with pytest.raises(FedmolError) as caught:
+            read()
+        assert caught.value.exit is Exit.STATE_UNUSABLE

@@ -28,6 +28,7 @@ def standing(**changes: Any) -> Standing:
         "model_code": model_code_digest(),
         "vocabulary": vocabulary_of(ours).digest(),
         "manifest": manifest(denoiser_of(ours)).digest,
+        "payload": "payload",
         "settings": shared_settings(ours),
     }
     return Standing(**{**said, **changes})

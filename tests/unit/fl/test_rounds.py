@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from fedmol.events import EventLog, read
-from fedmol_aggregator.presence import Presence
-from fedmol_aggregator.rounds import RoundRule
+from fedmol.fl.presence import Presence
+from fedmol.fl.rounds import RoundRule
 
 
 class Clock:
@@ -29,7 +29,7 @@ def events(tmp_path: Path) -> EventLog:
 
 def _rule(clock: Clock, events: EventLog, quorum: int) -> RoundRule:
     sites = ["a", "b", "c"]
-    return RoundRule(sites, quorum, 100.0, Presence(sites, 10.0, events, clock), clock)
+    return RoundRule(sites, quorum, 100.0, Presence(sites, 10.0, events, clock), clock=clock)
 
 
 def test_a_round_waits_for_living_sites(clock: Clock, events: EventLog) -> None:
@@ -82,3 +82,39 @@ def test_a_site_that_said_it_failed_is_not_waited_for(clock: Clock, events: Even
     rule = _rule(clock, events, quorum=2)
     rule.presence.left("c")
     assert rule.may_close({"a", "b"})
+
+
+def test_the_grace_after_the_quorum_closes_a_round_without_a_living_site(clock: Clock, events: EventLog) -> None:
+    rule = _rule(clock, events, quorum=2)
+
+    def after(seconds: float) -> bool:
+        clock.now = seconds
+        for site in "abc":
+            rule.presence.seen(site)
+        return rule.may_close({"a", "b"})
+
+    assert not after(20)  # the quorum took 20 s, and as long again is waited for the third
+    assert not after(39)
+    assert after(41)
+    rule.restart()
+    assert not after(43)
+    assert not after(52)  # at least 10 s are waited
+    assert after(54)
+
+
+def test_failed_sites_make_a_quorum_of_all_hopeless_before_the_deadline(clock: Clock, events: EventLog) -> None:
+    rule = _rule(clock, events, quorum=3)
+    rule.presence.left("c")
+    clock.now = 9
+    assert not rule.hopeless({"a", "b"})  # it may be started again
+    clock.now = 11
+    assert rule.hopeless({"a", "b"})
+    rule.presence.seen("c")
+    assert not rule.hopeless({"a", "b"})
+
+
+def test_a_site_that_failed_after_it_reported_still_counts(clock: Clock, events: EventLog) -> None:
+    rule = _rule(clock, events, quorum=3)
+    rule.presence.left("a")
+    clock.now = 11
+    assert not rule.hopeless({"a", "b"})

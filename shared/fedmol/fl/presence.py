@@ -19,12 +19,12 @@ class Presence:
         self._lock = threading.Lock()
         self._seen = dict.fromkeys(sites, clock())  # a site that never comes is lost after the same silence
         self._lost: set[str] = set()
-        self._gone: set[str] = set()
+        self._gone: dict[str, float] = {}  # since when
 
     def seen(self, site: str) -> None:
         with self._lock:
             self._seen[site] = self.clock()
-            self._gone.discard(site)
+            self._gone.pop(site, None)
             returned = site in self._lost
             self._lost.discard(site)
         if returned:
@@ -33,13 +33,19 @@ class Presence:
     def left(self, site: str) -> None:
         """The site said that it will not come back by itself."""
         with self._lock:
-            self._gone.add(site)
+            self._gone.setdefault(site, self.clock())
+
+    def failed(self) -> set[str]:
+        """The sites that said so and have not come back since, for as long as silence has a limit."""
+        with self._lock:
+            now = self.clock()
+            return {site for site, since in self._gone.items() if now - since > self.lost_after}
 
     def lost(self) -> set[str]:
         """The sites not to wait for; newly lost ones are logged."""
         with self._lock:
             now = self.clock()
-            silent = {site for site, seen in self._seen.items() if now - seen > self.lost_after} | self._gone
+            silent = {site for site, seen in self._seen.items() if now - seen > self.lost_after} | self._gone.keys()
             fresh, self._lost = silent - self._lost, set(silent)
         for site in sorted(fresh):
             self.events.write("site_lost", site=site, silent_seconds=round(now - self._seen[site], 1))

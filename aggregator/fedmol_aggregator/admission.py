@@ -1,0 +1,140 @@
+"""Who may speak, and how much at once: decided by the certificate, before a byte of the call's body is read."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import Enum
+from functools import lru_cache
+from pathlib import Path
+
+from cryptography import x509
+
+from fedmol.errors import Exit, FedmolError
+from fedmol_aggregator.audit import Audit
+from fedmol_aggregator.gathering import Roster
+
+DENIED = "denied.txt"  # beside ca.crt: a site's name or a certificate's serial number (hexadecimal) on each line
+_LARGEST_LIST = 2**20  # bytes
+_CALLS_A_SECOND, _BURST = 20.0, 100.0  # of one site
+
+
+class Kind(Enum):
+    """The kinds of calls that are counted apart; the value is how many of them a site may have open at once."""
+
+    CONTROL = 4
+    DOWNLOAD = 1
+    UPLOAD = 2  # one that arrives, and one that replaces it
+
+
+class Overload(Exception):
+    """The site calls too often, or has too many calls open: it may try again later."""
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """What counts of a caller's certificate."""
+
+    name: str | None
+    serial: int
+    expires: datetime
+
+
+@lru_cache(maxsize=256)
+def read_certificate(pem: bytes) -> Certificate:
+    """The certificate that TLS has found valid when the connection was opened."""
+    one = x509.load_pem_x509_certificate(pem)
+    names = one.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return Certificate(str(names[0].value) if names else None, one.serial_number, one.not_valid_after_utc)
+
+
+class DenyList:
+    """The certificates that are refused although they are valid. The file is read again when it changes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._state: tuple[int, int] | None = None
+        self._entries: frozenset[str] = frozenset()
+
+    def names(self, certificate: Certificate) -> bool:
+        self._refresh()
+        return certificate.name in self._entries or f"{certificate.serial:x}" in self._entries
+
+    def _refresh(self) -> None:
+        try:
+            found = self.path.stat()
+        except FileNotFoundError:
+            self._state, self._entries = None, frozenset()
+            return
+        state = (found.st_mtime_ns, found.st_size)
+        if state != self._state and found.st_size <= _LARGEST_LIST:
+            lines = self.path.read_text(errors="replace").splitlines()
+            words = (line.partition("#")[0].strip().lower().replace(":", "") for line in lines)
+            self._entries, self._state = frozenset(word.lstrip("0") or word for word in words if word), state
+
+
+@dataclass
+class _Account:
+    """What a site has open, and how many calls it may still make at once."""
+
+    tokens: float = _BURST
+    filled: float = field(default_factory=time.monotonic)
+    open: dict[Kind, int] = field(default_factory=lambda: dict.fromkeys(Kind, 0))
+
+
+class Admission:
+    def __init__(
+        self, roster: Roster, denied: DenyList, audit: Audit, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self.roster, self.denied, self.audit, self.now = roster, denied, audit, now
+        self._lock = threading.Lock()
+        self._accounts = {site: _Account() for site in roster.site_of.values()}
+
+    @contextmanager
+    def enter(self, pem: bytes, kind: Kind) -> Iterator[str]:
+        """The calling site, for as long as its call lasts.
+
+        Raises:
+            FedmolError: CERTIFICATE_NAME or CERTIFICATE_EXPIRED; it is in the event log.
+            Overload: too many calls.
+        """
+        certificate = read_certificate(pem)
+        site = self.audit.checking(certificate.name, lambda: self._member(certificate))
+        self._open(site, kind)
+        try:
+            yield site
+        finally:
+            with self._lock:
+                self._accounts[site].open[kind] -= 1
+
+    def _member(self, certificate: Certificate) -> str:
+        site = self.roster.member(certificate.name)
+        if self.denied.names(certificate):
+            raise FedmolError(
+                Exit.CERTIFICATE_NAME,
+                f"the certificate of {site!r} is on this federation's list of denied certificates",
+                "ask the coordinator for a new certificate",
+            )
+        if certificate.expires < self.now():
+            raise FedmolError(
+                Exit.CERTIFICATE_EXPIRED,
+                f"the certificate of {site!r} expired on {certificate.expires:%Y-%m-%d}",
+                "renew it (fedmol certs request, sign, install); a running site takes it up by itself",
+            )
+        return site
+
+    def _open(self, site: str, kind: Kind) -> None:
+        with self._lock:
+            account, now = self._accounts[site], time.monotonic()
+            account.tokens = min(_BURST, account.tokens + (now - account.filled) * _CALLS_A_SECOND)
+            account.filled = now
+            if account.tokens < 1:
+                raise Overload(f"{site} makes more than {_CALLS_A_SECOND:.0f} calls a second")
+            account.tokens -= 1
+            if account.open[kind] >= kind.value:
+                raise Overload(f"{site} has {kind.value} calls of this kind open already")
+            account.open[kind] += 1

@@ -1,0 +1,59 @@
+"""The account of a round: who counted with what weight, what was measured, and what it cost. It is the
+`round_finished` event, and lies beside the model in the round's file."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, TRAIN, VALIDATE
+from fedmol.fl.uploads import Record
+
+Reports = Mapping[str, Mapping[str, Record]]  # by site, then by task
+
+
+def account(
+    round: int,
+    sites: Collection[str],
+    reports: Reports,
+    weights: Mapping[str, float],
+    excluded: Collection[str],
+    moves: Mapping[str, float],
+    seconds: float,
+    cpu_seconds: float,
+    model_digest: str,
+) -> dict[str, Any]:
+    """Sites are named in the order of their names; `excluded` reported, but moved too far."""
+    loss = {site: reports[site][TRAIN.name].metrics[LOSS] for site in weights}
+    nll = {site: -reports[site][VALIDATE.name].metrics[NEGATIVE_NLL] for site in weights}
+    working = max(sum(one.metrics[SECONDS] for one in reports[site].values()) for site in weights)
+    return {
+        "round": round,
+        "sites": list(weights),
+        "weights": dict(weights),
+        "missing": sorted(set(sites) - set(weights) - set(excluded)),
+        "excluded": sorted(excluded),
+        "moves": {site: moves[site] for site in weights},
+        "seconds": _thousandths(seconds),
+        "seconds_outside_training": _thousandths(seconds - working),
+        "aggregator_cpu_seconds": _thousandths(cpu_seconds),
+        "loss": _mean(weights, loss),
+        "nll": _mean(weights, nll),
+        "site_loss": loss,
+        "site_nll": nll,
+        "model_digest": model_digest,
+    }
+
+
+def missed(accounts: Collection[Mapping[str, Any]]) -> list[str]:
+    """The sites that did not count in every one of the rounds."""
+    return sorted({site for one in accounts for site in (*one["missing"], *one.get("excluded", ()))})
+
+
+def _mean(weights: Mapping[str, float], values: Mapping[str, float]) -> float:
+    return sum(weight * values[site] for site, weight in weights.items())
+
+
+def _thousandths(value: float) -> float:
+    return builtins.round(value, 3)

@@ -1,0 +1,80 @@
+"""The federation's state after each round: one sealed file a round, forced to the disk, the oldest removed.
+
+rounds/round-0003.safetensors     the sections that left round 3, the strategy's state, the round's account
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedmol import sealed
+from fedmol.errors import Exit, FedmolError
+from fedmol.fl.payload import MODEL, Payload, Vector, vector_digest
+from fedmol.fl.round_files import RoundFiles
+from fedmol.fl.strategies import Sections, State
+
+_STATE = "state."
+_LARGEST_STATE = 8  # times the payload: bounds what is read of a file before it is looked at
+_LARGEST_HEADER = 8 * 2**20  # bytes
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What a round leaves behind; `account` is what the event log says of it."""
+
+    sections: Sections
+    state: State
+    account: dict[str, Any]
+
+    @property
+    def model_digest(self) -> str:
+        return str(self.account["model_digest"])
+
+
+class Checkpoints:
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.files = RoundFiles(folder, max(keep, 2))  # a damaged newest one is made again from the one before
+
+    def rounds(self) -> list[int]:
+        """The rounds that have a file, ascending."""
+        return self.files.rounds()
+
+    def path(self, round: int) -> Path:
+        return self.files.path(round)
+
+    def save(self, round: int, checkpoint: Checkpoint) -> None:
+        """Put the round on the disk; it is there for good when this returns."""
+        tensors = {**checkpoint.sections, **{_STATE + name: value for name, value in checkpoint.state.items()}}
+        sealed.save(self.path(round), tensors, checkpoint.account)
+        self.files.prune()
+
+    def load(self, round: int, payload: Payload) -> Checkpoint:
+        """The round as it was saved.
+
+        Raises:
+            FedmolError: STATE_UNUSABLE when the file is missing, damaged, or of another model.
+        """
+        tensors, account = sealed.load(self.path(round), _LARGEST_STATE * payload.nbytes + _LARGEST_HEADER)
+        sections = {name: vector for name, vector in tensors.items() if not name.startswith(_STATE)}
+        self._check(round, payload, sections, account)
+        state = {name.removeprefix(_STATE): vector for name, vector in tensors.items() if name.startswith(_STATE)}
+        return Checkpoint(sections, state, account)
+
+    def _check(self, round: int, payload: Payload, sections: Mapping[str, Vector], account: dict[str, Any]) -> None:
+        lengths = {name: vector.shape for name, vector in sections.items()}
+        if lengths != {section.name: (section.length,) for section in payload.sections}:
+            raise self._unusable(round, "its model is not the one of these settings")
+        if account.get("round") != round:
+            raise self._unusable(round, f"it is that of round {account.get('round')}")
+        if vector_digest(sections[MODEL]) != account.get("model_digest"):
+            raise self._unusable(round, "its model has another digest than its account says")
+
+    def _unusable(self, round: int, what: str) -> FedmolError:
+        return FedmolError(
+            Exit.STATE_UNUSABLE,
+            f"{self.path(round)} cannot be used: {what}",
+            "restore the working folder from a backup, or start a new run",
+        )

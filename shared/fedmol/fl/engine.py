@@ -1,0 +1,296 @@
+"""The round engine: takes the sites' uploads in, closes each round, and keeps the state on disk.
+
+It knows nothing of how uploads travel. A server, or a simulation in one process, asks it what a site has to do
+(`tasks`), hands uploads over (`receiving`), and lets it close rounds (`tick`). Rounds are counted from 1.
+
+The lock is held for looking things up only: an upload is read and a round's next model is computed without it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.events import EventLog
+from fedmol.fl.account import account
+from fedmol.fl.checkpoints import Checkpoint, Checkpoints
+from fedmol.fl.norms import Reach, largest_move
+from fedmol.fl.payload import MODEL, Payload, vector_digest
+from fedmol.fl.recovery import recover
+from fedmol.fl.rounds import RoundRule
+from fedmol.fl.strategies import Sections, Strategy
+from fedmol.fl.tasks import TASKS, TRAIN, Task
+from fedmol.fl.updates import DamagedUpdate
+from fedmol.fl.uploads import Reception, Record, UploadStore
+from fedmol.fl.weights import shares
+
+
+class StaleRound(Exception):
+    """Something of a round was asked for that is over, or has not begun."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a site is told when a round opens."""
+
+    round: int
+    model_digest: str
+    counted: bool | None  # whether the site's update in the round before did; None in round 1
+    reason: str | None  # why it did not count
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a run's rounds are held to, for as long as the run lasts."""
+
+    payload: Payload
+    rounds: int
+    strategy: Strategy
+    largest_share: float | None  # of one site's weight
+    norm_ratio: float  # see fedmol.fl.norms
+    reach: Callable[[int], Reach]  # by round
+    molecules: Callable[[], Mapping[str, int]]  # of each site, as agreed
+
+
+class RoundEngine:
+    def __init__(
+        self, terms: Terms, initial: Sections, rule: RoundRule, work: Path, keep: int, events: EventLog
+    ) -> None:
+        """Takes up whatever `work` holds of an earlier start.
+
+        Raises:
+            FedmolError: STATE_UNUSABLE when a file in `work` is missing or damaged and cannot be made again.
+        """
+        self.terms, self.rule, self.events = terms, rule, events
+        self.checkpoints = Checkpoints(work / "rounds", keep)
+        self.uploads = UploadStore(work / "uploads", terms.payload)
+        last = recover(terms, initial, self.checkpoints, self.uploads, events)
+        self.round = 1 if last is None else last.account["round"] + 1  # the open one
+        self._last = last or Checkpoint(initial, {}, {"model_digest": vector_digest(initial[MODEL])})
+        self._news = threading.Condition()
+        self._closing = False
+        self._failure: OSError | None = None
+        self._late: set[tuple[str, int]] = set()
+        self._reports: dict[str, dict[str, Record]] = {}
+        self._cpu = time.process_time()
+        if not self.finished:
+            self._take_up_uploads()
+
+    @property
+    def finished(self) -> bool:
+        return self.round > self.terms.rounds
+
+    @property
+    def sections(self) -> Sections:
+        """What the open round starts from."""
+        return self._last.sections
+
+    @property
+    def model_digest(self) -> str:
+        return self._last.model_digest
+
+    def reported(self) -> set[str]:
+        """The sites that are done with the open round."""
+        with self._news:
+            return {site for site, tasks in self._reports.items() if tasks.keys() == TASKS.keys()}
+
+    def begin(self) -> None:
+        """The clock of the open round starts."""
+        self.rule.restart()
+        self.events.write("round_started", round=self.round)
+
+    def tasks(self, site: str, patience: float = 0.0) -> tuple[int, list[Task]]:
+        """The open round and what `site` still has to do in it; waits up to `patience` seconds for there to be some."""
+        with self._news:
+            self._news.wait_for(lambda: self.finished or bool(self._left(site)), patience)
+            return self.round, [] if self.finished else self._left(site)
+
+    def entering(self, round: int) -> Sections:
+        """The sections that `round` starts from. Raises StaleRound unless it is the open one."""
+        with self._news:
+            if self.finished or round != self.round:
+                raise StaleRound(f"round {round} is over")
+            return self._last.sections
+
+    def opening(self, site: str) -> Opening:
+        """The open round, and what became of the site's last update."""
+        with self._news:
+            last, counted, reason = self._last.account, None, None
+            if self.round > 1:
+                counted = site in last["weights"]
+            if site in last.get("excluded", ()):
+                reason = "it moved the model too far (rounds.max_update_norm_ratio)"
+            elif counted is False:
+                reason = "it was not there when the round was closed"
+            return Opening(self.round, self._last.model_digest, counted, reason)
+
+    @contextmanager
+    def receiving(self, site: str, round: int, task: str) -> Iterator[Reception | None]:
+        """Take an upload in: the block fills the reception, and the upload counts when the block ends.
+
+        The reception is None where there is nothing to take in, because the round is over or the task was reported.
+
+        Raises:
+            FedmolError: UPDATE_REFUSED for an upload that is not what was agreed. It is logged, and nothing of it kept.
+        """
+        reception = self._expect(site, round, task)
+        if reception is None:
+            yield None
+            return
+        try:
+            yield reception
+            record = reception.finish()
+            self._accept(reception, record)
+        except FedmolError as refusal:
+            if refusal.exit is Exit.UPDATE_REFUSED:
+                self.events.write("update_refused", site=site, round=round, reason=refusal.message)
+            raise
+        except OSError as error:
+            self._failure = error  # the disk: `tick` ends the run with it, a restart takes it up again
+            raise
+        finally:
+            reception.discard()
+
+    def refusal(self, site: str, round: int, what: str) -> FedmolError:
+        """The error for an upload that is not even one; it is logged."""
+        reason = f"the upload of {site} in round {round} is refused: {what}"
+        self.events.write("update_refused", site=site, round=round, reason=reason)
+        return FedmolError(Exit.UPDATE_REFUSED, reason, "install the same version of fedmol on both sides")
+
+    def tick(self, patience: float = 0.0) -> bool:
+        """Close the open round if it may close; wait up to `patience` seconds for news before. True if it was closed.
+
+        Raises:
+            FedmolError: QUORUM_LOST when every update moved the model too far.
+            OSError: nothing can be written any more.
+        """
+        with self._news:
+            self._news.wait(patience)
+        if self._failure is not None:
+            raise self._failure
+        if self.finished or not self.rule.may_close(self.reported()):
+            return False
+        with self._news:
+            self._closing = True  # from now on uploads of this round are late
+            reports = {site: self._reports[site] for site in sorted(self.reported())}
+        try:
+            self._close(reports)
+            return True
+        except DamagedUpdate as damaged:
+            self._ask_again(damaged, reports[damaged.site][TRAIN.name])
+            return False
+        finally:
+            with self._news:
+                self._closing = False
+                self._news.notify_all()
+
+    def _left(self, site: str) -> list[Task]:
+        if self._closing or site not in self.terms.molecules():
+            return []
+        done = self._reports.get(site, {})
+        return [task for name, task in TASKS.items() if name not in done]
+
+    def _expect(self, site: str, round: int, name: str) -> Reception | None:
+        task = TASKS.get(name)
+        with self._news:
+            if self.finished or self._closing or round != self.round:
+                self._note_late(site, round)
+                return None
+            if task is None:
+                raise self.refusal(site, round, f"it is for an unknown task {name[:40]!r}")
+            if site not in self.terms.molecules():
+                raise self.refusal(site, round, "the site has brought no counts")
+            if name in self._reports.get(site, {}):
+                return None  # sent twice because the first answer was lost
+            return self.uploads.receive(site, round, task, self._last.sections)
+
+    def _accept(self, reception: Reception, record: Record) -> None:
+        with self._news:
+            if self._closing or record.round != self.round:
+                self._note_late(record.site, record.round)
+                return
+            if record.task in self._reports.get(record.site, {}):
+                return
+            reception.keep(record)
+            self._reports.setdefault(record.site, {})[record.task] = record
+            self._news.notify_all()
+        if record.task == TRAIN.name:
+            molecules = self.terms.molecules()[record.site]
+            self.events.write(
+                "update_received",
+                site=record.site,
+                round=record.round,
+                molecules=molecules,
+                bytes=self.terms.payload.nbytes,
+                norm=record.norm,
+            )
+
+    def _note_late(self, site: str, round: int) -> None:
+        if (site, round) not in self._late and 0 < round <= self.round:
+            self._late.add((site, round))
+            self.events.write("update_late", site=site, round=round)
+
+    def _close(self, reports: dict[str, dict[str, Record]]) -> None:
+        round, reach = self.round, self.terms.reach(self.round)
+        moves = {site: tasks[TRAIN.name].norm / reach.norm for site, tasks in reports.items()}
+        known: dict[str, float] = dict(self._last.account.get("moves", {}))  # of sites that are away, too
+        limit = largest_move((known | moves).values(), reach.steps, self.terms.norm_ratio)
+        excluded = [site for site, move in moves.items() if not move <= limit]
+        weights = self._weights(site for site in reports if site not in excluded)
+        updates = [self.uploads.update(reports[site][TRAIN.name], weight) for site, weight in weights.items()]
+        strategy, payload = self.terms.strategy, self.terms.payload
+        sections, state = strategy.step(payload, self._last.sections, updates, self._last.state)
+        digest, seconds = vector_digest(sections[MODEL]), self.rule.clock() - self.rule.started
+        cpu, self._cpu = time.process_time() - self._cpu, time.process_time()
+        known |= {site: moves[site] for site in weights}
+        said = account(round, self.rule.sites, reports, weights, excluded, known, seconds, cpu, digest)
+        following = Checkpoint(sections, state, said)
+        self.checkpoints.save(round, following)
+        for site in excluded:
+            norm = reports[site][TRAIN.name].norm
+            self.events.write("update_not_counted", site=site, round=round, norm=norm, limit=limit * reach.norm)
+        self.events.write("round_finished", **said)
+        self.events.sync()
+        self._advance(following)
+
+    def _weights(self, sites: Iterator[str]) -> dict[str, float]:
+        agreed = self.terms.molecules()
+        counted = {site: agreed[site] for site in sites}
+        if not counted:
+            raise FedmolError(
+                Exit.QUORUM_LOST,
+                f"no update of round {self.round} counts: every one moved the model too far",
+                "look at the sites' losses, lower the learning rate, or raise rounds.max_update_norm_ratio",
+            )
+        return shares(counted, self.terms.largest_share)
+
+    def _advance(self, following: Checkpoint) -> None:
+        with self._news:
+            self._last, self._reports = following, {}
+            self.round += 1
+        self.uploads.keep_from(self.round - 1)  # those of the round just closed can make its file again
+        if not self.finished:
+            self.begin()
+
+    def _take_up_uploads(self) -> None:
+        """What had arrived of the open round when the process ended."""
+        records, damaged = self.uploads.records(self.round)
+        for path in damaged:
+            self.events.write("state_damaged", round=self.round, file=str(path), detail="not a record of an upload")
+            path.unlink()
+        for record in records:
+            if record.site in self.rule.sites:
+                self._reports.setdefault(record.site, {})[record.task] = record
+
+    def _ask_again(self, damaged: DamagedUpdate, record: Record) -> None:
+        self.events.write(
+            "state_damaged", site=damaged.site, round=self.round, file=str(damaged.path), detail=damaged.what
+        )
+        self.uploads.drop(record)
+        with self._news:
+            del self._reports[damaged.site][TRAIN.name]

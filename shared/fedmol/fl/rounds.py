@@ -1,0 +1,63 @@
+"""When a round may close: everyone has reported, or the quorum has and nobody worth waiting for is missing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+from fedmol.fl.presence import Presence
+
+LEAST_GRACE = 10.0  # seconds
+
+
+@dataclass
+class RoundRule:
+    """Quorum, grace and deadline of one round. Sites are named by their own names.
+
+    A living site that has not reported is waited for until the deadline as long as the quorum is missing, and after
+    that for the grace only: for `grace` seconds, or as long again as the quorum took and at least `LEAST_GRACE`.
+    """
+
+    sites: Collection[str]
+    quorum: int
+    deadline: float  # seconds
+    presence: Presence
+    grace: float | None = None  # seconds
+    clock: Callable[[], float] = time.monotonic
+    started: float = field(init=False)
+    _quorum_since: float | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.restart()
+
+    def restart(self) -> None:
+        """The next round begins now."""
+        self.started, self._quorum_since = self.clock(), None
+
+    @property
+    def overdue(self) -> bool:
+        return self.clock() - self.started > self.deadline
+
+    def may_close(self, reported: Collection[str]) -> bool:
+        missing = set(self.sites) - set(reported)
+        if not missing:
+            return True
+        if len(reported) < self.quorum:
+            self._quorum_since = None
+            return False
+        return self.overdue or self._grace_is_over() or missing <= self.presence.lost()
+
+    def hopeless(self, reported: Collection[str]) -> bool:
+        """The quorum cannot come any more: the deadline has passed, or too many sites have said that they failed."""
+        if len(reported) >= self.quorum:
+            return False
+        possible = set(self.sites) - (self.presence.failed() - set(reported))
+        return self.overdue or len(possible) < self.quorum
+
+    def _grace_is_over(self) -> bool:
+        now = self.clock()
+        if self._quorum_since is None:
+            self._quorum_since = now
+        grace = max(self._quorum_since - self.started, LEAST_GRACE) if self.grace is None else self.grace
+        return now - self._quorum_since > grace

@@ -1,0 +1,45 @@
+"""What every strategy is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from fedmol.fl.payload import Payload, Section, Vector
+from fedmol.fl.updates import Update, aligned
+
+Sections = Mapping[str, Vector]  # one vector for each section of the payload
+State = Mapping[str, Vector]  # whatever a strategy keeps from round to round
+
+
+class Strategy(Protocol):
+    """A pure step; the settings of a strategy are the strategy."""
+
+    @property
+    def name(self) -> str: ...
+
+    def step(
+        self, payload: Payload, current: Sections, updates: Sequence[Update], state: State
+    ) -> tuple[Sections, State]:
+        """The sections that leave the round, and the state for the next.
+
+        Raises:
+            DamagedUpdate: a stored update is not what was received; nothing has changed.
+        """
+
+
+class StrategySettings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def weighted_means(updates: Sequence[Update], section: Section) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """The updates' weighted mean, block by block, summed in float64 in the order of the updates."""
+    for part, blocks in aligned(updates, section):
+        mean, scaled = np.zeros(len(blocks[0])), np.empty(len(blocks[0]))
+        for update, block in zip(updates, blocks, strict=True):
+            mean += np.multiply(block, np.float64(update.weight), out=scaled, dtype=np.float64)
+        yield part, mean

@@ -1,0 +1,109 @@
+"""Arrays and JSON in one safetensors file that carries the SHA-256 of its own content.
+
+The digest is the first entry of the file's header and is taken over the whole file with zeros in its place. A file that
+was damaged, cut off or changed is found by `load`, and never taken for what it was. Any reader of safetensors reads the
+file.
+
+    save(path, {"model": np.zeros(3, np.float32)}, {"round": 7})
+    arrays, meta = load(path, largest=2**20)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.files import replacing
+
+META = "fedmol"
+
+_DTYPES = {
+    "float64": "F64",
+    "float32": "F32",
+    "int64": "I64",
+    "int32": "I32",
+    "int16": "I16",
+    "int8": "I8",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+_START, _NO_DIGEST = b'{"__metadata__": {"sha256": "', b"0" * 64
+_LARGEST_HEADER = 8 * 2**20  # bytes
+_PIECE = 2**22  # bytes that are read at a time
+
+
+def save(path: Path, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], mode: int = 0o600) -> None:
+    """Write `arrays` and `meta` (anything JSON can hold) to `path`, whole or not at all, and force them to the disk."""
+    contents = {name: np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data for name in sorted(arrays)}
+    header = _header(arrays, meta)
+    hashed = hashlib.sha256(header)
+    for content in contents.values():
+        hashed.update(content)
+    place = 8 + len(_START)
+    with replacing(path, mode) as file:
+        file.write(header[:place] + hashed.hexdigest().encode() + header[place + len(_NO_DIGEST) :])
+        for content in contents.values():
+            file.write(content)
+
+
+def load(path: Path, largest: int) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """The arrays and the JSON that `save` wrote; a file of more than `largest` bytes is not read.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE when the file is missing, too large, damaged, or not a sealed one.
+    """
+    try:
+        _check(path, largest)
+        with safe_open(path, "np") as file:
+            meta = json.loads(file.metadata()[META])
+            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
+        raise FedmolError(
+            Exit.STATE_UNUSABLE,
+            f"{path} cannot be used: {error}",
+            "restore the file from a backup of its folder, or start anew without it",
+        ) from None
+
+
+def _header(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> bytes:
+    """The file's beginning, with zeros for the digest."""
+    metadata = {"sha256": _NO_DIGEST.decode(), META: json.dumps(meta, sort_keys=True)}
+    document: dict[str, Any] = {"__metadata__": metadata}
+    start = 0
+    for name in sorted(arrays):
+        array = arrays[name]
+        end = start + array.nbytes
+        document[name] = {"dtype": _DTYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(document).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text
+
+
+def _check(path: Path, largest: int) -> None:
+    """Raises ValueError unless the file's content has the digest that it carries."""
+    size = path.stat().st_size
+    if size > largest:
+        raise ValueError(f"it has {size} bytes, {largest} at most are expected")
+    with path.open("rb") as file:
+        front = file.read(8)
+        length = int.from_bytes(front, "little")
+        if length > min(size, _LARGEST_HEADER):
+            raise ValueError("it is no safetensors file")
+        header = file.read(length)
+        if not header.startswith(_START):
+            raise ValueError("it carries no digest of its content")
+        end = len(_START) + len(_NO_DIGEST)
+        said, hashed = header[len(_START) : end], hashlib.sha256(front + _START + _NO_DIGEST + header[end:])
+        while piece := file.read(_PIECE):
+            hashed.update(piece)
+    if hashed.hexdigest().encode() != said:
+        raise ValueError("its content is not what was written: the digest differs")

@@ -1,0 +1,115 @@
+"""Who is let in by their certificate, and how often."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from fedmol.chem import vocabulary as vocabularies
+from fedmol.errors import Exit, FedmolError
+from fedmol.events import EventLog, read
+from fedmol.federation.settings import parse
+from fedmol_aggregator import admission
+from fedmol_aggregator.admission import Admission, DenyList, Kind, Overload, read_certificate
+from fedmol_aggregator.audit import Audit
+from fedmol_aggregator.gathering import Roster
+
+TODAY = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def certificate(name: str | None, days: int = 30) -> bytes:
+    key = ec.generate_private_key(ec.SECP256R1())
+    attributes = [] if name is None else [x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name(attributes))
+        .issuer_name(x509.Name([]))
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(TODAY - timedelta(days=1))
+        .not_valid_after(TODAY + timedelta(days=days))
+        .sign(key, hashes.SHA256())
+    )
+    return made.public_bytes(serialization.Encoding.PEM)
+
+
+class Entrance:
+    def __init__(self, folder: Path) -> None:
+        settings = parse({"sites": [{"name": "north"}, {"name": "south"}]}, "test")
+        self.events = EventLog(folder / "events.jsonl", run="r", site="aggregator")
+        roster = Roster(settings, "r", vocabularies.get(settings.model.vocabulary), "manifest", "payload")
+        self.denied, self.now = folder / "denied.txt", TODAY
+        self.admission = Admission(roster, DenyList(self.denied), Audit(self.events), lambda: self.now)
+
+    def refusal(self, pem: bytes) -> Exit:
+        with pytest.raises(FedmolError) as caught, self.admission.enter(pem, Kind.CONTROL):
+            pass
+        return caught.value.exit
+
+
+@pytest.fixture
+def entrance(tmp_path: Path) -> Entrance:
+    return Entrance(tmp_path)
+
+
+def test_a_member_is_let_in_by_its_certificate_s_name(entrance: Entrance) -> None:
+    with entrance.admission.enter(certificate("north"), Kind.CONTROL) as site:
+        assert site == "north"
+
+
+@pytest.mark.parametrize("name", ["stranger", None, "North", "aggregator", "north "])
+def test_another_name_is_refused(entrance: Entrance, name: str | None) -> None:
+    assert entrance.refusal(certificate(name)) is Exit.CERTIFICATE_NAME
+    assert [(event.kind, event.site) for event in read(entrance.events.path)] == [("site_refused", name or "nobody")]
+
+
+def test_a_certificate_that_expires_on_an_open_connection_is_refused_from_then_on(entrance: Entrance) -> None:
+    pem = certificate("north", days=30)
+    with entrance.admission.enter(pem, Kind.CONTROL):
+        pass
+    entrance.now = TODAY + timedelta(days=31)
+    assert entrance.refusal(pem) is Exit.CERTIFICATE_EXPIRED
+
+
+def test_the_deny_list_is_read_again_when_it_changes(entrance: Entrance) -> None:
+    north, other = certificate("north"), certificate("north")
+    entrance.denied.write_text(f"# taken back\n{read_certificate(north).serial:X}  # stolen\n")
+    assert entrance.refusal(north) is Exit.CERTIFICATE_NAME
+    with entrance.admission.enter(other, Kind.CONTROL):
+        pass
+    entrance.denied.write_text("north\n\n")
+    assert entrance.refusal(other) is Exit.CERTIFICATE_NAME
+    entrance.denied.unlink()
+    with entrance.admission.enter(north, Kind.CONTROL):
+        pass
+
+
+def test_a_site_has_a_number_of_open_calls_of_each_kind_and_takes_none_of_another_s(entrance: Entrance) -> None:
+    north, south = certificate("north"), certificate("south")
+    entered = [entrance.admission.enter(north, Kind.CONTROL) for _ in range(Kind.CONTROL.value)]
+    for one in entered:
+        one.__enter__()
+    with pytest.raises(Overload), entrance.admission.enter(north, Kind.CONTROL):
+        pass
+    with entrance.admission.enter(north, Kind.UPLOAD), entrance.admission.enter(south, Kind.CONTROL):
+        pass
+    entered[0].__exit__(None, None, None)
+    with entrance.admission.enter(north, Kind.CONTROL):
+        pass
+
+
+def test_a_site_that_calls_without_end_is_slowed_down(entrance: Entrance, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "_CALLS_A_SECOND", 0.0)
+    north = certificate("north")
+    for _ in range(100):
+        with entrance.admission.enter(north, Kind.CONTROL):
+            pass
+    with pytest.raises(Overload, match="calls a second"), entrance.admission.enter(north, Kind.CONTROL):
+        pass
+    with entrance.admission.enter(certificate("south"), Kind.CONTROL):
+        pass

@@ -1,0 +1,90 @@
+"""A federation without a network: the round engine, and sites that are vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedmol.events import Event, EventLog, read
+from fedmol.fl.engine import RoundEngine, Terms
+from fedmol.fl.norms import Reach
+from fedmol.fl.payload import MODEL, Vector, encode, model_payload
+from fedmol.fl.presence import Presence
+from fedmol.fl.rounds import RoundRule
+from fedmol.fl.strategies import Strategy
+from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, TRAIN, VALIDATE
+
+PARAMETERS = 1001
+REACH = Reach(norm=100.0, steps=100)
+
+
+class Federation:
+    """`restart` builds the engine again on the same folder, as after a kill."""
+
+    def __init__(self, work: Path, molecules: Mapping[str, int], strategy: Strategy, **terms: Any) -> None:
+        self.work, self.molecules = work, dict(molecules)
+        self.terms = Terms(
+            payload=model_payload(PARAMETERS),
+            rounds=terms.pop("rounds", 4),
+            strategy=strategy,
+            largest_share=terms.pop("largest_share", None),
+            norm_ratio=3.0,
+            reach=lambda round: REACH,
+            molecules=lambda: self.molecules,
+        )
+        self.quorum = terms.pop("quorum", len(molecules))
+        assert not terms
+        self.initial = np.random.default_rng(0).normal(size=PARAMETERS).astype(np.float32)
+        self.restart()
+
+    def restart(self) -> None:
+        self.events = EventLog(self.work / "events.jsonl", run="r", site="aggregator")
+        presence = Presence(self.molecules, 1000.0, self.events)
+        rule = RoundRule(list(self.molecules), self.quorum, 1000.0, presence, grace=0.001)
+        self.engine = RoundEngine(self.terms, {MODEL: self.initial}, rule, self.work, 3, self.events)
+
+    @property
+    def model(self) -> Vector:
+        return self.engine.sections[MODEL]
+
+    def trained(self, site: str, round: int, length: float = 5.0) -> Vector:
+        """The site's model after its training: a step of `length` in a direction of its own."""
+        step = np.random.default_rng([round, *site.encode()]).normal(size=PARAMETERS)
+        return (self.model + length * step / np.linalg.norm(step)).astype(np.float32)
+
+    def validate(self, site: str, round: int) -> None:
+        with self.engine.receiving(site, round, VALIDATE.name) as reception:
+            if reception is not None:
+                reception.metric(NEGATIVE_NLL, -80.0)
+                reception.metric(SECONDS, 1.0)
+
+    def train(self, site: str, round: int, vector: Vector) -> None:
+        with self.engine.receiving(site, round, TRAIN.name) as reception:
+            if reception is not None:
+                reception.metric(LOSS, 2.0)
+                reception.metric(SECONDS, 3.0)
+                content = encode(self.terms.payload.sections[0], vector)
+                writer = reception.section(MODEL)
+                for start in range(0, len(content), 1021):  # pieces that cut numbers in two
+                    writer.write(content[start : start + 1021])
+
+    def report(self, site: str, round: int, vector: Vector | None = None) -> None:
+        self.validate(site, round)
+        self.train(site, round, self.trained(site, round) if vector is None else vector)
+
+    def play(self, until: int) -> None:
+        """All sites report, and rounds close, until round `until` is done."""
+        while self.engine.round <= until and not self.engine.finished:
+            round = self.engine.round
+            for site in self.molecules:
+                self.report(site, round)
+            assert self.engine.tick()
+
+    def said(self, kind: str) -> list[Event]:
+        return [event for event in read(self.events.path) if event.kind == kind]
+
+
+Build = Callable[..., Federation]

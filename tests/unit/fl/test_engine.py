@@ -1,0 +1,198 @@
+"""Rounds from the first upload to the last model."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from in_memory import PARAMETERS, REACH, Build, Federation
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.fl.engine import StaleRound
+from fedmol.fl.payload import MODEL, vector_digest
+from fedmol.fl.tasks import LOSS, SECONDS, TRAIN, VALIDATE
+
+
+def test_a_round_ends_with_the_weighted_mean_to_the_last_bit(federation: Build) -> None:
+    one = federation()
+    vectors = {site: one.trained(site, 1) for site in "cba"}
+    for site, vector in vectors.items():
+        one.report(site, 1, vector)
+    assert one.engine.tick()
+    total = np.zeros(PARAMETERS)
+    for site in "abc":
+        total += np.float64(one.molecules[site] / 100) * vectors[site]
+    assert one.model.tobytes() == (one.initial + (total.astype(np.float32) - one.initial)).tobytes()
+    np.testing.assert_allclose(one.model, total, rtol=0, atol=1e-6)
+    (said,) = one.said("round_finished")
+    assert said.fields["weights"] == {"a": 0.1, "b": 0.3, "c": 0.6}
+    assert said.fields["model_digest"] == vector_digest(one.model)
+
+
+def test_a_site_is_asked_for_what_is_left_and_hears_when_the_run_is_over(federation: Build) -> None:
+    one = federation(rounds=1)
+    assert one.engine.tasks("a") == (1, [VALIDATE, TRAIN])
+    one.validate("a", 1)
+    assert one.engine.tasks("a") == (1, [TRAIN])
+    one.train("a", 1, one.trained("a", 1))
+    assert one.engine.tasks("a") == (1, [])
+    one.play(1)
+    assert one.engine.finished
+    assert one.engine.tasks("a") == (2, [])
+    with pytest.raises(StaleRound):
+        one.engine.entering(1)
+
+
+def test_what_is_sent_twice_or_too_late_changes_nothing(federation: Build) -> None:
+    one, other = federation(), federation()
+    one.play(2)
+    for site in "abc":
+        other.report(site, 1)
+        other.report(site, 1, other.trained(site, 1) + 1)  # a second upload of the same task
+    other.engine.tick()
+    other.report("a", 1)
+    other.report("a", 1)
+    other.report("a", 7)  # a round that has not begun
+    other.play(2)
+    assert other.model.tobytes() == one.model.tobytes()
+    assert [(event.site, event.round) for event in other.said("update_late")] == [("a", 1)]
+
+
+def _no_metric(one: Federation) -> None:
+    with one.engine.receiving("a", 1, TRAIN.name) as reception:
+        assert reception is not None
+        reception.section(MODEL).write(memoryview(one.model.tobytes()))
+
+
+def _metric(name: str, value: float) -> object:
+    def send(one: Federation) -> None:
+        with one.engine.receiving("a", 1, TRAIN.name) as reception:
+            assert reception is not None
+            reception.metric(name, value)
+
+    return send
+
+
+def _section(name: str, content: bytes, times: int = 1) -> object:
+    def send(one: Federation) -> None:
+        with one.engine.receiving("a", 1, TRAIN.name) as reception:
+            assert reception is not None
+            reception.metric(LOSS, 1.0)
+            reception.metric(SECONDS, 1.0)
+            for _ in range(times):
+                reception.section(name).write(memoryview(content))
+
+    return send
+
+
+SOUND = bytes(4 * PARAMETERS)
+UNSOUND = SOUND[:-4] + np.float32(np.nan).tobytes()
+INFINITE = np.float32(np.inf).tobytes() + SOUND[4:]
+
+
+@pytest.mark.parametrize(
+    ("send", "said"),
+    [
+        (_no_metric, "lacks loss, seconds"),
+        (_metric(LOSS, float("nan")), "loss is nan"),
+        (_metric(LOSS, float("inf")), "loss is inf"),
+        (_metric(SECONDS, -1.0), "seconds is -1"),
+        (_metric("negative_nll", 1.0), "an unknown metric 'negative_nll'"),
+        (_section(MODEL, SOUND, times=2), "two sections 'model'"),
+        (_section("momentum", SOUND), "an unknown section 'momentum'"),
+        (_section(MODEL, SOUND[:-1]), "fewer bytes"),
+        (_section(MODEL, SOUND + b"\0"), "more bytes"),
+        (_section(MODEL, UNSOUND), f"not finite (the first is weight {PARAMETERS - 1})"),
+        (_section(MODEL, INFINITE), "not finite (the first is weight 0)"),
+    ],
+)
+def test_an_upload_that_was_not_agreed_is_refused_whole(federation: Build, send: object, said: str) -> None:
+    one, honest = federation(), federation()
+    assert callable(send)
+    with pytest.raises(FedmolError) as caught:
+        send(one)
+    assert caught.value.exit is Exit.UPDATE_REFUSED
+    assert said in caught.value.message
+    assert [event.fields["reason"] for event in one.said("update_refused")] == [caught.value.message]
+    assert not list(one.work.glob("uploads/*/*"))
+    one.play(2)
+    honest.play(2)
+    assert one.model.tobytes() == honest.model.tobytes()
+
+
+def test_an_unknown_task_is_refused(federation: Build) -> None:
+    one = federation()
+    with pytest.raises(FedmolError, match="unknown task 'foo'"), one.engine.receiving("a", 1, "foo"):
+        pass
+
+
+@pytest.mark.parametrize("sites", [2, 4])
+@pytest.mark.parametrize("round", [1, 3])
+def test_an_update_that_moved_too_far_does_not_count_and_the_run_goes_on(
+    federation: Build, sites: int, round: int
+) -> None:
+    one = federation(dict.fromkeys("abcd"[:sites], 10))
+    one.play(round - 1)
+    before = one.model
+    one.report("a", round, before + 9.9 * (before - one.trained("a", round)))
+    for site in list(one.molecules)[1:]:
+        one.report(site, round)
+    assert one.engine.tick()
+    (event,) = one.said("update_not_counted")
+    assert (event.site, event.round) == ("a", round)
+    assert event.fields["norm"] == pytest.approx(49.5, rel=1e-3)
+    assert event.fields["limit"] < 49
+    finished = one.said("round_finished")[-1].fields
+    assert "a" not in finished["weights"]
+    assert finished["excluded"] == ["a"]
+    assert finished["missing"] == []
+    assert one.engine.opening("a").counted is False
+    assert "too far" in (one.engine.opening("a").reason or "")
+    assert one.engine.opening("b").counted is True
+    one.play(4)
+    assert [event.site for event in one.said("update_not_counted")] == ["a"]
+
+
+def test_a_minority_that_does_not_move_cannot_make_the_others_updates_too_long(federation: Build) -> None:
+    one = federation({"a": 10, "b": 10})
+    one.report("a", 1, one.model)
+    one.report("b", 1)
+    one.engine.tick()
+    assert one.said("update_not_counted") == []
+
+
+def test_no_update_that_counts_ends_the_run(federation: Build) -> None:
+    one = federation()
+    for site in "abc":
+        one.report(site, 1, one.trained(site, 1, length=2 * REACH.norm))
+    with pytest.raises(FedmolError) as caught:
+        one.engine.tick()
+    assert caught.value.exit is Exit.QUORUM_LOST
+
+
+def test_huge_numbers_move_too_far_instead_of_overflowing(federation: Build) -> None:
+    one = federation()
+    one.report("a", 1, np.full(PARAMETERS, 3e38, np.float32))
+    one.report("b", 1)
+    one.report("c", 1)
+    assert one.engine.tick()
+    assert np.isfinite(one.model).all()
+    assert [event.site for event in one.said("update_not_counted")] == ["a"]
+
+
+def test_a_round_with_the_quorum_closes_without_the_others_and_tells_them(federation: Build) -> None:
+    one = federation(quorum=2)
+    one.report("b", 1)
+    one.report("c", 1)
+    while not one.engine.tick(0.001):
+        pass
+    assert one.said("round_finished")[0].fields["missing"] == ["a"]
+    opening = one.engine.opening("a")
+    assert (opening.round, opening.model_digest) == (2, vector_digest(one.model))
+    assert opening.counted is False
+    assert "not there" in (opening.reason or "")
+
+
+def test_a_cap_on_one_site_s_share(federation: Build) -> None:
+    one = federation({"a": 10, "b": 10, "c": 980}, largest_share=0.5)
+    one.play(1)
+    assert one.said("round_finished")[0].fields["weights"] == {"a": 0.25, "b": 0.25, "c": 0.5}

@@ -1,0 +1,202 @@
+"""After a kill, a power cut or damage: the same model as without, or a refusal that names the file."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from in_memory import Build, Federation
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.fl.strategies import FedAdam, FedAvg
+
+ROUNDS = 4
+
+
+@pytest.fixture(params=[FedAvg(), FedAdam(name="fedadam")], ids=lambda one: one.name)
+def undisturbed(request: pytest.FixtureRequest, federation: Build) -> Federation:
+    one = federation(strategy=request.param)
+    one.play(ROUNDS)
+    return one
+
+
+def _flip(path: Path, at: float = 0.7) -> None:
+    content = bytearray(path.read_bytes())
+    content[int(at * len(content))] ^= 1
+    path.write_bytes(content)
+
+
+def _newest(one: Federation) -> Path:
+    return one.engine.checkpoints.path(one.engine.round - 1)
+
+
+def test_a_restart_at_any_moment_ends_with_the_same_bytes(undisturbed: Federation, federation: Build) -> None:
+    one = federation(strategy=undisturbed.terms.strategy)
+    while not one.engine.finished:
+        round = one.engine.round
+        for site in one.molecules:
+            one.validate(site, round)
+            one.restart()
+            one.train(site, round, one.trained(site, round))
+            one.restart()
+        assert one.engine.tick()
+        one.restart()
+    assert one.model.tobytes() == undisturbed.model.tobytes()
+    assert [event.round for event in one.said("round_finished")] == list(range(1, ROUNDS + 1))
+
+
+class Killed(BaseException):
+    """Nothing may catch it, as nothing catches kill -9."""
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "fedmol.fl.uploads.Reception.keep",
+        "fedmol.fl.strategies.FedAvg.step",
+        "fedmol.fl.strategies.FedAdam.step",
+        "fedmol.fl.checkpoints.Checkpoints.save",
+        "fedmol.events.EventLog.write",
+        "fedmol.fl.uploads.UploadStore.keep_from",
+    ],
+)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_kill_at_every_commit_point(
+    undisturbed: Federation, federation: Build, monkeypatch: pytest.MonkeyPatch, place: str, when: str
+) -> None:
+    """The n-th call of `place` is the last thing the process does, for n = 1, 2, ... until a run has no n-th call."""
+    owner = _find(place.rpartition(".")[0])
+    name, nth, killed = place.rpartition(".")[2], 0, True
+    while killed:
+        one, killed, nth = federation(strategy=undisturbed.terms.strategy), False, nth + 1
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, _killing(getattr(owner, name), nth, when))
+            try:
+                one.play(ROUNDS)
+            except Killed:
+                killed = True
+        one.restart()
+        one.play(ROUNDS)
+        assert one.model.tobytes() == undisturbed.model.tobytes(), nth
+        assert [event.round for event in one.said("round_finished")] == list(range(1, ROUNDS + 1)), nth
+        shutil.rmtree(one.work)
+
+
+def _find(path: str) -> Any:
+    import importlib
+
+    module, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(module), name)
+
+
+def _killing(real: Callable[..., Any], nth: int, when: str) -> Callable[..., Any]:
+    calls = 0
+
+    def call(*arguments: Any, **named: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == nth and when == "before":
+            raise Killed
+        result = real(*arguments, **named)
+        if calls == nth:
+            raise Killed
+        return result
+
+    return call
+
+
+def test_a_damaged_or_missing_newest_round_is_made_again(undisturbed: Federation, federation: Build) -> None:
+    for damage in (_flip, Path.unlink):
+        one = federation(strategy=undisturbed.terms.strategy)
+        one.play(3)
+        path, before = _newest(one), _newest(one).read_bytes()
+        damage(path)
+        one.restart()
+        assert [event.round for event in one.said("state_rebuilt")] == [3]
+        assert path.read_bytes() == before
+        one.play(ROUNDS)
+        assert one.model.tobytes() == undisturbed.model.tobytes()
+
+
+def _lose_uploads(one: Federation) -> None:
+    shutil.rmtree(one.work / "uploads")
+
+
+def _damage_an_upload(one: Federation) -> None:
+    _flip(next(one.work.glob("uploads/round-0003/*.safetensors")))
+
+
+def _damage_the_round_before(one: Federation) -> None:
+    _flip(one.engine.checkpoints.path(2))
+
+
+@pytest.mark.parametrize("also", [_lose_uploads, _damage_an_upload, _damage_the_round_before])
+def test_what_cannot_be_made_again_is_refused_by_name(federation: Build, also: Callable[[Federation], None]) -> None:
+    one = federation()
+    one.play(3)
+    _flip(_newest(one))
+    also(one)
+    with pytest.raises(FedmolError, match=r"round-0003\.safetensors") as caught:
+        one.restart()
+    assert caught.value.exit is Exit.STATE_UNUSABLE
+    assert [event.round for event in one.said("round_finished")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_a_run_never_starts_again_by_itself(federation: Build, rounds: int) -> None:
+    one = federation()
+    one.play(rounds)
+    shutil.rmtree(one.work / "rounds")
+    shutil.rmtree(one.work / "uploads")
+    with pytest.raises(FedmolError, match=rf"round-000{rounds}\.safetensors") as caught:
+        one.restart()
+    assert caught.value.exit is Exit.STATE_UNUSABLE
+
+
+def test_another_run_s_round_is_not_taken(federation: Build) -> None:
+    one, other = federation(), federation({"a": 1, "b": 1, "c": 1})
+    one.play(3)
+    other.play(3)
+    shutil.rmtree(one.work / "uploads")
+    shutil.copy(_newest(other), _newest(one))
+    with pytest.raises(FedmolError, match="another model than the event log names"):
+        one.restart()
+
+
+def test_a_log_cut_short_is_noticed(federation: Build) -> None:
+    one = federation()
+    one.play(3)
+    lines = one.events.path.read_bytes().splitlines(keepends=True)
+    one.events.path.write_bytes(b"".join(lines[:2]))
+    with pytest.raises(FedmolError, match="the event log does not know"):
+        one.restart()
+
+
+def test_a_damaged_upload_of_the_open_round_is_asked_for_again(undisturbed: Federation, federation: Build) -> None:
+    one = federation(strategy=undisturbed.terms.strategy)
+    one.play(2)
+    for site in "abc":
+        one.report(site, 3)
+    damaged = sorted(one.work.glob("uploads/round-0003/*.safetensors"))[1]
+    _flip(damaged)
+    assert not one.engine.tick()
+    (event,) = one.said("state_damaged")
+    assert event.fields["file"] == str(damaged)
+    round, left = one.engine.tasks(event.site)
+    assert (round, [task.name for task in left]) == (3, ["train"])
+    one.play(ROUNDS)
+    assert one.model.tobytes() == undisturbed.model.tobytes()
+
+
+def test_a_damaged_record_of_an_upload_is_asked_for_again(undisturbed: Federation, federation: Build) -> None:
+    one = federation(strategy=undisturbed.terms.strategy)
+    one.report("a", 1)
+    _flip(one.work / "uploads" / "round-0001" / "a.train.json", 0.5)
+    one.restart()
+    assert [task.name for task in one.engine.tasks("a")[1]] == ["train"]
+    assert len(one.said("state_damaged")) == 1
+    one.play(ROUNDS)
+    assert one.model.tobytes() == undisturbed.model.tobytes()
