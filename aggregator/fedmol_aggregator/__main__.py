@@ -16,6 +16,7 @@ from fedmol.federation.certificates import CertificateFiles, check_files
 from fedmol.federation.settings import load, require_address
 from fedmol.heartbeat import Heart
 from fedmol_aggregator.handshakes import watch_stderr
+from fedmol_aggregator.memory import keep_together
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
@@ -29,6 +30,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 def command(path: Path, run: str, certs: Path, work: Path, stay: bool) -> None:
     """Serve one run of a federation until it is done."""
     log_to_stderr()
+    keep_together()  # before there are threads
     settings, certificates = load(path), CertificateFiles.in_folder(certs)
     require_address(settings, path)
     check_files(certificates, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from pathlib import Path
@@ -75,6 +76,8 @@ class Service:
             self.engine.begin()
             log.info("run %s: serving %s, round %d", self.run, address, self.engine.round)
             heart, longest = Heart(self.work), network.call_deadline
+            gc.collect()
+            gc.freeze()  # what was imported stays: looking through it again and again is a tenth of a round's time
             FederationServer(self.engine, self.gate, heart, address, certificates, longest).serve(stop)
         if not self.engine.finished:
             raise FedmolError(

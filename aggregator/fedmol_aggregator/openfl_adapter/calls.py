@@ -112,8 +112,8 @@ class Calls:
         else:
             # OpenFL's own pipeline sends an array of numbers, fedmol's an array of bytes.
             tags, nbytes, shapes = _MODEL_TAGS, section.nbytes, [((section.length,),), ((section.nbytes,),)]
-        found = (tensor.round, tensor.tags, tensor.nbytes, tensor.report)
-        if found != (head.round, tags, nbytes, section is None) or tensor.shapes not in shapes:
+        found = (tensor.round, tensor.tags, tensor.nbytes, tensor.report, tensor.lossless)
+        if found != (head.round, tags, nbytes, section is None, True) or tensor.shapes not in shapes:
             raise reception.refusal(
                 f"holds {tensor.name[:40]!r} as {tensor.nbytes} bytes of shape {tensor.shapes} with the tags "
                 f"{','.join(tensor.tags)[:80]!r} for round {tensor.round + 1}, which is not what was agreed"

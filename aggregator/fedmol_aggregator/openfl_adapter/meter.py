@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 LARGEST_BACKLOG = 24 * 2**20  # bytes: the windows of HTTP/2 and TCP, and a message of each call that may be open
 _LEAK = 256 * 2**10  # bytes a second that need no explanation: headers, TLS, uploads that came too late to be read
-_PERIOD = 0.05  # seconds between two looks
+_PERIOD = 0.1  # seconds between two looks
 _BYTES_RECEIVED = struct.Struct("=Q"), 128  # tcpi_bytes_received in struct tcp_info (linux/tcp.h), and its place
 
 

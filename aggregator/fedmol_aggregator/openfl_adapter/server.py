@@ -41,12 +41,12 @@ _OPTIONS = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.bdp_probe", 0),  # else windows grow with the line, and what was sent ahead takes the more memory
-    ("grpc.http2.lookahead_bytes", 4 * 2**20),
+    ("grpc.http2.lookahead_bytes", 256 * 2**10),
 ]
 _TICK = 0.25  # seconds
 _FAREWELL = 10.0  # seconds to wait for living sites to hear that the run is over
 _MOST_UPLOADS = 32  # that are read at the same time
-_ON_THE_WAY = 128 * 2**20  # bytes of models that are sent at the same time, two models at least
+_ON_THE_WAY = 64 * 2**20  # bytes of models that are sent at the same time, two models at least
 
 
 class FederationServer:

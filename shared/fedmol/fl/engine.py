@@ -72,7 +72,9 @@ class RoundEngine:
         last = recover(terms, initial, self.checkpoints, self.uploads, events)
         self.round = 1 if last is None else last.account["round"] + 1  # the open one
         self._last = last or Checkpoint(initial, {}, {"model_digest": vector_digest(initial[MODEL])})
-        self._news = threading.Condition()
+        self._lock = threading.RLock()
+        self._arrived = threading.Condition(self._lock)  # an upload has come: for `tick`
+        self._opened = threading.Condition(self._lock)  # there may be something to do: for the sites that wait
         self._closing = False
         self._failure: OSError | None = None
         self._late: set[tuple[str, int]] = set()
@@ -96,7 +98,7 @@ class RoundEngine:
 
     def reported(self) -> set[str]:
         """The sites that are done with the open round."""
-        with self._news:
+        with self._lock:
             return {site for site, tasks in self._reports.items() if tasks.keys() == TASKS.keys()}
 
     def begin(self) -> None:
@@ -106,20 +108,20 @@ class RoundEngine:
 
     def tasks(self, site: str, patience: float = 0.0) -> tuple[int, list[Task]]:
         """The open round and what `site` still has to do in it; waits up to `patience` seconds for there to be some."""
-        with self._news:
-            self._news.wait_for(lambda: self.finished or bool(self._left(site)), patience)
+        with self._lock:
+            self._opened.wait_for(lambda: self.finished or bool(self._left(site)), patience)
             return self.round, [] if self.finished else self._left(site)
 
     def entering(self, round: int) -> Sections:
         """The sections that `round` starts from. Raises StaleRound unless it is the open one."""
-        with self._news:
+        with self._lock:
             if self.finished or round != self.round:
                 raise StaleRound(f"round {round} is over")
             return self._last.sections
 
     def opening(self, site: str) -> Opening:
         """The open round, and what became of the site's last update."""
-        with self._news:
+        with self._lock:
             last, counted, reason = self._last.account, None, None
             if self.round > 1:
                 counted = site in last["weights"]
@@ -169,13 +171,13 @@ class RoundEngine:
             FedmolError: QUORUM_LOST when every update moved the model too far.
             OSError: nothing can be written any more.
         """
-        with self._news:
-            self._news.wait(patience)
+        with self._lock:
+            self._arrived.wait(patience)
         if self._failure is not None:
             raise self._failure
         if self.finished or not self.rule.may_close(self.reported()):
             return False
-        with self._news:
+        with self._lock:
             self._closing = True  # from now on uploads of this round are late
             reports = {site: self._reports[site] for site in sorted(self.reported())}
         try:
@@ -185,9 +187,9 @@ class RoundEngine:
             self._ask_again(damaged, reports[damaged.site][TRAIN.name])
             return False
         finally:
-            with self._news:
+            with self._lock:
                 self._closing = False
-                self._news.notify_all()
+                self._opened.notify_all()
 
     def _left(self, site: str) -> list[Task]:
         if self._closing or site not in self.terms.molecules():
@@ -197,7 +199,7 @@ class RoundEngine:
 
     def _expect(self, site: str, round: int, name: str) -> Reception | None:
         task = TASKS.get(name)
-        with self._news:
+        with self._lock:
             if self.finished or self._closing or round != self.round:
                 self._note_late(site, round)
                 return None
@@ -210,7 +212,7 @@ class RoundEngine:
             return self.uploads.receive(site, round, task, self._last.sections)
 
     def _accept(self, reception: Reception, record: Record) -> None:
-        with self._news:
+        with self._lock:
             if self._closing or record.round != self.round:
                 self._note_late(record.site, record.round)
                 return
@@ -218,7 +220,7 @@ class RoundEngine:
                 return
             reception.keep(record)
             self._reports.setdefault(record.site, {})[record.task] = record
-            self._news.notify_all()
+            self._arrived.notify()
         if record.task == TRAIN.name:
             molecules = self.terms.molecules()[record.site]
             self.events.write(
@@ -270,7 +272,7 @@ class RoundEngine:
         return shares(counted, self.terms.largest_share)
 
     def _advance(self, following: Checkpoint) -> None:
-        with self._news:
+        with self._lock:
             self._last, self._reports = following, {}
             self.round += 1
         self.uploads.keep_from(self.round - 1)  # those of the round just closed can make its file again
@@ -292,5 +294,5 @@ class RoundEngine:
             "state_damaged", site=damaged.site, round=self.round, file=str(damaged.path), detail=damaged.what
         )
         self.uploads.drop(record)
-        with self._news:
+        with self._lock:
             del self._reports[damaged.site][TRAIN.name]

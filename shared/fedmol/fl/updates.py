@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
+from blake3 import blake3
 
 from fedmol.fl.payload import Section, Vector
 
@@ -31,7 +31,7 @@ class Update:
     site: str
     weight: float
     files: Mapping[str, Path]  # by section
-    digests: Mapping[str, str]  # SHA-256 of each section's bytes, by section
+    digests: Mapping[str, str]  # BLAKE3 of each section's bytes, by section
 
     def blocks(self, section: Section) -> Iterator[Vector]:
         """The section's values from its start, `BLOCK` at a time. A block is valid until the next one is taken.
@@ -49,7 +49,7 @@ class Update:
             raise DamagedUpdate(self.site, path, str(error)) from None
 
     def _checked(self, file: BinaryIO, section: Section) -> Iterator[Vector]:
-        hashed, buffer = hashlib.sha256(), bytearray(4 * BLOCK)
+        hashed, buffer = blake3(), bytearray(4 * BLOCK)
         left = section.nbytes
         while left:
             view = memoryview(buffer)[: min(left, len(buffer))]

@@ -1,7 +1,8 @@
 """The uploads of a round on disk: each section streams to a file under its digest while it arrives.
 
-    uploads/round-0003/<SHA-256 of the section>.safetensors     the section's values
+    uploads/round-0003/<BLAKE3 of the section>.safetensors      the section's values
     uploads/round-0003/west.train.json                          what the upload was: digests, metrics, norm
+    uploads/scratch/1                                           an upload that is arriving, or a file free for one
 
 An upload counts once its JSON record is there. Neither is forced to the disk at once: a site keeps its own copy and is
 asked again for what a power cut took.
@@ -14,16 +15,17 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import BinaryIO
 
 import numpy as np
+from blake3 import blake3
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import Payload, Section, Vector
+from fedmol.fl.scratch import Scratch
 from fedmol.fl.tasks import SECONDS, TASKS, Task
 from fedmol.fl.updates import Update
 
@@ -38,19 +40,20 @@ class Record:
     round: int
     task: str
     metrics: Mapping[str, float]
-    digests: Mapping[str, str]  # SHA-256 by section; empty for a task that sends no payload
+    digests: Mapping[str, str]  # BLAKE3 by section; empty for a task that sends no payload
     norm: float  # of the update; 0 for a task that sends no payload
 
 
 class UploadStore:
     def __init__(self, folder: Path, payload: Payload) -> None:
         self.folder, self.payload = folder, payload
+        self.scratch = Scratch(folder / "scratch")
 
     def receive(self, site: str, round: int, task: Task, current: Mapping[str, Vector]) -> Reception:
-        """Begin to take an upload in; what a broken-off one left is written over."""
+        """Begin to take an upload in."""
         folder = self._round(round)
         folder.mkdir(parents=True, exist_ok=True)
-        return Reception(folder, site, round, task, self.payload, current)
+        return Reception(folder, self.scratch, site, round, task, self.payload, current)
 
     def records(self, round: int) -> tuple[list[Record], list[Path]]:
         """The uploads of `round` that are on the disk, and the record files that are damaged."""
@@ -78,6 +81,8 @@ class UploadStore:
         for folder in self.folder.glob("round-*"):
             number = folder.name.removeprefix("round-")
             if number.isdigit() and int(number) < round:
+                for path in folder.glob("*.safetensors"):
+                    self.scratch.take_over(path)
                 shutil.rmtree(folder)
 
     def _round(self, round: int) -> Path:
@@ -94,10 +99,17 @@ class Reception:
     """
 
     def __init__(
-        self, folder: Path, site: str, round: int, task: Task, payload: Payload, current: Mapping[str, Vector]
+        self,
+        folder: Path,
+        scratch: Scratch,
+        site: str,
+        round: int,
+        task: Task,
+        payload: Payload,
+        current: Mapping[str, Vector],
     ) -> None:
         self.site, self.round, self.task = site, round, task
-        self._folder, self._current = folder, current
+        self._folder, self._scratch, self._current = folder, scratch, current
         self._sections = {one.name: one for one in payload.sections} if task.sends_payload else {}
         self._writers: dict[str, SectionWriter] = {}
         self._metrics: dict[str, float] = {}
@@ -107,7 +119,7 @@ class Reception:
         section = self._sections.get(name)
         if section is None or name in self._writers:
             raise self.refusal(f"holds {'two sections' if section else 'an unknown section'} {_shown(name)}")
-        writer = SectionWriter(self, self._folder, section, self._current[name])
+        writer = SectionWriter(self, *self._scratch.take(), section, self._current[name])
         self._writers[name] = writer
         return writer
 
@@ -133,17 +145,17 @@ class Reception:
     def keep(self, record: Record) -> None:
         """From now on the upload is there, also after a restart. The last step: what `finish` gave counts by it."""
         for name, digest in record.digests.items():
-            os.replace(self._writers[name].path, self._folder / _file_name(digest))
+            os.replace(self._writers.pop(name).path, self._folder / _file_name(digest))
         path = self._folder / f"{record.site}.{record.task}.json"
         unready = path.with_suffix(".partial")
         unready.write_bytes(_write_record(record))
         os.replace(unready, path)
 
     def discard(self) -> None:
-        """Remove what has come so far; after `keep` there is nothing to remove."""
+        """Let go of what has come so far; after `keep` there is nothing left."""
         for writer in self._writers.values():
             writer.close()
-            writer.path.unlink(missing_ok=True)
+            self._scratch.give_back(writer.path)
 
     def refusal(self, what: str, cure: str = "install the same version of fedmol on both sides") -> FedmolError:
         """The error that says why the upload is refused."""
@@ -157,14 +169,11 @@ class Reception:
 class SectionWriter:
     """Takes in one section's bytes in pieces of any length: writes, hashes, and looks at each number."""
 
-    def __init__(self, reception: Reception, folder: Path, section: Section, current: Vector) -> None:
-        self.section, self.square = section, 0.0  # square: of the distance from the current values
-        self._reception, self._current = reception, current
-        # A name of its own: an upload that a newer one has replaced may still be writing.
-        descriptor, name = tempfile.mkstemp(dir=folder, prefix=f".{reception.site}.", suffix=".partial")
-        self.path, self._file = Path(name), os.fdopen(descriptor, "wb", buffering=0)
+    def __init__(self, reception: Reception, path: Path, file: BinaryIO, section: Section, current: Vector) -> None:
+        self.path, self.section, self.square = path, section, 0.0  # square: of the distance from the current values
+        self._reception, self._file, self._current = reception, file, current
         self._file.write(_header(section))
-        self._hash, self._seen, self._rest = hashlib.sha256(), 0, b""
+        self._hash, self._seen, self._rest = blake3(), 0, b""
         self._difference = np.empty(0, np.float32)
 
     def write(self, piece: memoryview) -> None:
@@ -187,6 +196,7 @@ class SectionWriter:
         """The section's digest, once it has all come."""
         if self._seen != self.section.nbytes:
             raise self._wrong_length("fewer")
+        self._file.truncate()  # what was there before may have been longer
         self._file.close()
         return self._hash.hexdigest()
 
@@ -237,7 +247,7 @@ def _header(section: Section) -> bytes:
     return len(text).to_bytes(8, "little") + text
 
 
-def _write_whole(file: IO[Any], piece: memoryview) -> None:
+def _write_whole(file: BinaryIO, piece: memoryview) -> None:
     while piece:
         piece = piece[file.write(piece) :]
 

@@ -113,7 +113,7 @@ def test_an_upload_that_was_not_agreed_is_refused_whole(federation: Build, send:
     assert caught.value.exit is Exit.UPDATE_REFUSED
     assert said in caught.value.message
     assert [event.fields["reason"] for event in one.said("update_refused")] == [caught.value.message]
-    assert not list(one.work.glob("uploads/*/*"))
+    assert not list(one.work.glob("uploads/round-*/*"))
     one.play(2)
     honest.play(2)
     assert one.model.tobytes() == honest.model.tobytes()
