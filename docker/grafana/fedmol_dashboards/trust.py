@@ -32,7 +32,7 @@ def _or_none(label: str) -> str:
 
 
 def uncounted() -> timeseries.Panel:
-    about = "Refused: not finite, too far, or of another length. Late: it came after the deadline."
+    about = "Refused: not what was agreed, or not finite. Not counted: too far. Late: it came after the round."
     counted = 'sum by (site, outcome) (fedmol_updates_total{job="aggregator",outcome!="received"})'
     return lines("Updates that did not count", about, Place(8), Query(counted, "{{site}} {{outcome}}"))
 

@@ -13,7 +13,9 @@ _KINDS = {
     "site_refused": "Peer refused",
     "update_refused": "Update refused",
     "update_late": "Update came too late",
-    "site_late": "Site late",
+    "update_not_counted": "Update did not count",
+    "state_damaged": "Damaged file",
+    "state_rebuilt": "File made again",
     "site_lost": "Site lost",
     "site_returned": "Site back",
     "run_stopped": "Aggregator stopped",
@@ -57,4 +59,6 @@ def _detail(event: Event) -> str:
         return f"silent for {duration(said['silent_seconds'])}"
     if event.kind == "run_started":
         return "the run went on where it was"
-    return ": ".join(str(said[name]) for name in ("reason", "detail") if said.get(name))
+    if "limit" in said:
+        return f"it moved the model by {said['norm']:.4g}, the limit was {said['limit']:.4g}"
+    return ": ".join(str(said[name]) for name in ("reason", "file", "detail") if said.get(name))

@@ -144,6 +144,27 @@ def _update_late(run: Run, event: Event, time: float) -> None:
     run.report(Incident(time, "update came too late", site.name, event.round, "it was not counted"))
 
 
+def _update_not_counted(run: Run, event: Event, time: float) -> None:
+    """Both logs tell it: the aggregator's with the numbers, the site's with the reason."""
+    said = event.fields
+    why = said.get("reason") or f"it moved the model by {said['norm']:.4g}, the limit was {said['limit']:.4g}"
+    run.site(event.site).updates["not-counted"] += 1
+    run.report(Incident(time, "update did not count", event.site, event.round, str(why)))
+
+
+def _state_damaged(run: Run, event: Event, time: float) -> None:
+    what = f"{event.fields['file']}: {event.fields['detail']}"
+    run.report(Incident(time, "damaged file", _about(run, event), event.round, what))
+
+
+def _state_rebuilt(run: Run, event: Event, time: float) -> None:
+    run.report(Incident(time, "file made again", _about(run, event), event.round, str(event.fields["file"])))
+
+
+def _about(run: Run, event: Event) -> str:
+    return event.site if event.site in run.sites else ""
+
+
 def _site_lost(run: Run, event: Event, time: float) -> None:
     site, silent = run.site(event.site), float(event.fields["silent_seconds"])
     if site.state not in ("failed", "refused"):
@@ -265,6 +286,9 @@ _HANDLERS: dict[str, Handler] = {
     "update_received": _update_received,
     "update_refused": _update_refused,
     "update_late": _update_late,
+    "update_not_counted": _update_not_counted,
+    "state_damaged": _state_damaged,
+    "state_rebuilt": _state_rebuilt,
     "site_lost": _site_lost,
     "site_returned": _site_returned,
     "site_refused": _site_refused,

@@ -99,6 +99,12 @@ def describe(event: Event, status: FederationStatus) -> str | None:
             return f"refused {event.site}: {said['reason']} ({said['detail']})"
         case "update_refused":
             return f"refused the update of {event.site}: {said['reason']}"
+        case "update_not_counted":
+            return f"did not count {event.site}'s update of round {event.round}: it moved the model too far"
+        case "state_damaged":
+            return f"damaged: {said['file']}: {said['detail']}"
+        case "state_rebuilt":
+            return f"made again: {said['file']}"
         case "site_lost":
             return f"{event.site} is lost: silent for {said['silent_seconds']:.0f} s"
         case "site_returned":
