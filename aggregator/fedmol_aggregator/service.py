@@ -17,12 +17,13 @@ from fedmol.federation.identity import digest, shared_settings
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings, dump
 from fedmol.fl.account import missed
-from fedmol.fl.engine import RoundEngine, Terms
+from fedmol.fl.engine import RoundEngine
 from fedmol.fl.norms import Reach
 from fedmol.fl.payload import MODEL, model_payload
 from fedmol.fl.presence import Presence
 from fedmol.fl.recovery import accounts
 from fedmol.fl.rounds import RoundRule
+from fedmol.fl.terms import Terms
 from fedmol.heartbeat import Heart
 from fedmol.training.flat import flatten, manifest, unflatten_into
 from fedmol.training.model_file import save_model

@@ -12,7 +12,7 @@ _FILE = "finished"  # holds the run's id
 def is_over(work: Path, run: str) -> bool:
     """Whether the site has been told that the run is finished."""
     path = work / _FILE
-    return path.exists() and path.read_text() == run
+    return path.exists() and path.read_bytes() == run.encode()
 
 
 def remember(work: Path, run: str) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import Vector
 from fedmol.fl.round_files import RoundFiles
 from fedmol.training import checkpoint
@@ -70,9 +71,12 @@ class SiteStore:
         return self._load(round).optimizer
 
     def _load(self, round: int) -> TrainedRound:
-        tensors, meta = checkpoint.load(self.files.path(round))
+        path = self.files.path(round)
+        tensors, meta = checkpoint.load(path)
+        if _UPDATE not in tensors or meta.get("round") != round or not {"model_in", "metrics"} <= meta.keys():
+            raise _another_file(path)
         return TrainedRound(
-            meta["round"],
+            round,
             meta["model_in"],
             _vector(tensors[_UPDATE]),
             checkpoint.without_prefix(_OPTIMIZER, tensors),
@@ -89,11 +93,19 @@ class SiteStore:
         if not self.partial_path.exists():
             return None
         tensors, meta = checkpoint.load(self.partial_path)
+        if _UPDATE not in tensors or not {"round", "model_in", "steps"} <= meta.keys():
+            raise _another_file(self.partial_path)
         if meta["round"] != round or meta["model_in"] != model_in:
             return None
         return PartialRound(
             round, model_in, meta["steps"], _vector(tensors[_UPDATE]), checkpoint.without_prefix(_OPTIMIZER, tensors)
         )
+
+
+def _another_file(path: Path) -> FedmolError:
+    return FedmolError(
+        Exit.STATE_UNUSABLE, f"{path} cannot be used: it holds something else", "restore it from a backup"
+    )
 
 
 def _vector(tensor: Tensor) -> Vector:

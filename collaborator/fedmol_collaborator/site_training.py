@@ -15,7 +15,7 @@ from torch import Tensor
 
 from fedmol.diffusion.likelihood import nll
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import read
+from fedmol.events import EventLog, read
 from fedmol.federation.identity import stream_seed
 from fedmol.federation.settings import Settings
 from fedmol.fl.payload import Vector, vector_digest
@@ -71,7 +71,7 @@ class SiteTraining:
         self.denoiser, self.layout = team.denoiser, manifest(team.denoiser)
         self.validation = _some(validation, settings.training.validation_molecules, settings.seed).to(team.device)
         self._logged, self._told = float("-inf"), time.monotonic()
-        self._sent = {event.round for event in read(pulse.events.path) if event.kind == "sent" and event.round}
+        self._sent = _rounds_sent(pulse.events)
 
     @property
     def molecules(self) -> int:
@@ -155,12 +155,11 @@ class SiteTraining:
         before, trained = self.store.round_before(round), max((r for r in self._sent if r < round), default=0)
         if (before or 0) < trained:
             path = self.store.files.path(trained)
-            raise FedmolError(
-                Exit.STATE_UNUSABLE,
-                f"{path} is missing: the event log says that this site trained round {trained}",
-                "restore the site's working folder from a backup; without it the site cannot go on with this run",
-            )
-        return None if before is None else self.store.optimizer_after(before)
+            raise _not_without(f"{path} is missing: the event log says that this site trained round {trained}")
+        try:
+            return None if before is None else self.store.optimizer_after(before)
+        except FedmolError as damage:
+            raise _not_without(damage.message) from None
 
     def _watch(self, round: int, first: int, model_in: str, optimizer: Optimizers) -> Callable[[StepReport], None]:
         """Shows each step, keeps the round's progress now and then, and ends it when the site is asked to stop."""
@@ -211,6 +210,20 @@ class SiteTraining:
                 pace.molecules_per_second,
                 duration(pace.seconds_left),
             )
+
+
+def _rounds_sent(events: EventLog) -> set[int]:
+    """The rounds of this run whose updates the site has trained, by its own log."""
+    own = (event for event in read(events.path) if event.run == events.run and event.kind == "sent")
+    return {event.round for event in own if event.round is not None}
+
+
+def _not_without(what: str) -> FedmolError:
+    return FedmolError(
+        Exit.STATE_UNUSABLE,
+        what,
+        "restore the site's working folder from a backup: without this file the site would train another model",
+    )
 
 
 def _some(graphs: Graphs, count: int, seed: int) -> Graphs:

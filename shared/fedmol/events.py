@@ -14,12 +14,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 from fedmol.errors import Exit, FedmolError
 
 FIRST = "0" * 64
-_HEAD = ("seq", "time", "run", "site", "round", "phase", "kind")
+_HEAD: dict[str, type | UnionType] = {
+    "seq": int,
+    "time": str,
+    "run": str,
+    "site": str,
+    "round": int | None,
+    "phase": str | None,
+    "kind": str,
+}
 
 
 @dataclass(frozen=True)
@@ -80,19 +89,30 @@ class EventLog:
             try:
                 written = file.write(line)
                 if written != len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-            except OSError:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as error:
                 os.truncate(self.path, self._length)
+                error.filename = str(self.path)
                 raise
         self._length += len(line)
 
 
 def parse(line: bytes) -> Event:
     """The event of one line. Raises ValueError, KeyError, TypeError or AttributeError if it is none."""
-    record = json.loads(line)
+    return _parts(line)[0]
+
+
+def _parts(line: bytes) -> tuple[Event, str]:
+    """The event of one line, and the hash of the line before that it carries."""
+    try:
+        record = json.loads(line)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
     head = {key: record.pop(key) for key in _HEAD}
-    record.pop("previous")
-    return Event(**head, fields=record)
+    if not all(isinstance(head[key], kind) for key, kind in _HEAD.items()):
+        raise TypeError("the head of an event has other types")
+    previous = record.pop("previous")
+    return Event(**head, fields=record), previous
 
 
 def read(path: Path) -> Iterator[Event]:
@@ -104,7 +124,7 @@ def read(path: Path) -> Iterator[Event]:
     for number, line in enumerate(_complete_lines(path.read_bytes()).splitlines(), start=1):
         try:
             event = parse(line)
-        except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             raise _unusable(path, number, "this is no line of an event log") from None
         yield event
 
@@ -139,8 +159,9 @@ def _follow_chain(path: Path, content: bytes) -> tuple[int, str]:
     previous, count = FIRST, 0
     for count, line in enumerate(content.splitlines(), start=1):
         try:
-            follows = json.loads(line)["previous"] == previous
-        except (ValueError, LookupError, TypeError, RecursionError):
+            event, said = _parts(line)
+            follows = (event.seq, said) == (count - 1, previous)
+        except (ValueError, KeyError, TypeError, AttributeError):
             follows = False
         if not follows:
             raise _unusable(path, count, "the event log was changed after it was written")

@@ -15,6 +15,9 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
     """A file to write bit by bit, which becomes `path` when the block ends and is gone if the block fails.
 
     A reader, or a power cut, sees the old file or the new one, never half.
+
+    Raises:
+        OSError: nothing was written; it names a file, also where the system's own error names none.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -26,8 +29,10 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[BinaryIO]:
             os.fsync(descriptor)
         os.replace(name, path)
         _sync_folder(path.parent)  # or a power cut may leave the old name where it was
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            error.filename = str(path)
         raise
 
 

@@ -38,6 +38,7 @@ _DTYPES = {
 _START, _NO_DIGEST = b'{"__metadata__": {"sha256": "', b"0" * 64
 _LARGEST_HEADER = 8 * 2**20  # bytes
 _PIECE = 2**22  # bytes that are read at a time
+_NO_FILE = FileNotFoundError, NotADirectoryError, IsADirectoryError
 
 
 def save(path: Path, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], mode: int = 0o600) -> None:
@@ -59,13 +60,14 @@ def load(path: Path, largest: int) -> tuple[dict[str, NDArray[Any]], dict[str, A
 
     Raises:
         FedmolError: STATE_UNUSABLE when the file is missing, too large, damaged, or not a sealed one.
+        OSError: it may not, or cannot, be read now, which says nothing of its content.
     """
     try:
         _check(path, largest)
         with safe_open(path, "np") as file:
             meta = json.loads(file.metadata()[META])
             return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 (not a dict)
-    except (OSError, SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
+    except (*_NO_FILE, SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise FedmolError(
             Exit.STATE_UNUSABLE,
             f"{path} cannot be used: {error}",

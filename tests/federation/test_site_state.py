@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import signal
+import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
+from fedmol.events import verify
 from fedmol.federation.settings import Settings
 
 Build = Callable[[Settings], Stage]
+LITTLE_ROOM = Path(__file__).with_name("little_room.py")
 SITE = "fedmol_collaborator.site_training:SiteTraining"
 
 
@@ -22,8 +26,8 @@ def _flip(path: Path) -> None:
     path.write_bytes(content)
 
 
-def _stopped_in_round_2(stage: Build, target: str, when: str, nth: int, number: str) -> Stage:
-    """West is away, in the middle of round 2; the others wait for it."""
+def _stopped(stage: Build, target: str, when: str, nth: int, number: str) -> Stage:
+    """West is away, at the nth call of `target`; the others wait for it. A round has four steps."""
     run = stage(small_settings())
     run.start(AGGREGATOR, "model")
     run.crash("west", f"{SITE}.{target}", when, nth, number)
@@ -38,7 +42,7 @@ def _goes_on_as_if_nothing_had_happened(run: Stage, undisturbed: Stage) -> None:
 
 
 def test_a_damaged_broken_off_round_is_trained_from_its_start(undisturbed: Stage, stage: Build) -> None:
-    run = _stopped_in_round_2(stage, "_show", "after", 6, "SIGTERM")
+    run = _stopped(stage, "_show", "after", 6, "SIGTERM")
     partial = run.folder / "sites" / "west" / "state" / "partial.safetensors"
     _flip(partial)
     _goes_on_as_if_nothing_had_happened(run, undisturbed)
@@ -46,7 +50,7 @@ def test_a_damaged_broken_off_round_is_trained_from_its_start(undisturbed: Stage
 
 
 def test_a_damaged_finished_round_that_was_not_sent_is_trained_again(undisturbed: Stage, stage: Build) -> None:
-    run = _stopped_in_round_2(stage, "train", "after", 2, "SIGKILL")
+    run = _stopped(stage, "train", "after", 2, "SIGKILL")
     trained = run.folder / "sites" / "west" / "state" / "round-0002.safetensors"
     _flip(trained)
     _goes_on_as_if_nothing_had_happened(run, undisturbed)
@@ -57,15 +61,40 @@ def test_a_damaged_finished_round_that_was_not_sent_is_trained_again(undisturbed
 def test_without_the_round_before_the_site_ends_and_names_the_file(
     stage: Build, damage: Callable[[Path], None]
 ) -> None:
-    run = _stopped_in_round_2(stage, "_show", "before", 6, "SIGKILL")
+    run = _stopped(stage, "_show", "before", 6, "SIGKILL")
     damage(run.folder / "sites" / "west" / "state" / "round-0001.safetensors")
     run.start("west")
     assert run.wait("west") == Exit.STATE_UNUSABLE
     assert "round-0001.safetensors" in run.log("west")
 
 
-def test_a_damaged_cache_of_the_shard_is_made_again(undisturbed: Stage, stage: Build) -> None:
-    run = _stopped_in_round_2(stage, "_show", "before", 6, "SIGKILL")
-    for cache in (run.folder / "sites" / "west" / "cache").iterdir():
-        _flip(cache)
+def test_without_the_newest_round_the_site_does_not_go_on_from_an_older_one(stage: Build) -> None:
+    run = _stopped(stage, "_show", "before", 10, "SIGKILL")  # in round 3
+    (run.folder / "sites" / "west" / "state" / "round-0002.safetensors").unlink()
+    run.start("west")
+    assert run.wait("west") == Exit.STATE_UNUSABLE
+    assert "round-0002.safetensors is missing" in run.log("west")
+
+
+def test_a_full_disk_ends_the_site_by_its_code_and_costs_no_more_than_the_round(
+    undisturbed: Stage, stage: Build
+) -> None:
+    run = stage(small_settings())
+    run.start(AGGREGATOR, "model")
+    west = run.parties["west"]
+    run.parties["west"] = replace(west, command=[sys.executable, str(LITTLE_ROOM), "200000", *west.command[2:]])
+    run.start("west")
+    assert run.wait("west") == Exit.STORAGE
+    assert "round-0001.safetensors" in run.log("west")
+    run.parties["west"] = west
     _goes_on_as_if_nothing_had_happened(run, undisturbed)
+    assert verify(run.events_path("west"))
+
+
+def test_a_damaged_cache_of_the_shard_is_made_again(undisturbed: Stage, stage: Build) -> None:
+    run = _stopped(stage, "_show", "before", 6, "SIGKILL")
+    (cache,) = (run.folder / "sites" / "west" / "cache").iterdir()
+    content = cache.read_bytes()
+    _flip(cache)
+    _goes_on_as_if_nothing_had_happened(run, undisturbed)
+    assert cache.read_bytes() == content

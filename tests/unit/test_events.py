@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog, Follower, read, verify
+from fedmol.events import EventLog, Follower, parse, read, verify
 
 
 def _log(path: Path) -> EventLog:
@@ -83,8 +83,11 @@ def test_a_full_disk_leaves_no_half_line_and_the_log_goes_on_when_there_is_room(
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limits[1]))
-        with pytest.raises(OSError, match=r"File too large|No space left"):
+        with pytest.raises(OSError, match=r"(File too large|No space left).*events\.jsonl"):
             log.write("torn")
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+        with pytest.raises(OSError, match=r"File too large.*events\.jsonl"):
+            log.write("not begun")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
@@ -106,3 +109,24 @@ def test_a_damaged_line_within_the_log_is_named_whoever_reads_it(tmp_path: Path,
         with pytest.raises(FedmolError, match="line 2") as caught:
             reading()
         assert caught.value.exit is Exit.STATE_UNUSABLE
+
+
+@pytest.mark.parametrize(("one", "other"), [('"seq": 1', '"seq": 2'), ('"kind"', '"kine"'), ('"seq": 1', '"seq": "1"')])
+def test_a_damaged_last_line_is_not_gone_on_from(tmp_path: Path, one: str, other: str) -> None:
+    path = tmp_path / "events.jsonl"
+    log = _log(path)
+    log.write("line")
+    log.write("line")
+    first, last = path.read_text().splitlines(keepends=True)
+    assert one in last
+    path.write_text(first + last.replace(one, other))
+    with pytest.raises(FedmolError, match="line 2"):
+        _log(path)
+
+
+@pytest.mark.parametrize(("key", "value"), [("round", "three"), ("round", [1]), ("site", None), ("time", 5)])
+def test_a_line_whose_head_has_other_types_is_no_event(key: str, value: object) -> None:
+    head = {"seq": 0, "time": "t", "run": "r", "site": "s", "round": None, "phase": None, "kind": "k", "previous": ""}
+    assert parse(json.dumps(head).encode()).kind == "k"
+    with pytest.raises(TypeError):
+        parse(json.dumps({**head, key: value}).encode())

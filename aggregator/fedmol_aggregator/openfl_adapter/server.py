@@ -25,7 +25,7 @@ from fedmol_aggregator.admission import DENIED, Admission, DenyList, Kind, Overl
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.openfl_adapter.calls import Calls
 from fedmol_aggregator.openfl_adapter.meter import Meter
-from fedmol_aggregator.openfl_adapter.streams import Streams
+from fedmol_aggregator.openfl_adapter.streams import Gone, Streams
 from fedmol_aggregator.openfl_adapter.wire import Malformed
 
 Call = Callable[[str, Iterator[bytes], grpc.ServicerContext], bytes]
@@ -130,6 +130,8 @@ class FederationServer:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
             except StaleRound as error:
                 context.abort(grpc.StatusCode.ABORTED, json.dumps({"stale": str(error)}))
+            except Gone:
+                return b""  # which nobody receives
             except Overload as error:
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
             except OSError as error:

@@ -17,6 +17,10 @@ _PERIOD = 0.5  # seconds between two looks at the open calls
 _PATIENCE = 20.0  # seconds between two messages
 
 
+class Gone(Exception):
+    """The caller has hung up, or was given up, before its body was complete."""
+
+
 @dataclass(eq=False)
 class _Call:
     context: grpc.ServicerContext
@@ -65,6 +69,8 @@ class Streams:
             message = next(messages, None)
             call.waiting_since = None
             if message is None:
+                if not call.context.is_active():
+                    raise Gone
                 return
             self.delivered(connection, len(message))
             yield message

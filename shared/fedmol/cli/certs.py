@@ -141,5 +141,6 @@ def _lines(info: certificates.CertificateInfo, now: datetime) -> list[tuple[str,
         ("use", "authority" if info.authority else ", ".join(info.usages) or "any"),
         ("valid", f"{info.not_before:%Y-%m-%d %H:%M} to {info.not_after:%Y-%m-%d %H:%M} UTC"),
         ("days left", f"{days:.2f}" if days > 0 else "none: it has expired"),
+        ("serial", info.serial),
         ("fingerprint", info.fingerprint),
     ]

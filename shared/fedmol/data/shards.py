@@ -129,7 +129,9 @@ def _restore(path: Path, source: str, validation_share: float) -> Shard | None:
         card = DataCard.from_json(meta["card"])
         graphs = Graphs(*(torch.from_numpy(arrays[name]) for name in _GRAPHS))
         smiles = arrays["smiles"].tobytes().decode().split("\n")
-    except (FedmolError, KeyError, TypeError, UnicodeDecodeError):
+    except (FedmolError, OSError, KeyError, TypeError, UnicodeDecodeError):
+        return None
+    if {len(smiles), len(graphs.atoms), len(graphs.bonds)} != {len(graphs)}:
         return None
     card = card.model_copy(update={"source": source})
     return Shard(graphs, smiles, card, held_out(smiles, validation_share))

@@ -51,6 +51,7 @@ class CertificateInfo:
     usages: tuple[str, ...]  # "server", "client" or a dotted object identifier
     not_before: datetime
     not_after: datetime
+    serial: str  # hexadecimal
     fingerprint: str
 
     def days_left(self, now: datetime) -> float:
@@ -161,6 +162,7 @@ def information(certificate: x509.Certificate) -> CertificateInfo:
         usages=_usages(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
+        serial=f"{certificate.serial_number:x}",
         fingerprint=pem.grouped(certificate.fingerprint(hashes.SHA256())),
     )
 

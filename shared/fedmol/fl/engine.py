@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,15 +19,18 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
 from fedmol.fl.account import account
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
-from fedmol.fl.norms import Reach, largest_move
-from fedmol.fl.payload import MODEL, Payload, vector_digest
-from fedmol.fl.recovery import recover
+from fedmol.fl.norms import largest_move
+from fedmol.fl.payload import MODEL, vector_digest
+from fedmol.fl.recovery import Recovery
 from fedmol.fl.rounds import RoundRule
-from fedmol.fl.strategies import Sections, Strategy
+from fedmol.fl.strategies import Sections
 from fedmol.fl.tasks import TASKS, TRAIN, Task
+from fedmol.fl.terms import Terms
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.uploads import Reception, Record, UploadStore
 from fedmol.fl.weights import shares
+
+_MOST_REFUSALS = 8  # of a site's uploads in a round, that are logged
 
 
 class StaleRound(Exception):
@@ -44,19 +47,6 @@ class Opening:
     reason: str | None  # why it did not count
 
 
-@dataclass(frozen=True)
-class Terms:
-    """What a run's rounds are held to, for as long as the run lasts."""
-
-    payload: Payload
-    rounds: int
-    strategy: Strategy
-    largest_share: float | None  # of one site's weight
-    norm_ratio: float  # see fedmol.fl.norms
-    reach: Callable[[int], Reach]  # by round
-    molecules: Callable[[], Mapping[str, int]]  # of each site, as agreed
-
-
 class RoundEngine:
     def __init__(
         self, terms: Terms, initial: Sections, rule: RoundRule, work: Path, keep: int, events: EventLog
@@ -69,7 +59,7 @@ class RoundEngine:
         self.terms, self.rule, self.events = terms, rule, events
         self.checkpoints = Checkpoints(work / "rounds", keep)
         self.uploads = UploadStore(work / "uploads", terms.payload)
-        last = recover(terms, initial, self.checkpoints, self.uploads, events)
+        last = Recovery(terms, initial, self.checkpoints, self.uploads, events).last_round()
         self.round = 1 if last is None else last.account["round"] + 1  # the open one
         self._last = last or Checkpoint(initial, {}, {"model_digest": vector_digest(initial[MODEL])})
         self._lock = threading.RLock()
@@ -78,6 +68,7 @@ class RoundEngine:
         self._closing = False
         self._failure: OSError | None = None
         self._late: set[tuple[str, int]] = set()
+        self._refused: dict[str, int] = {}  # how often in the open round, by site
         self._reports: dict[str, dict[str, Record]] = {}
         self._cpu = time.process_time()
         if not self.finished:
@@ -150,7 +141,7 @@ class RoundEngine:
             self._accept(reception, record)
         except FedmolError as refusal:
             if refusal.exit is Exit.UPDATE_REFUSED:
-                self.events.write("update_refused", site=site, round=round, reason=refusal.message)
+                self._note_refusal(site, round, refusal.message)
             raise
         except OSError as error:
             self._failure = error  # the disk: `tick` ends the run with it, a restart takes it up again
@@ -161,7 +152,7 @@ class RoundEngine:
     def refusal(self, site: str, round: int, what: str) -> FedmolError:
         """The error for an upload that is not even one; it is logged."""
         reason = f"the upload of {site} in round {round} is refused: {what}"
-        self.events.write("update_refused", site=site, round=round, reason=reason)
+        self._note_refusal(site, round, reason)
         return FedmolError(Exit.UPDATE_REFUSED, reason, "install the same version of fedmol on both sides")
 
     def tick(self, patience: float = 0.0) -> bool:
@@ -237,6 +228,13 @@ class RoundEngine:
             self._late.add((site, round))
             self.events.write("update_late", site=site, round=round)
 
+    def _note_refusal(self, site: str, round: int, reason: str) -> None:
+        with self._lock:
+            self._refused[site] = self._refused.get(site, 0) + 1
+            told = self._refused[site] <= _MOST_REFUSALS
+        if told:
+            self.events.write("update_refused", site=site, round=round, reason=reason)
+
     def _close(self, reports: dict[str, dict[str, Record]]) -> None:
         round, reach = self.round, self.terms.reach(self.round)
         moves = {site: tasks[TRAIN.name].norm / reach.norm for site, tasks in reports.items()}
@@ -273,7 +271,7 @@ class RoundEngine:
 
     def _advance(self, following: Checkpoint) -> None:
         with self._lock:
-            self._last, self._reports = following, {}
+            self._last, self._reports, self._refused = following, {}, {}
             self.round += 1
         self.uploads.keep_from(self.round - 1)  # those of the round just closed can make its file again
         if not self.finished:

@@ -8,8 +8,9 @@ that; where the log lacks the last round, because the process ended between the 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
@@ -17,11 +18,9 @@ from fedmol.fl.checkpoints import Checkpoint, Checkpoints
 from fedmol.fl.payload import MODEL, vector_digest
 from fedmol.fl.strategies import Sections
 from fedmol.fl.tasks import TRAIN
+from fedmol.fl.terms import Terms
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.uploads import UploadStore
-
-if TYPE_CHECKING:
-    from fedmol.fl.engine import Terms
 
 Accounts = Mapping[int, dict[str, Any]]
 
@@ -32,82 +31,77 @@ def accounts(log: Path) -> dict[int, dict[str, Any]]:
     return {event.round: {"round": event.round, **event.fields} for event in finished if event.round}
 
 
-def recover(
-    terms: Terms, initial: Sections, checkpoints: Checkpoints, uploads: UploadStore, events: EventLog
-) -> Checkpoint | None:
-    """The newest round, or None when none has been finished.
+@dataclass(frozen=True)
+class Recovery:
+    """The pieces of a run's state that are held against each other."""
 
-    Raises:
-        FedmolError: STATE_UNUSABLE when what is on the disk does not add up and cannot be made again.
-    """
-    logged, saved = accounts(events.path), checkpoints.rounds()
-    newest = max([*logged, *saved], default=0)
-    if newest == 0:
-        return None
-    if len(logged) < newest - 1 or newest > terms.rounds:
-        what = "more rounds than this run has" if newest > terms.rounds else "rounds that the event log does not know"
-        raise _unusable(f"{checkpoints.path(newest)}: the folder holds {what}")
-    try:
-        last = checkpoints.load(newest, terms.payload)
-        _compare(checkpoints.path(newest), last, logged.get(newest))
-    except FedmolError as damage:
-        return _rebuild(newest, damage, terms, initial, checkpoints, uploads, events, logged)
-    if newest not in logged:
-        events.write("round_finished", **last.account)
-    return last
+    terms: Terms
+    initial: Sections
+    checkpoints: Checkpoints
+    uploads: UploadStore
+    events: EventLog
 
+    def last_round(self) -> Checkpoint | None:
+        """The newest round, or None when none has been finished.
 
-def _rebuild(
-    round: int,
-    damage: FedmolError,
-    terms: Terms,
-    initial: Sections,
-    checkpoints: Checkpoints,
-    uploads: UploadStore,
-    events: EventLog,
-    logged: Accounts,
-) -> Checkpoint | None:
-    """The round's file again, from the round before and the updates.
+        Raises:
+            FedmolError: STATE_UNUSABLE when what is on the disk does not add up and cannot be made again.
+        """
+        logged, saved = accounts(self.events.path), self.checkpoints.rounds()
+        newest = max([*logged, *saved], default=0)
+        if newest == 0:
+            return None
+        if len(logged) < newest - 1 or newest > self.terms.rounds:
+            what = (
+                "more rounds than this run has" if newest > self.terms.rounds else "rounds that the log does not know"
+            )
+            raise _unusable(f"{self.checkpoints.path(newest)}: the folder holds {what}")
+        try:
+            last = self._load(newest, logged)
+        except FedmolError as damage:
+            return self._rebuild(newest, damage, logged)
+        if newest not in logged:
+            self.events.write("round_finished", **last.account)
+        return last
 
-    A round that is not in the log was never announced: it is open again, and closes with its own updates.
-    """
-    before = _before(round, damage, terms, initial, checkpoints, logged)
-    events.write("state_damaged", round=round, file=str(checkpoints.path(round)), detail=damage.message)
-    if round not in logged:
-        checkpoints.path(round).unlink(missing_ok=True)
-        return before if round > 1 else None
-    said = logged[round]
-    records, _ = uploads.records(round)
-    trained = {record.site: record for record in records if record.task == TRAIN.name}
-    try:
-        updates = [uploads.update(trained[site], weight) for site, weight in said["weights"].items()]
-        sections, state = terms.strategy.step(terms.payload, before.sections, updates, before.state)
-    except (KeyError, DamagedUpdate):
-        raise damage from None
-    if vector_digest(sections[MODEL]) != said["model_digest"]:
-        raise damage
-    last = Checkpoint(sections, state, said)
-    checkpoints.save(round, last)
-    events.write("state_rebuilt", round=round, file=str(checkpoints.path(round)))
-    return last
+    def _load(self, round: int, logged: Accounts) -> Checkpoint:
+        found, path = self.checkpoints.load(round, self.terms.payload), self.checkpoints.path(round)
+        if round in logged and logged[round].get("model_digest") != found.model_digest:
+            raise _unusable(f"{path} holds another model than the event log names")
+        return found
 
+    def _rebuild(self, round: int, damage: FedmolError, logged: Accounts) -> Checkpoint | None:
+        """The round's file again, from the round before and the updates.
 
-def _before(
-    round: int, damage: FedmolError, terms: Terms, initial: Sections, checkpoints: Checkpoints, logged: Accounts
-) -> Checkpoint:
-    if round == 1:
-        return Checkpoint(initial, {}, {"model_digest": vector_digest(initial[MODEL])})
-    try:
-        before = checkpoints.load(round - 1, terms.payload)
-        _compare(checkpoints.path(round - 1), before, logged.get(round - 1))
-    except FedmolError:
-        raise damage from None
-    return before
+        A round that is not in the log was never announced: it is open again, and closes with its own updates.
+        """
+        path, before = self.checkpoints.path(round), self._before(round, damage, logged)
+        self.events.write("state_damaged", round=round, file=str(path), detail=damage.message)
+        if round not in logged:
+            path.unlink(missing_ok=True)
+            return before if round > 1 else None
+        said = logged[round]
+        records, _ = self.uploads.records(round)
+        trained = {record.site: record for record in records if record.task == TRAIN.name}
+        try:
+            updates = [self.uploads.update(trained[site], weight) for site, weight in said["weights"].items()]
+            sections, state = self.terms.strategy.step(self.terms.payload, before.sections, updates, before.state)
+        except (KeyError, DamagedUpdate):
+            raise damage from None
+        if vector_digest(sections[MODEL]) != said["model_digest"]:
+            raise damage
+        last = Checkpoint(sections, state, said)
+        self.checkpoints.save(round, last)
+        self.events.write("state_rebuilt", round=round, file=str(path))
+        return last
 
-
-def _compare(path: Path, checkpoint: Checkpoint, said: Mapping[str, Any] | None) -> None:
-    if said is not None and said.get("model_digest") != checkpoint.model_digest:
-        raise _unusable(f"{path} holds another model than the event log names")
+    def _before(self, round: int, damage: FedmolError, logged: Accounts) -> Checkpoint:
+        if round == 1:
+            return Checkpoint(self.initial, {}, {"model_digest": vector_digest(self.initial[MODEL])})
+        try:
+            return self._load(round - 1, logged)
+        except FedmolError:
+            raise damage from None
 
 
 def _unusable(what: str) -> FedmolError:

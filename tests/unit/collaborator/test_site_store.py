@@ -8,6 +8,7 @@ import torch
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import Vector, vector_digest
+from fedmol.training import checkpoint
 from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound
 
 
@@ -80,5 +81,18 @@ def test_a_flipped_bit_anywhere_is_found(tmp_path: Path, at: float) -> None:
         lambda: store.optimizer_after(1),
     ):
         with pytest.raises(FedmolError) as caught:
+            read()
+        assert caught.value.exit is Exit.STATE_UNUSABLE
+
+
+def test_a_whole_file_of_another_round_or_kind_is_refused(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path)
+    store.save(_trained(1, _vector(0)))
+    store.save_partial(PartialRound(2, "x", 7, _vector(3), {}))
+    store.files.path(1).rename(store.files.path(2))
+    store.partial_path.rename(store.files.path(3))
+    checkpoint.save(store.partial_path, {}, {})
+    for read in (lambda: store.optimizer_after(2), lambda: store.trained(3, "x"), lambda: store.partial(2, "x")):
+        with pytest.raises(FedmolError, match=str(tmp_path)) as caught:
             read()
         assert caught.value.exit is Exit.STATE_UNUSABLE

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
+from fedmol.events import EventLog
 from fedmol.graphs import Graphs
-from fedmol_collaborator.site_training import _some
+from fedmol_collaborator.site_training import _rounds_sent, _some
 
 
 def test_validation_molecules_are_no_prefix_of_a_sorted_shard() -> None:
@@ -14,3 +17,12 @@ def test_validation_molecules_are_no_prefix_of_a_sorted_shard() -> None:
     assert 30 < chosen.double().mean() < 71  # a prefix would have 10.5
     assert torch.equal(chosen, _some(graphs, 20, seed=0).counts)
     assert len(_some(graphs, 1000, seed=0)) == 100
+
+
+def test_only_the_updates_of_this_run_count_as_sent(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    EventLog(path, run="earlier", site="north").write("sent", round=4)
+    events = EventLog(path, run="now", site="north")
+    events.write("received", round=2)
+    events.write("sent", round=1)
+    assert _rounds_sent(events) == {1}

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import fedmol.data.shards
+from fedmol import sealed
 from fedmol.chem import vocabulary
 from fedmol.data.card import DataCard
 from fedmol.data.embedded import embedded
@@ -74,6 +75,33 @@ def test_cache_is_not_used_for_other_content_or_vocabulary_or_when_damaged(tmp_p
     shard_file(tmp_path, [*MIXED, "CCCC"])
     assert len(open_shard(path, "smiles", CHARGED, 0.05, cache)) == 6
     assert len(list(cache.iterdir())) == 3
+
+
+def test_a_flipped_bit_anywhere_in_the_cache_makes_it_again(tmp_path: Path) -> None:
+    path, cache = shard_file(tmp_path, MIXED), tmp_path / "cache"
+    first = open_shard(path, "smiles", CHARGED, 0.3, cache)
+    (file,) = cache.iterdir()
+    content = file.read_bytes()
+    for at in range(0, len(content), len(content) // 50):
+        damaged = bytearray(content)
+        damaged[at] ^= 1
+        file.write_bytes(damaged)
+        again = open_shard(path, "smiles", CHARGED, 0.3, cache)
+        assert (again.smiles, again.card) == (first.smiles, first.card)
+        assert torch.equal(again.graphs.bonds, first.graphs.bonds)
+        assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["atoms", "bonds", "counts", "smiles"])
+def test_a_cache_whose_lengths_differ_is_made_again(tmp_path: Path, name: str) -> None:
+    path, cache = shard_file(tmp_path, MIXED), tmp_path / "cache"
+    open_shard(path, "smiles", CHARGED, 0.3, cache)
+    (file,) = cache.iterdir()
+    content = file.read_bytes()
+    arrays, meta = sealed.load(file, 2**20)
+    sealed.save(file, {**arrays, name: arrays[name][:2]}, meta)
+    open_shard(path, "smiles", CHARGED, 0.3, cache)
+    assert file.read_bytes() == content
 
 
 @pytest.mark.parametrize(

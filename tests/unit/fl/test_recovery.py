@@ -171,7 +171,7 @@ def test_a_log_cut_short_is_noticed(federation: Build) -> None:
     one.play(3)
     lines = one.events.path.read_bytes().splitlines(keepends=True)
     one.events.path.write_bytes(b"".join(lines[:2]))
-    with pytest.raises(FedmolError, match="the event log does not know"):
+    with pytest.raises(FedmolError, match="the log does not know"):
         one.restart()
 
 

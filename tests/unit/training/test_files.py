@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from fedmol.diffusion import Census, sample
 from fedmol.errors import Exit, FedmolError
+from fedmol.fl.payload import vector_digest
 from fedmol.network import build
 from fedmol.training import Manifest, flatten, load_model, manifest, save_model, unflatten_into
 from fedmol.training.checkpoint import load, save
@@ -54,6 +56,14 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path) -> None:
     assert refused.value.exit is Exit.STATE_UNUSABLE
 
 
+def test_a_checkpoint_without_a_digest_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    save_file({"a": torch.rand(100)}, path, {"fedmol": "{}"})
+    with pytest.raises(FedmolError, match="carries no digest") as refused:
+        load(path)
+    assert refused.value.exit is Exit.STATE_UNUSABLE
+
+
 def test_flat_vector_round_trip() -> None:
     first, second = (build("small", 4, 5, 9, seed=seed, layers=1) for seed in (0, 1))
     vector = flatten(first)
@@ -93,3 +103,27 @@ def test_a_model_file_is_all_that_sampling_needs(tmp_path: Path) -> None:
     assert not model.denoiser.training
     assert model.noise.steps == 500
     assert len(sample(model.denoiser, model.noise, 3, torch.Generator().manual_seed(0), steps=2)) == 3
+
+
+def _named_by_its_digest(path: Path, precision: torch.dtype = torch.float32) -> None:
+    denoiser = build("small", 4, 5, 9, seed=3, layers=1)
+    meta = {"digest": vector_digest(flatten(denoiser))}
+    save_model(path, denoiser, preset="small", vocabulary_name="qm9", census=CENSUS, meta=meta, precision=precision)
+
+
+def test_a_model_whose_weights_are_not_those_it_names_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    _named_by_its_digest(path)
+    load_model(path)
+    content = bytearray(path.read_bytes())
+    content[-1000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(FedmolError, match=f"{path}.*digest") as refused:
+        load_model(path)
+    assert refused.value.exit is Exit.BAD_MODEL
+
+
+def test_a_model_rounded_in_its_file_keeps_the_digest_of_the_exact_one(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    _named_by_its_digest(path, torch.bfloat16)
+    assert "digest" in load_model(path).meta

@@ -9,13 +9,14 @@ from typing import Any
 import numpy as np
 
 from fedmol.events import Event, EventLog, read
-from fedmol.fl.engine import RoundEngine, Terms
+from fedmol.fl.engine import RoundEngine
 from fedmol.fl.norms import Reach
 from fedmol.fl.payload import MODEL, Vector, encode, model_payload
 from fedmol.fl.presence import Presence
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.strategies import Strategy
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, TRAIN, VALIDATE
+from fedmol.fl.terms import Terms
 
 PARAMETERS = 1001
 REACH = Reach(norm=100.0, steps=100)

@@ -1,0 +1,47 @@
+"""Fuzz uploads and stored files for a while:
+
+python -m tests.fuzz --minutes 60
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests/unit/fl/support")]
+
+from tests.fuzz import stored, uploads  # noqa: E402
+from tests.fuzz.target import reference  # noqa: E402
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--seed", type=int, default=0)
+    said = parser.parse_args()
+    expected, until, seed = reference(), time.monotonic() + 60 * said.minutes, said.seed
+    tried = {"uploads": 0, "stored": 0}
+    while time.monotonic() < until:
+        for fuzzer in (uploads, stored):
+            name = fuzzer.__name__.rpartition(".")[2]
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    tried[name] += fuzzer.fuzz(Path(folder) / "run", random.Random(seed), expected)
+                except BaseException:
+                    print(f"found with --seed {seed}", flush=True)
+                    raise
+        seed += 1
+        if seed % 20 == 0:
+            print(f"{tried['uploads']:,} uploads and {tried['stored']:,} restarts tried, nothing found", flush=True)
+    print(
+        f"{tried['uploads']:,} uploads and {tried['stored']:,} restarts tried in {said.minutes:g} minutes: nothing found"
+    )
+
+
+if __name__ == "__main__":
+    main()
