@@ -36,6 +36,10 @@ test: $(STAMP) $(HELM) ## run every test; ARGS="-k name" for some of them
 bench: $(STAMP) ## measure speed and memory beside a plain DiGress, into bench/; DATA=qm9 ARGS="--full"
 	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(ARGS)
 
+.PHONY: bench-federation
+bench-federation: $(STAMP) ## measure a round's cost beside its floor, ten minutes, and write docs/results/federation.md
+	@$(BIN)/python -m benchmarks.federation $(ARGS)
+
 .PHONY: gpu
 gpu: $(STAMP) ## test and measure everything on a GPU, nine minutes, into bench/gpu/; ARGS=--small on any machine
 	@$(BIN)/python -m benchmarks.gpu $(ARGS)

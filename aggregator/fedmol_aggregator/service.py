@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import shutil
 import threading
 from pathlib import Path
 
@@ -144,9 +145,16 @@ def run(
     """Serve the run to its end, unless it is finished already."""
     if (work / MODEL_FILE).exists():
         log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
+        _forget_uploads(work)
         Heart(work).beat_until(stop, _LINGER)
         return
     files.write_text(work / "settings.yaml", dump(settings))  # with it the folder is one that `fedmol report` reads
     service = Service(settings, run, work, events)
     service.serve(certificates, stop)
     service.finish()
+    _forget_uploads(work)
+
+
+def _forget_uploads(work: Path) -> None:
+    """The sites' own models are kept no longer than a damaged round could be made again from them."""
+    shutil.rmtree(work / "uploads", ignore_errors=True)

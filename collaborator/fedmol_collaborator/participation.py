@@ -67,9 +67,10 @@ def take_part(place: Place, events: EventLog, stop: threading.Event) -> None:
         training = _prepare(place, client, introduction, pulse, stop)
         with training.team:
             federation.take_part(place.settings, place.run, place.site, client, training)
-    except FedmolError as error:
+    except (FedmolError, OSError) as error:
         # A site that was asked to stop will be back; one that failed is not worth waiting for.
-        pulse.phase("stopped" if error.exit is Exit.TERMINATED else "failed")
+        stopped = isinstance(error, FedmolError) and error.exit is Exit.TERMINATED
+        pulse.phase("stopped" if stopped else "failed")
         raise
     else:
         pulse.phase("finished")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 
@@ -44,6 +45,9 @@ class Exit(IntEnum):
     @property
     def page(self) -> str:
         return f"docs/errors/{self.value:03d}-{self.slug}.md"
+
+
+STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}  # see Exit.STORAGE
 
 
 class FedmolError(Exception):

@@ -121,7 +121,11 @@ def read(path: Path) -> Iterator[Event]:
     Raises:
         FedmolError: STATE_UNUSABLE, naming the first line that is no event.
     """
-    for number, line in enumerate(_complete_lines(path.read_bytes()).splitlines(), start=1):
+    yield from _events(path, _complete_lines(path.read_bytes()), 1)
+
+
+def _events(path: Path, lines: bytes, first: int) -> Iterator[Event]:
+    for number, line in enumerate(lines.splitlines(), start=first):
         try:
             event = parse(line)
         except (ValueError, KeyError, TypeError, AttributeError):
@@ -133,16 +137,18 @@ class Follower:
     """Hands out the events that came since it was last asked, without reading the log again."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self._offset = path, 0
+        self.path, self._offset, self._lines = path, 0, 0
 
     def new(self) -> list[Event]:
+        """Raises FedmolError STATE_UNUSABLE, naming the first line that is no event."""
         if not self.path.exists():
             return []
         with self.path.open("rb") as file:
             file.seek(self._offset)
             whole = _complete_lines(file.read())
-        self._offset += len(whole)
-        return [parse(line) for line in whole.splitlines()]
+        events = list(_events(self.path, whole, self._lines + 1))
+        self._offset, self._lines = self._offset + len(whole), self._lines + len(events)
+        return events
 
 
 def verify(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 
 import numpy as np
@@ -66,13 +67,24 @@ def test_what_leaves_a_site_is_one_tensor_and_counts(undisturbed: Stage) -> None
     assert all(set(event.fields["census"]) == {"atoms", "bonds", "sizes"} for event in joined)
 
 
-def test_the_aggregator_s_folder_holds_the_last_round_s_uploads_and_no_older_ones(undisturbed: Stage) -> None:
+def test_the_aggregator_s_folder_holds_no_site_s_own_model_when_the_run_is_over(undisturbed: Stage) -> None:
     work = undisturbed.folder / AGGREGATOR
-    assert [folder.name for folder in work.glob("uploads/round-*")] == ["round-0003"]
-    assert not (work / "openfl").exists()
-    for path in work.glob("uploads/round-0003/*.safetensors"):
+    left = {str(path.relative_to(work)) for path in work.rglob("*") if path.is_file()}
+    rounds = {f"rounds/round-000{round}.safetensors" for round in (1, 2, 3)}
+    assert left == {"agreement.json", "alive", "events.jsonl", "model.safetensors", "settings.yaml"} | rounds
+
+
+def test_uploads_lie_under_their_digests_and_those_of_the_round_before_are_kept(stage: Build) -> None:
+    run = stage(small_settings())
+    run.start()
+    run.wait_for(lambda event: event.kind == "update_received" and event.round == 3)
+    run.signal(AGGREGATOR, signal.SIGKILL)
+    work = run.folder / AGGREGATOR
+    assert {folder.name for folder in work.glob("uploads/round-*")} == {"round-0002", "round-0003"}
+    kept = list(work.glob("uploads/round-*/*.safetensors"))
+    assert len(kept) >= 3
+    for path in kept:
         assert blake3(load_file(path)["model"].tobytes()).hexdigest() == path.stem
-    assert len(list(work.glob("uploads/round-0003/*.safetensors"))) == len(undisturbed.sites)
 
 
 def test_every_round_s_opening_tells_a_site_whether_its_update_counted(undisturbed: Stage) -> None:

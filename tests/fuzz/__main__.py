@@ -38,9 +38,8 @@ def main() -> None:
         seed += 1
         if seed % 20 == 0:
             print(f"{tried['uploads']:,} uploads and {tried['stored']:,} restarts tried, nothing found", flush=True)
-    print(
-        f"{tried['uploads']:,} uploads and {tried['stored']:,} restarts tried in {said.minutes:g} minutes: nothing found"
-    )
+    counts = f"{tried['uploads']:,} uploads and {tried['stored']:,} restarts"
+    print(f"{counts} tried in {said.minutes:g} minutes: nothing found")
 
 
 if __name__ == "__main__":

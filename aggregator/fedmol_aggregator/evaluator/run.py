@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedmol.errors import Exit, FedmolError
 from fedmol.events import Follower
 from fedmol.federation.assembly import denoiser_of, model_of
 from fedmol.federation.messages import Agreement
@@ -31,13 +30,7 @@ class Run:
         Raises:
             FedmolError: STATE_UNUSABLE if that is no event log.
         """
-        try:
-            events = self._follower.new()
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise FedmolError(
-                Exit.STATE_UNUSABLE, f"{self.log} is damaged: {error}", "restore the log from a backup"
-            ) from None
-        for event in events:
+        for event in self._follower.new():
             self.begun = True
             self._over |= event.kind == "run_finished"
             if event.kind == "round_finished":

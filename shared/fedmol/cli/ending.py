@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 from collections.abc import Sequence
 
 import click
 
-from fedmol.errors import Exit, FedmolError
-
-_STORAGE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
+from fedmol.errors import STORAGE_ERRORS, Exit, FedmolError
 
 
 def call(command: click.Command, arguments: Sequence[str], name: str) -> int:
@@ -36,7 +33,7 @@ def call(command: click.Command, arguments: Sequence[str], name: str) -> int:
 def _ended_by_the_system(error: OSError) -> FedmolError:
     place = f"{error.filename}: " if error.filename else ""
     what = f"{place}{error.strerror or error}"
-    if error.errno in _STORAGE:
+    if error.errno in STORAGE_ERRORS:
         return FedmolError(Exit.STORAGE, what, "make room, or mend the disk, and start again: it goes on from there")
     return FedmolError(Exit.USAGE, what, "check that the path exists, and that you may use it")
 

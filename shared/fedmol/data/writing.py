@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fedmol.errors import Exit, FedmolError
+from fedmol.errors import STORAGE_ERRORS, Exit, FedmolError
 from fedmol.files import write_bytes
 
 
@@ -13,10 +13,13 @@ def write_file(path: Path, content: bytes, mode: int = 0o644) -> None:
 
     Raises:
         FedmolError: BAD_DATA if nothing can be written there.
+        OSError: the disk is full, can only be read, or fails.
     """
     try:
         write_bytes(path, content, mode)
     except OSError as error:
+        if error.errno in STORAGE_ERRORS:
+            raise
         raise FedmolError(
             Exit.BAD_DATA,
             f"{path} cannot be written: {error.strerror}",

@@ -16,7 +16,8 @@ class RoundFiles:
 
     def rounds(self) -> list[int]:
         """The rounds that have a file, ascending."""
-        return sorted(int(path.stem.removeprefix("round-")) for path in self.folder.glob("round-*.safetensors"))
+        numbers = (path.stem.removeprefix("round-") for path in self.folder.glob("round-*.safetensors"))
+        return sorted(int(number) for number in numbers if number.isdecimal())
 
     def prune(self) -> None:
         for old in self.rounds()[: -self.keep]:

@@ -47,6 +47,7 @@ class Record:
 class UploadStore:
     def __init__(self, folder: Path, payload: Payload) -> None:
         self.folder, self.payload = folder, payload
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # sites' own models are nobody else's affair
         self.scratch = Scratch(folder / "scratch")
 
     def receive(self, site: str, round: int, task: Task, current: Mapping[str, Vector]) -> Reception:
