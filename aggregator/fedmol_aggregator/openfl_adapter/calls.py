@@ -110,8 +110,7 @@ class Calls:
         if section is None:
             tags, nbytes, shapes = _METRIC_TAGS[reception.task is TRAIN], _FLOAT.size, [((),), ((1,),)]
         else:
-            # OpenFL's own pipeline sends an array of numbers, fedmol's an array of bytes.
-            tags, nbytes, shapes = _MODEL_TAGS, section.nbytes, [((section.length,),), ((section.nbytes,),)]
+            tags, nbytes, shapes = _MODEL_TAGS, section.nbytes, [((section.length,),)]
         found = (tensor.round, tensor.tags, tensor.nbytes, tensor.report, tensor.lossless)
         if found != (head.round, tags, nbytes, section is None, True) or tensor.shapes not in shapes:
             raise reception.refusal(

@@ -1,7 +1,7 @@
-"""OpenFL's compression pipeline, passing on bytes as they are: what they mean is the payload's affair.
+"""OpenFL's compression pipeline, passing values on as they are: how they are encoded is the payload's affair.
 
-OpenFL's own pipeline casts everything to float32. Here sections travel as `fedmol.fl.payload` encodes them, as arrays
-of bytes, and single numbers as float32.
+OpenFL's own pipeline casts everything to float32. Sections come here as `fedmol.fl.payload` encodes them, and single
+numbers, which are metrics, travel as float32.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Bytes(Transformer):  # type: ignore[misc]
     lossy = False
 
     def forward(self, data: NDArray[Any], **_: Any) -> tuple[bytes, dict[str, Any]]:
-        values = data if data.dtype == np.uint8 else data.astype("<f4")
+        values = data if data.ndim else data.astype("<f4")
         return values.tobytes(), {"int_list": list(values.shape)}
 
     def backward(self, data: bytes, metadata: Any, **_: Any) -> NDArray[np.uint8]:

@@ -50,12 +50,12 @@ class SiteTaskRunner(TaskRunner):  # type: ignore[misc]
     def train_task(self, col_name: str, round_num: int, input_tensor_dict: dict[str, Any], **_: Any) -> Any:
         trained = self.training.train(round_num + 1, self._model(input_tensor_dict))
         metrics = {LOSS: trained.loss, SECONDS: trained.seconds}
-        update = np.frombuffer(encode(self.section, trained.update), np.uint8)
+        update = np.frombuffer(encode(self.section, trained.update), self.section.wire_type)
         sections = {TensorKey(MODEL, col_name, round_num, False, ("trained",)): update}
         return _metric_tensors(metrics, col_name, round_num, ("metric",)) | sections, {}
 
     def _model(self, tensors: dict[str, Any]) -> Vector:
-        return decode(self.section, memoryview(tensors[MODEL]))
+        return decode(self.section, np.asarray(tensors[MODEL]).view(np.uint8).data)
 
 
 def _metric_tensors(metrics: dict[str, float], peer: str, round_num: int, tags: tuple[str, ...]) -> Tensors:

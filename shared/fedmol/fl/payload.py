@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,9 +36,14 @@ class Section:
     dtype: str = "float32"
 
     @property
+    def wire_type(self) -> np.dtype[Any]:
+        """What each value is on the wire."""
+        return _WIRE_TYPES[self.dtype]
+
+    @property
     def nbytes(self) -> int:
         """Length on the wire."""
-        return self.length * _WIRE_TYPES[self.dtype].itemsize
+        return self.length * self.wire_type.itemsize
 
 
 @dataclass(frozen=True)
@@ -68,7 +74,7 @@ def encode(section: Section, vector: Vector) -> memoryview:
     """
     if vector.shape != (section.length,):
         raise _differs(section, f"{vector.size} values")
-    return np.ascontiguousarray(vector, dtype=_WIRE_TYPES[section.dtype]).view(np.uint8).data
+    return np.ascontiguousarray(vector, dtype=section.wire_type).view(np.uint8).data
 
 
 def decode(section: Section, content: bytes | memoryview) -> Vector:
@@ -79,7 +85,7 @@ def decode(section: Section, content: bytes | memoryview) -> Vector:
     """
     if len(content) != section.nbytes:
         raise _differs(section, f"{len(content)} bytes")
-    return np.frombuffer(content, _WIRE_TYPES[section.dtype]).astype(np.float32, copy=False)
+    return np.frombuffer(content, section.wire_type).astype(np.float32, copy=False)
 
 
 def vector_digest(vector: Vector) -> str:

@@ -49,16 +49,17 @@ class Update:
             raise DamagedUpdate(self.site, path, str(error)) from None
 
     def _checked(self, file: BinaryIO, section: Section) -> Iterator[Vector]:
-        hashed, buffer = blake3(), bytearray(4 * BLOCK)
-        left = section.nbytes
+        hashed, buffer = blake3(), np.empty(min(BLOCK, section.length), "<f4")
+        left = section.length
         while left:
-            view = memoryview(buffer)[: min(left, len(buffer))]
+            block = buffer[:left]
+            view = block.view(np.uint8).data
             got = 0
             while got < len(view):
                 got += file.readinto(view[got:]) or _short()  # type: ignore[attr-defined]
             hashed.update(view)
-            left -= len(view)
-            yield np.frombuffer(view, "<f4")
+            left -= len(block)
+            yield block
         if hashed.hexdigest() != self.digests[section.name]:
             raise ValueError("its digest is not that of what was received")
 

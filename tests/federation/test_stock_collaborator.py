@@ -1,0 +1,89 @@
+"""A collaborator as OpenFL ships it takes part: its own client and codec, after our join and with our task runner."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from openfl.component import Collaborator
+from openfl.pipelines import NoCompressionPipeline
+from openfl.transport import AggregatorGRPCClient
+from stage import AGGREGATOR, RUN, Stage, small_settings
+
+from benchmarks.federation.cases import counts, introduction
+from benchmarks.federation.member import Member
+from fedmol.federation.identity import aggregator_name, peer_name
+from fedmol.federation.plan import render
+from fedmol.fl.payload import Vector
+from fedmol_collaborator.openfl_adapter.runner import SiteTaskRunner
+
+MOLECULES = 100
+
+
+@dataclass
+class StubTraining:
+    """In the place of a site's training: a step of its own from the round's model."""
+
+    site: str
+    size: int
+
+    def __post_init__(self) -> None:
+        self.molecules = self.validation_molecules = MOLECULES
+        self.layout = SimpleNamespace(size=self.size)
+
+    def validate(self, round: int, model: Vector) -> Any:
+        return SimpleNamespace(nll=80.0 + round, seconds=0.0)
+
+    def train(self, round: int, model: Vector) -> Any:
+        step = np.random.default_rng([round, *self.site.encode()]).normal(size=self.size) / self.size
+        return SimpleNamespace(update=(model + step).astype(np.float32), loss=2.0, seconds=0.0)
+
+
+@pytest.mark.filterwarnings("ignore")  # OpenFL's own
+def test_a_stock_collaborator_plays_a_whole_run(tmp_path: Path) -> None:
+    stage = Stage(small_settings(sites=[{"name": "west"}]), tmp_path / "run")
+    certs = stage.folder / "certs" / "site-west"
+    hello, initial = introduction(stage.settings)
+    try:
+        stage.start(AGGREGATOR)
+        stage.wait_for(lambda event: event.kind == "round_started")
+        time.sleep(0.5)
+        with Member(f"localhost:{stage.settings.network.port}", certs, "west", RUN) as member:
+            joining = hello.model_copy(update={"run": RUN, "peer": peer_name("west")})
+            member.join(joining, counts(stage.settings, MOLECULES))
+        training = StubTraining("west", len(initial))
+        client = AggregatorGRPCClient(
+            "localhost",
+            stage.settings.network.port,
+            aggregator_name(RUN),
+            RUN,
+            peer_name("west"),
+            root_certificate=str(certs / "ca.crt"),
+            certificate=str(certs / "party.crt"),
+            private_key=str(certs / "party.key"),
+        )
+        collaborator = Collaborator(
+            peer_name("west"),
+            aggregator_name(RUN),
+            RUN,
+            client,
+            SiteTaskRunner(training),  # type: ignore[arg-type]
+            {name: task for name, task in render(stage.settings)["tasks"].items() if name != "settings"},
+            opt_treatment="CONTINUE_LOCAL",
+            compression_pipeline=NoCompressionPipeline(),
+        )
+        collaborator.run()
+        assert stage.wait(AGGREGATOR) == 0
+        model = initial
+        for round in (1, 2, 3):
+            model = model + (training.train(round, model).update - model)
+            assert stage.checkpoint(round).tobytes() == model.tobytes()
+        assert [event.fields["nll"] for event in stage.events("round_finished")] == [81.0, 82.0, 83.0]
+        assert not stage.events("update_refused")
+    finally:
+        stage.close()
