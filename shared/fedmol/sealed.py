@@ -1,4 +1,4 @@
-"""Arrays and JSON in one safetensors file that carries the SHA-256 of its own content.
+"""Arrays and JSON in one safetensors file that carries the BLAKE3 digest of its own content.
 
 The digest is the first entry of the file's header and is taken over the whole file with zeros in its place. A file that
 was damaged, cut off or changed is found by `load`, and never taken for what it was. Any reader of safetensors reads the
@@ -10,13 +10,13 @@ file.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
@@ -35,21 +35,30 @@ _DTYPES = {
     "uint8": "U8",
     "bool": "BOOL",
 }
-_START, _NO_DIGEST = b'{"__metadata__": {"sha256": "', b"0" * 64
+_START, _NO_DIGEST = b'{"__metadata__": {"blake3": "', b"0" * 64
 _LARGEST_HEADER = 8 * 2**20  # bytes
 _PIECE = 2**22  # bytes that are read at a time
 _NO_FILE = FileNotFoundError, NotADirectoryError, IsADirectoryError
 
 
-def save(path: Path, arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], mode: int = 0o600) -> None:
-    """Write `arrays` and `meta` (anything JSON can hold) to `path`, whole or not at all, and force them to the disk."""
+def save(
+    path: Path,
+    arrays: Mapping[str, NDArray[Any]],
+    meta: Mapping[str, Any],
+    mode: int = 0o600,
+    over: Path | None = None,
+) -> None:
+    """Write `arrays` and `meta` (anything JSON can hold) to `path`, whole or not at all, and force them to the disk.
+
+    `over` is a file beside it to write over, see `fedmol.files.replacing`.
+    """
     contents = {name: np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data for name in sorted(arrays)}
     header = _header(arrays, meta)
-    hashed = hashlib.sha256(header)
+    hashed = blake3(header)
     for content in contents.values():
         hashed.update(content)
     place = 8 + len(_START)
-    with replacing(path, mode) as file:
+    with replacing(path, mode, over) as file:
         file.write(header[:place] + hashed.hexdigest().encode() + header[place + len(_NO_DIGEST) :])
         for content in contents.values():
             file.write(content)
@@ -77,7 +86,7 @@ def load(path: Path, largest: int) -> tuple[dict[str, NDArray[Any]], dict[str, A
 
 def _header(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> bytes:
     """The file's beginning, with zeros for the digest."""
-    metadata = {"sha256": _NO_DIGEST.decode(), META: json.dumps(meta, sort_keys=True)}
+    metadata = {"blake3": _NO_DIGEST.decode(), META: json.dumps(meta, sort_keys=True)}
     document: dict[str, Any] = {"__metadata__": metadata}
     start = 0
     for name in sorted(arrays):
@@ -104,7 +113,7 @@ def _check(path: Path, largest: int) -> None:
         if not header.startswith(_START):
             raise ValueError("it carries no digest of its content")
         end = len(_START) + len(_NO_DIGEST)
-        said, hashed = header[len(_START) : end], hashlib.sha256(front + _START + _NO_DIGEST + header[end:])
+        said, hashed = header[len(_START) : end], blake3(front + _START + _NO_DIGEST + header[end:])
         while piece := file.read(_PIECE):
             hashed.update(piece)
     if hashed.hexdigest().encode() != said:

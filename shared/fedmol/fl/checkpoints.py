@@ -48,7 +48,9 @@ class Checkpoints:
     def save(self, round: int, checkpoint: Checkpoint) -> None:
         """Put the round on the disk; it is there for good when this returns."""
         tensors = {**checkpoint.sections, **{_STATE + name: value for name, value in checkpoint.state.items()}}
-        sealed.save(self.path(round), tensors, checkpoint.account)
+        earlier = [one for one in self.rounds() if one != round]
+        over = self.path(earlier[0]) if len(earlier) >= self.files.keep else None
+        sealed.save(self.path(round), tensors, checkpoint.account, over=over)
         self.files.prune()
 
     def load(self, round: int, payload: Payload) -> Checkpoint:

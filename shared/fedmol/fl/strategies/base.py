@@ -40,6 +40,7 @@ def weighted_means(updates: Sequence[Update], section: Section) -> Iterator[tupl
     """The updates' weighted mean, block by block, summed in float64 in the order of the updates."""
     for part, blocks in aligned(updates, section):
         mean, scaled = np.zeros(len(blocks[0])), np.empty(len(blocks[0]))
-        for update, block in zip(updates, blocks, strict=True):
-            mean += np.multiply(block, np.float64(update.weight), out=scaled, dtype=np.float64)
+        with np.errstate(invalid="ignore", over="ignore"):  # a damaged file is found when it has been read
+            for update, block in zip(updates, blocks, strict=True):
+                mean += np.multiply(block, np.float64(update.weight), out=scaled, dtype=np.float64)
         yield part, mean
