@@ -40,6 +40,10 @@ bench: $(STAMP) ## measure speed and memory beside a plain DiGress, into bench/;
 bench-federation: $(STAMP) ## measure a round's cost beside its floor, ten minutes, and write docs/results/federation.md
 	@$(BIN)/python -m benchmarks.federation $(ARGS)
 
+.PHONY: bench-security
+bench-security: $(STAMP) ## measure honest uploads under attack, three minutes, and write docs/results/security.md
+	@$(BIN)/python -m benchmarks.security $(ARGS)
+
 .PHONY: gpu
 gpu: $(STAMP) ## test and measure everything on a GPU, nine minutes, into bench/gpu/; ARGS=--small on any machine
 	@$(BIN)/python -m benchmarks.gpu $(ARGS)

@@ -20,7 +20,7 @@ from fedmol_aggregator.gathering import Roster
 
 DENIED = "denied.txt"  # beside ca.crt: a site's name or a certificate's serial number (hexadecimal) on each line
 _LARGEST_LIST = 2**20  # bytes
-_CALLS_A_SECOND, _BURST = 20.0, 100.0  # of one site
+_CALLS_A_SECOND, _BURST = 50.0, 200.0  # of one site
 
 
 class Kind(Enum):

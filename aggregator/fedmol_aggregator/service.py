@@ -44,8 +44,8 @@ class Service:
 
     def __init__(self, settings: Settings, run: str, work: Path, events: EventLog) -> None:
         self.settings, self.run, self.work, self.events = settings, run, work, events
-        self.denoiser = denoiser_of(settings)
-        self.layout = manifest(self.denoiser)
+        denoiser = denoiser_of(settings)
+        self.layout = manifest(denoiser)
         payload = model_payload(self.layout.size)
         _refuse_a_lost_log(work, events)
         presence = Presence(settings.site_names, settings.rounds.lost_after, events)
@@ -64,7 +64,7 @@ class Service:
             molecules=self.gathering.molecules,
         )
         self._announce(self.layout.size, payload.nbytes)
-        self.engine = RoundEngine(terms, {MODEL: flatten(self.denoiser)}, rule, work, rounds.keep_checkpoints, events)
+        self.engine = RoundEngine(terms, {MODEL: flatten(denoiser)}, rule, work, rounds.keep_checkpoints, events)
 
     def serve(self, certificates: CertificateFiles, stop: threading.Event) -> None:
         """All rounds that are left.
@@ -94,12 +94,13 @@ class Service:
         absent = missed(accounts(self.events.path).values())
         outcome = "quorum" if absent else "complete"
         self.events.write("run_finished", outcome=outcome, missing=absent, rounds=rounds, model_digest=digest)
-        unflatten_into(self.denoiser, self.engine.sections[MODEL], self.layout)
+        denoiser = denoiser_of(self.settings)  # not kept while serving: it is as large as the model
+        unflatten_into(denoiser, self.engine.sections[MODEL], self.layout)
         agreement = self.gathering.agreement
         assert isinstance(agreement, Agreement)
         save_model(
             self.work / MODEL_FILE,
-            self.denoiser,
+            denoiser,
             preset=self.settings.model.preset,
             vocabulary_name=self.settings.model.vocabulary,
             census=Census.from_json(agreement.census),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import shutil
 import tempfile
-import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +17,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.federation.identity import peer_name
 from fedmol.fl.strategies import FedAvg
 from fedmol_aggregator.openfl_adapter.calls import Calls
+from fedmol_aggregator.openfl_adapter.downloads import Downloads
 
 RUN, SITES = "r", {"a": 10, "b": 30, "c": 60}
 ROUNDS = 4
@@ -33,12 +33,12 @@ class Target:
 
     def serve(self) -> None:
         gate: Any = SimpleNamespace(roster=SimpleNamespace(run=RUN), admit=_admit)
-        self.calls = Calls(self.federation.engine, gate, threading.BoundedSemaphore(2))
+        self.calls = Calls(self.federation.engine, gate, Downloads(4 * PARAMETERS))
 
     def send(self, stream: list[bytes], site: str = "c") -> bool:
         """Whether the upload was taken; what refuses it is an error of fedmol's, and nothing else may come."""
         try:
-            self.calls.results(site, iter(stream), None)  # type: ignore[arg-type]
+            self.calls.results(site, iter(stream), None)
         except FedmolError as refusal:
             if refusal.exit not in (Exit.UPDATE_REFUSED, Exit.CERTIFICATE_OF_ANOTHER_SITE, Exit.UNKNOWN_RUN):
                 raise

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import grpc
@@ -19,6 +18,8 @@ from fedmol.fl.tasks import TRAIN
 from fedmol.fl.uploads import Reception
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.openfl_adapter import wire
+from fedmol_aggregator.openfl_adapter.downloads import Downloads
+from fedmol_aggregator.openfl_adapter.streams import Gone
 from fedmol_aggregator.openfl_adapter.wire import Malformed, Pieces, ResultsHead, TensorHead
 
 Messages = Iterator[bytes]
@@ -35,7 +36,7 @@ _FLOAT = struct.Struct("<f")
 class Calls:
     """Each method takes the calling site and the messages of its request, and gives the answer's bytes."""
 
-    def __init__(self, engine: RoundEngine, gate: Gate, downloads: threading.BoundedSemaphore) -> None:
+    def __init__(self, engine: RoundEngine, gate: Gate, downloads: Downloads) -> None:
         self.engine, self.gate, self.downloads = engine, gate, downloads
         self.run, self.name = gate.roster.run, aggregator_name(gate.roster.run)
         self.told: set[str] = set()  # the sites that know that the run is over
@@ -70,7 +71,8 @@ class Calls:
                 "install the same version of fedmol on both sides",
             )
         vectors = self.engine.entering(request.round_number + 1)
-        self._hold_a_download(context)
+        if not self.downloads.wait_for_turn(context):
+            raise Gone
         values = encode(sections[request.tensor_name], vectors[request.tensor_name])
         return wire.tensor_answer(self._header(site), request.round_number, request.tensor_name, values)
 
@@ -142,15 +144,6 @@ class Calls:
 
     def _header(self, site: str) -> Any:
         return wire.header(self.name, peer_name(site), self.run)
-
-    def _hold_a_download(self, context: grpc.ServicerContext) -> None:
-        """Bound the copies of the model that are on their way: each waits for its turn, and counts until it is gone."""
-        while not self.downloads.acquire(timeout=1.0):
-            if not context.is_active():
-                raise FedmolError(Exit.INTERRUPTED, "the caller has gone", "try again")
-        release: Callable[[], None] = self.downloads.release
-        if not context.add_callback(release):
-            release()  # the call is over already
 
 
 def _only(messages: Messages, largest: int) -> bytes:

@@ -24,6 +24,7 @@ from fedmol.heartbeat import Heart
 from fedmol_aggregator.admission import DENIED, Admission, DenyList, Kind, Overload
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.openfl_adapter.calls import Calls
+from fedmol_aggregator.openfl_adapter.downloads import Downloads
 from fedmol_aggregator.openfl_adapter.meter import Meter
 from fedmol_aggregator.openfl_adapter.streams import Gone, Streams
 from fedmol_aggregator.openfl_adapter.wire import Malformed
@@ -46,7 +47,6 @@ _OPTIONS = [
 _TICK = 0.25  # seconds
 _FAREWELL = 10.0  # seconds to wait for living sites to hear that the run is over
 _MOST_UPLOADS = 32  # that are read at the same time
-_ON_THE_WAY = 64 * 2**20  # bytes of models that are sent at the same time, two models at least
 
 
 class FederationServer:
@@ -61,8 +61,7 @@ class FederationServer:
     ) -> None:
         self.engine, self.gate, self.heart, self.address, self.certificates = engine, gate, heart, address, certificates
         self.admission = Admission(gate.roster, DenyList(certificates.ca.parent / DENIED), gate.audit)
-        downloads = threading.BoundedSemaphore(max(2, _ON_THE_WAY // engine.terms.payload.nbytes))
-        self.calls = Calls(engine, gate, downloads)
+        self.calls = Calls(engine, gate, Downloads(engine.terms.payload.nbytes))
         self.meter = Meter(int(address.rpartition(":")[2]), self._cut)
         self.streams = Streams(longest, self.meter.delivered)
 

@@ -144,6 +144,7 @@ class RoundEngine:
                 self._note_refusal(site, round, refusal.message)
             raise
         except OSError as error:
+            error.filename = error.filename or str(self.uploads.folder)
             self._failure = error  # the disk: `tick` ends the run with it, a restart takes it up again
             raise
         finally:

@@ -106,7 +106,7 @@ def test_a_site_has_a_number_of_open_calls_of_each_kind_and_takes_none_of_anothe
 def test_a_site_that_calls_without_end_is_slowed_down(entrance: Entrance, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(admission, "_CALLS_A_SECOND", 0.0)
     north = certificate("north")
-    for _ in range(100):
+    for _ in range(200):
         with entrance.admission.enter(north, Kind.CONTROL):
             pass
     with pytest.raises(Overload, match="calls a second"), entrance.admission.enter(north, Kind.CONTROL):

@@ -1,0 +1,59 @@
+"""docs/results/security.md, made from docs/results/security.json and docs/results/faults.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from benchmarks.origin import ROOT
+from benchmarks.security.attack import IDENTITIES, LOADS
+from fedmol import files, formats
+
+FOLDER = ROOT / "docs/results"
+DATA, PAGE, FAULTS = "security.json", "security.md", ROOT / "docs/results/faults.json"
+LONGEST, MOST = 2.0, 1.5e9  # times the usual time of an upload; bytes
+
+Figures = dict[str, dict[str, Any]]
+
+
+def load(folder: Path = FOLDER) -> Figures:
+    """The figures in the folder; none where nothing has been measured."""
+    path = folder / DATA
+    figures: Figures = json.loads(path.read_text()) if path.exists() else {}
+    return figures
+
+
+def publish(figures: Figures, folder: Path = FOLDER) -> None:
+    """Write the figures, and the page that quotes them."""
+    files.write_text(folder / DATA, json.dumps(figures, indent=1, allow_nan=False) + "\n")
+    files.write_text(folder / PAGE, render(figures))
+
+
+def render(figures: Figures) -> str:
+    """The page."""
+    templates = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True
+    )
+    return templates.get_template("security.md.j2").render(
+        loads=LOADS,
+        rows=list(_rows(figures)),
+        machines=sorted({one["machine"] for one in figures.values()}),
+        commits=sorted({one["commit"][:7] for one in figures.values()}),
+        faults={row: len(tests) for row, tests in json.loads(FAULTS.read_text()).items()},
+    )
+
+
+def _rows(figures: Figures) -> Iterator[tuple[str, ...]]:
+    for load in LOADS:
+        for identity in IDENTITIES:
+            name = f"{load}/{identity}"
+            if f"{name}/peak_bytes" not in figures:
+                continue
+            ratio, peak = figures[f"{name}/upload_over_control"], figures[f"{name}/peak_bytes"]["value"]
+            median, low, high = (formats.fixed(ratio[key], 2) for key in ("value", "low", "high"))
+            met = ratio["value"] < LONGEST and peak < MOST
+            yield load, identity, f"{median} ({low} to {high})", formats.size(peak), "yes" if met else "**no**"

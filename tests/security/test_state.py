@@ -1,0 +1,169 @@
+"""State that is damaged or gone: the same model as without, or a refusal that names the file (rows R3, R4)."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from stage import AGGREGATOR
+
+from fedmol.errors import Exit
+from tests.security.light import Light, light_settings
+
+Damage = Callable[[Path], Path]  # of a working folder; the file that has to be named
+ROUNDS = 3
+
+
+@pytest.fixture(scope="module")
+def halted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Light]:
+    """A federation whose aggregator was killed in round 4, for which one site had reported."""
+    one = Light(light_settings("east", "model", "west"), tmp_path_factory.mktemp("halted") / "run")
+    one.open()
+    for _ in range(ROUNDS):
+        one.play()
+    one.report("east")
+    one.kill()
+    yield one
+    one.shut()
+
+
+@pytest.fixture
+def again(halted: Light, tmp_path: Path) -> Iterator[Light]:
+    """The same federation, whose folder is put back when the test ends."""
+    copy, model, round = tmp_path / "copy", halted.model, halted.round
+    shutil.copytree(halted.work, copy)
+    yield halted
+    if halted.serving():
+        halted.kill()
+    shutil.rmtree(halted.work)
+    shutil.copytree(copy, halted.work)
+    halted.model, halted.round = model, round
+
+
+def flip(path: Path, place: float = 0.7) -> Path:
+    content = bytearray(path.read_bytes())
+    content[int(place * len(content))] ^= 1
+    path.write_bytes(content)
+    return path
+
+
+def empty(path: Path) -> Path:
+    path.write_bytes(b"")
+    return path
+
+
+def delete(path: Path) -> Path:
+    path.unlink()
+    return path
+
+
+def _round(number: int) -> Callable[[Path], Path]:
+    return lambda work: work / "rounds" / f"round-{number:04d}.safetensors"
+
+
+def _all_rounds(work: Path) -> Path:
+    for path in (work / "rounds").iterdir():
+        path.unlink()
+    return _round(ROUNDS)(work)
+
+
+def _everything(work: Path) -> Path:
+    _all_rounds(work)
+    shutil.rmtree(work / "uploads")
+    delete(work / "agreement.json")
+    return _round(ROUNDS)(work)
+
+
+def _last_two(work: Path) -> Path:
+    flip(_round(ROUNDS - 1)(work))
+    return flip(_round(ROUNDS)(work))
+
+
+def _last_and_one_of_its_uploads(work: Path) -> Path:
+    flip(min((work / "uploads" / f"round-{ROUNDS:04d}").glob("*.safetensors")))
+    return delete(_round(ROUNDS)(work))
+
+
+def _an_older_one_in_the_last_one_s_place(work: Path) -> Path:
+    path = _round(ROUNDS)(work)
+    shutil.copyfile(_round(ROUNDS - 1)(work), path)
+    return path
+
+
+def _another_line(work: Path) -> Path:
+    log = work / "events.jsonl"
+    text = log.read_text()
+    assert '"molecules": 100' in text
+    log.write_text(text.replace('"molecules": 100', '"molecules": 900', 1))
+    return log
+
+
+def _another_agreement(work: Path) -> Path:
+    path = work / "agreement.json"
+    text = path.read_text()
+    assert '"east": 100' in text
+    path.write_text(text.replace('"east": 100', '"east": 900'))
+    return path
+
+
+REBUILT: dict[str, Damage] = {
+    "a-bit-of-the-last-model": lambda work: flip(_round(ROUNDS)(work)),
+    "a-bit-of-the-last-model-s-header": lambda work: flip(_round(ROUNDS)(work), 1e-4),
+    "the-last-model-gone": lambda work: delete(_round(ROUNDS)(work)),
+    "the-last-model-an-older-one": _an_older_one_in_the_last_one_s_place,
+    "the-agreement-gone": lambda work: delete(work / "agreement.json"),
+}
+
+REFUSED: dict[str, Damage] = {
+    "all-models-gone": _all_rounds,
+    "everything-but-the-log-gone": _everything,
+    "a-bit-of-the-last-two-models": _last_two,
+    "the-last-model-and-one-of-its-uploads": _last_and_one_of_its_uploads,
+    "the-log-gone": lambda work: delete(work / "events.jsonl"),
+    "a-line-of-the-log": _another_line,
+    "another-agreement": _another_agreement,
+}
+
+
+@pytest.mark.parametrize("case", REBUILT)
+def test_what_can_be_made_again_is_and_the_run_goes_on(again: Light, case: str) -> None:
+    damaged = REBUILT[case](again.work)
+    again.stage.start(AGGREGATOR)
+    again.connect()
+    for kind in ("state_damaged", "state_rebuilt"):
+        assert [event.fields["file"] for event in again.stage.events(kind)] == [str(damaged)]
+    assert again.stage.checkpoint(ROUNDS).tobytes() == again.model.tobytes()
+    assert again.members["east"].tasks() == (again.round, [], False)  # what it had sent is still there
+    again.report("model", "west")
+    again.close(again.sites)
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_is_refused_by_name_and_nothing_begins_anew(again: Light, case: str) -> None:
+    damaged = REFUSED[case](again.work)
+    before = again.stage.events_path().read_bytes() if again.stage.events_path().exists() else b""
+    again.stage.start(AGGREGATOR)
+    assert again.stage.wait(AGGREGATOR) == Exit.STATE_UNUSABLE, again.stage.log(AGGREGATOR)
+    assert damaged.name in again.stage.parties[AGGREGATOR].last_words()
+    assert b"round_started" not in again.stage.events_path().read_bytes().removeprefix(before)
+    assert not (again.work / "model.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("what", "damage"), [("update", flip), ("update", delete), ("record", flip), ("record", empty)]
+)
+def test_a_damaged_upload_of_the_open_round_is_asked_for_again(
+    again: Light, what: str, damage: Callable[[Path], Path]
+) -> None:
+    folder = again.work / "uploads" / f"round-{again.round:04d}"
+    (path,) = folder.glob("*.safetensors") if what == "update" else folder.glob("east.train.json")
+    damage(path)
+    again.stage.start(AGGREGATOR)
+    again.connect()
+    again.report("model", "west")
+    again.stage.wait_for(lambda event: event.kind == "state_damaged" and event.fields["file"] == str(path))
+    assert again.members["east"].tasks() == (again.round, ["train"], False)
+    again.train("east")
+    again.close(again.sites)
