@@ -19,7 +19,7 @@ TORCH_CPU := $(patsubst torch==%,%,$(shell grep -o '^torch==[^ ]*' requirements/
 
 .PHONY: help
 help: ## show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-13s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  TORCH=cpu|cuda   force a build of torch (default: the CPU build where pip can find it)"
 	@echo "  PYTHON=...       the Python 3.11 that .venv is made from"

@@ -117,6 +117,8 @@ class Light:
         self.model = mean(self.model, updates, weights)
         assert self.stage.checkpoint(self.round).tobytes() == self.model.tobytes()
         self.round += 1
+        if self.round <= self.settings.training.rounds:
+            self.stage.wait_for(lambda event: event.kind == "round_started" and event.round == self.round)
         return finished
 
     def shares(self, counted: Collection[str]) -> dict[str, float]:

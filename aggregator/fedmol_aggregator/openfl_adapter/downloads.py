@@ -4,30 +4,38 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import grpc
 
 _ON_THE_WAY = 64 * 2**20  # bytes of models that are sent at the same time, one model at least
-_PATIENCE = 5.0  # seconds after which a slow line is no reason to wait any more
+_PATIENCE, _SLOW = 5.0, 20e6  # seconds, and bytes a second: without progress for longer, a line is slow
 
 
 class Downloads:
-    """Sites take the model in turns; whoever has waited for long goes past a slow line, one at a time."""
+    """Sites take the model in turns. Where a slow line holds its turn for long, the others go past it, one at a time."""
 
     def __init__(self, model_bytes: int) -> None:
         self._usual = threading.BoundedSemaphore(max(1, _ON_THE_WAY // model_bytes))
         self._beside = threading.BoundedSemaphore(1)
+        self._longest, self._moved = _PATIENCE + model_bytes / _SLOW, time.monotonic()
 
     def wait_for_turn(self, context: grpc.ServicerContext) -> bool:
         """Hold a place until the call is over, however it ends; False when the caller has gone meanwhile."""
-        since = time.monotonic()
         while context.is_active():
-            late = time.monotonic() - since > _PATIENCE
-            for places in (self._usual, self._beside)[: 1 + late]:
+            stuck = time.monotonic() - self._moved > self._longest
+            for places in (self._usual, self._beside)[: 1 + stuck]:
                 if places.acquire(timeout=0.2):
-                    release: Callable[[], None] = places.release
-                    if not context.add_callback(release):
-                        release()  # the call is over already
+                    self._hold(places, context)
                     return True
         return False
+
+    def _hold(self, places: threading.Semaphore, context: grpc.ServicerContext) -> None:
+        def release() -> None:
+            places.release()
+            if places is self._usual:
+                self._moved = time.monotonic()
+
+        if places is self._usual:
+            self._moved = time.monotonic()
+        if not context.add_callback(release):
+            release()  # the call is over already
