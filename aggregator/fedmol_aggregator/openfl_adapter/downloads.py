@@ -12,7 +12,7 @@ _PATIENCE, _SLOW = 5.0, 20e6  # seconds, and bytes a second: without progress fo
 
 
 class Downloads:
-    """Sites take the model in turns. Where a slow line holds its turn for long, the others go past it, one at a time."""
+    """Sites take the model in turns; where a slow line holds its turn for long, the others go past it one at a time."""
 
     def __init__(self, model_bytes: int) -> None:
         self._usual = threading.BoundedSemaphore(max(1, _ON_THE_WAY // model_bytes))

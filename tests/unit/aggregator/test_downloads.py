@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from fedmol_aggregator.openfl_adapter import downloads
 from fedmol_aggregator.openfl_adapter.downloads import Downloads
 
 
@@ -50,8 +50,8 @@ def test_small_models_are_taken_by_several() -> None:
 def test_a_slow_line_is_passed_by_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     turns, slow, other = Downloads(2**30), Call(), Call()
     assert _waits(turns, slow)
-    now = downloads.time.monotonic() + 3600
-    monkeypatch.setattr(downloads.time, "monotonic", lambda: now)
+    now = time.monotonic() + 3600
+    monkeypatch.setattr(time, "monotonic", lambda: now)
     assert _waits(turns, other)
     assert not _waits(turns, Call())
     other.end()
