@@ -71,7 +71,7 @@ class Calls:
                 "install the same version of fedmol on both sides",
             )
         vectors = self.engine.entering(request.round_number + 1)
-        if not self.downloads.wait_for_turn(context):
+        if not self.downloads.wait_for_turn(site, context):
             raise Gone
         values = encode(sections[request.tensor_name], vectors[request.tensor_name])
         return wire.tensor_answer(self._header(site), request.round_number, request.tensor_name, values)

@@ -18,9 +18,17 @@ class Downloads:
         self._usual = threading.BoundedSemaphore(max(1, _ON_THE_WAY // model_bytes))
         self._beside = threading.BoundedSemaphore(1)
         self._longest, self._moved = _PATIENCE + model_bytes / _SLOW, time.monotonic()
+        self._lock, self._last = threading.Lock(), dict[str, grpc.ServicerContext]()
 
-    def wait_for_turn(self, context: grpc.ServicerContext) -> bool:
-        """Hold a place until the call is over, however it ends; False when the caller has gone meanwhile."""
+    def wait_for_turn(self, site: str, context: grpc.ServicerContext) -> bool:
+        """Hold a place until the call is over, however it ends; False when the caller has gone meanwhile.
+
+        A site has one place: its older call, which it may have left unread, is over with the newer one.
+        """
+        with self._lock:
+            older, self._last[site] = self._last.get(site), context
+        if older is not None:
+            older.cancel()
         while context.is_active():
             stuck = time.monotonic() - self._moved > self._longest
             for places in (self._usual, self._beside)[: 1 + stuck]:

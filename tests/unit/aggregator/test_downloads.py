@@ -25,13 +25,16 @@ class Call:
         self.callbacks.append(callback)
         return True
 
+    def cancel(self) -> None:
+        self.end()
+
     def end(self) -> None:
         for callback in self.callbacks:
             callback()
 
 
-def _waits(turns: Downloads, call: Any) -> bool:
-    return turns.wait_for_turn(call)
+def _waits(turns: Downloads, call: Any, site: str | None = None) -> bool:
+    return turns.wait_for_turn(site or str(id(call)), call)
 
 
 def test_a_large_model_is_taken_by_one_at_a_time() -> None:
@@ -56,3 +59,9 @@ def test_a_slow_line_is_passed_by_one_at_a_time(monkeypatch: pytest.MonkeyPatch)
     assert not _waits(turns, Call())
     other.end()
     assert _waits(turns, Call())
+
+
+def test_a_site_that_reads_nothing_holds_one_place() -> None:
+    turns = Downloads(2**24)
+    assert [_waits(turns, Call(), "west") for _ in range(10)] == [True] * 10
+    assert [_waits(turns, Call()) for _ in range(4)] == [True] * 3 + [False]
