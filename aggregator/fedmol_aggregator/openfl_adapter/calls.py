@@ -63,7 +63,7 @@ class Calls:
     def tensor(self, site: str, messages: Messages, context: grpc.ServicerContext) -> bytes:
         """One section of what the open round starts from."""
         request = self._request(site, aggregator_pb2.GetAggregatedTensorRequest, messages)
-        sections = {one.name: one for one in self.engine.terms.payload.sections}
+        sections = self.engine.terms.payload.by_name
         if request.tensor_name not in sections or tuple(request.tags) != ("model",) or request.report:
             raise FedmolError(
                 Exit.MODEL_DIFFERS,
@@ -96,7 +96,7 @@ class Calls:
         agreed = self.engine.terms.molecules()[reception.site]
         if reception.task is TRAIN and head.data_size != agreed:
             raise reception.refusal(f"says {head.data_size} molecules where {agreed} were agreed")
-        sections = {one.name: one for one in self.engine.terms.payload.sections}
+        sections = self.engine.terms.payload.by_name
         for tensor in wire.tensors(pieces):
             section = sections.get(tensor.name) if reception.task.sends_payload else None
             self._check(reception, head, tensor, section)

@@ -69,12 +69,11 @@ class FederationServer:
         """Serve until the run is over or `stop` is set.
 
         Raises:
-            FedmolError: ADDRESS_IN_USE, QUORUM_LOST, or INTERNAL when a round could not be closed.
+            FedmolError: ADDRESS_IN_USE or QUORUM_LOST.
             OSError: the disk is full, or cannot be written.
         """
         server, over = self._listen(), threading.Event()
-        watches = (self.streams.watch, self.meter.watch)
-        for watch in watches:
+        for watch in (self.streams.watch, self.meter.watch):
             threading.Thread(target=watch, args=(over,), name="watch", daemon=True).start()
         try:
             while not stop.is_set() and not self.engine.finished:

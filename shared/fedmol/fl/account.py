@@ -24,7 +24,9 @@ def account(
     cpu_seconds: float,
     model_digest: str,
 ) -> dict[str, Any]:
-    """Sites are named in the order of their names; `excluded` reported, but moved too far."""
+    """Sites are named in the order of their names; `excluded` reported, but moved too far. `moves` are those that are
+    known of each site, this round's or earlier ones, see fedmol.fl.norms.
+    """
     loss = {site: reports[site][TRAIN.name].metrics[LOSS] for site in weights}
     nll = {site: -reports[site][VALIDATE.name].metrics[NEGATIVE_NLL] for site in weights}
     working = max(sum(one.metrics[SECONDS] for one in reports[site].values()) for site in weights)
@@ -34,7 +36,7 @@ def account(
         "weights": dict(weights),
         "missing": sorted(set(sites) - set(weights) - set(excluded)),
         "excluded": sorted(excluded),
-        "moves": {site: moves[site] for site in weights},
+        "moves": dict(sorted(moves.items())),
         "seconds": _thousandths(seconds),
         "seconds_outside_training": _thousandths(seconds - working),
         "aggregator_cpu_seconds": _thousandths(cpu_seconds),

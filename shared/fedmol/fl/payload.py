@@ -51,6 +51,11 @@ class Payload:
     sections: tuple[Section, ...]
 
     @property
+    def by_name(self) -> dict[str, Section]:
+        """The sections by their names."""
+        return {one.name: one for one in self.sections}
+
+    @property
     def digest(self) -> str:
         """SHA-256 of names, lengths and types: parties with the same digest can exchange payloads."""
         return hashlib.sha256(json.dumps([asdict(one) for one in self.sections]).encode()).hexdigest()

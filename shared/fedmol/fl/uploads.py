@@ -10,7 +10,6 @@ asked again for what a power cut took.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -111,7 +110,7 @@ class Reception:
     ) -> None:
         self.site, self.round, self.task = site, round, task
         self._folder, self._scratch, self._current = folder, scratch, current
-        self._sections = {one.name: one for one in payload.sections} if task.sends_payload else {}
+        self._sections = payload.by_name if task.sends_payload else {}
         self._writers: dict[str, SectionWriter] = {}
         self._metrics: dict[str, float] = {}
 
@@ -135,7 +134,7 @@ class Reception:
         self._metrics[name] = value
 
     def finish(self) -> Record:
-        """Put the whole upload in its place."""
+        """What the upload was, once all of it has come; `keep` makes it count."""
         absent = [*(self._sections.keys() - self._writers.keys()), *(set(self.task.metrics) - self._metrics.keys())]
         if absent:
             raise self.refusal(f"lacks {', '.join(sorted(absent))}")
@@ -255,7 +254,7 @@ def _write_whole(file: BinaryIO, piece: memoryview) -> None:
 
 def _write_record(record: Record) -> bytes:
     text = json.dumps(asdict(record), sort_keys=True)
-    return json.dumps({"record": text, "sha256": hashlib.sha256(text.encode()).hexdigest()}).encode()
+    return json.dumps({"record": text, "blake3": blake3(text.encode()).hexdigest()}).encode()
 
 
 def _read_record(path: Path) -> Record | None:
@@ -264,7 +263,7 @@ def _read_record(path: Path) -> Record | None:
         if path.stat().st_size > _LARGEST_RECORD:
             return None
         outer = json.loads(path.read_bytes())
-        if hashlib.sha256(outer["record"].encode()).hexdigest() != outer["sha256"]:
+        if blake3(outer["record"].encode()).hexdigest() != outer["blake3"]:
             return None
         return Record(**json.loads(outer["record"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):

@@ -196,3 +196,16 @@ def test_a_cap_on_one_site_s_share(federation: Build) -> None:
     one = federation({"a": 10, "b": 10, "c": 980}, largest_share=0.5)
     one.play(1)
     assert one.said("round_finished")[0].fields["weights"] == {"a": 0.25, "b": 0.25, "c": 0.5}
+
+
+def test_what_is_known_of_a_site_s_moves_outlasts_the_rounds_that_it_misses(federation: Build) -> None:
+    one = federation(quorum=2)
+    one.play(1)
+    for round in (2, 3):
+        one.report("b", round)
+        one.report("c", round)
+        while not one.engine.tick(0.001):
+            pass
+    moves = [event.fields["moves"] for event in one.said("round_finished")]
+    assert [set(known) for known in moves] == [{"a", "b", "c"}] * 3
+    assert moves[2]["a"] == moves[0]["a"]
