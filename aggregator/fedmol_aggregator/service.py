@@ -6,6 +6,7 @@ import gc
 import logging
 import shutil
 import threading
+from collections import Counter
 from pathlib import Path
 
 from fedmol import files
@@ -17,7 +18,7 @@ from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.identity import digest, shared_settings
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings, dump
-from fedmol.fl.account import missed
+from fedmol.fl.account import uncounted
 from fedmol.fl.engine import RoundEngine
 from fedmol.fl.norms import Reach
 from fedmol.fl.payload import MODEL, model_payload
@@ -89,11 +90,18 @@ class Service:
             )
 
     def finish(self) -> None:
-        """Log the outcome and write the model: that of the last round."""
+        """Log the outcome, and write the model: that of the last round."""
         rounds, digest = self.settings.training.rounds, self.engine.model_digest
-        absent = missed(accounts(self.events.path).values())
-        outcome = "quorum" if absent else "complete"
-        self.events.write("run_finished", outcome=outcome, missing=absent, rounds=rounds, model_digest=digest)
+        absent = {number: uncounted(account) for number, account in accounts(self.events.path).items()}
+        missed = Counter(site for sites in absent.values() for site in sites)
+        self.events.write(
+            "run_finished",
+            outcome="quorum" if missed else "complete",
+            missing=absent[rounds],
+            missed_rounds=dict(sorted(missed.items())),
+            rounds=rounds,
+            model_digest=digest,
+        )
         denoiser = denoiser_of(self.settings)  # not kept while serving: it is as large as the model
         unflatten_into(denoiser, self.engine.sections[MODEL], self.layout)
         agreement = self.gathering.agreement

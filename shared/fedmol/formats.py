@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from datetime import datetime
 
 NONE = "\N{EN DASH}"
@@ -85,6 +86,11 @@ def names(listed: list[str]) -> str:
 def number(value: int, singular: str, plural: str | None = None) -> str:
     """1 site, 2 sites"""
     return f"{value:,} {singular if value == 1 else plural or singular + 's'}"
+
+
+def misses(rounds: Mapping[str, int]) -> str:
+    """north missed 1 round and west missed 12 rounds"""
+    return names([f"{site} missed {number(count, 'round')}" for site, count in rounds.items()])
 
 
 def ranges(numbers: list[int]) -> str:

@@ -130,6 +130,7 @@ def test_the_run_ends_with_the_quorums_model(disturbed: Disturbed, tmp_path: Pat
     assert disturbed.consortium.states()["aggregator"].code == 0
     said = disturbed.get("/v1/status").json()
     assert (said["state"], said["outcome"], said["missing"]) == ("finished", "quorum", ["south"])
+    assert {"east", "south"} <= set(said["missed_rounds"])
     last = disturbed.rounds()[-1]
     mean = sum(
         weight * update(disturbed, site, tmp_path, last.round) for site, weight in last.fields["weights"].items()

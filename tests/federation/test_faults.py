@@ -92,7 +92,7 @@ def test_a_site_that_never_comes_back_does_not_stop_the_quorum(stage: Build) -> 
     assert [event.site for event in run.events("site_lost")] == ["west"]
     assert [event.fields["missing"] for event in run.events("round_finished")] == [[], ["west"], ["west"]]
     finished = run.events("run_finished")[0].fields
-    assert (finished["outcome"], finished["missing"]) == ("quorum", ["west"])
+    assert (finished["outcome"], finished["missing"], finished["missed_rounds"]) == ("quorum", ["west"], {"west": 2})
 
 
 def test_a_paused_site_comes_back_and_counts_again(stage: Build) -> None:
@@ -109,7 +109,8 @@ def test_a_paused_site_comes_back_and_counts_again(stage: Build) -> None:
     assert missing[0] == missing[-1] == []
     assert ["west"] in missing
     finished = run.events("run_finished")[0].fields
-    assert (finished["outcome"], finished["missing"]) == ("quorum", ["west"])  # it was not there in every round
+    assert (finished["outcome"], finished["missing"]) == ("quorum", [])
+    assert finished["missed_rounds"] == {"west": missing.count(["west"])}
 
 
 def test_a_poisoned_update_is_refused_before_it_counts(stage: Build) -> None:

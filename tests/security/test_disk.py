@@ -115,4 +115,5 @@ def test_a_run_is_complete_only_when_nobody_missed_a_round(light: Build) -> None
     one.restart()
     assert one.play().fields["missing"] == []
     finished = one.finish()
-    assert (finished.fields["outcome"], finished.fields["missing"]) == ("quorum", ["west"])
+    assert (finished.fields["outcome"], finished.fields["missing"]) == ("quorum", [])
+    assert finished.fields["missed_rounds"] == {"west": 1}

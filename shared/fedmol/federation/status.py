@@ -29,8 +29,6 @@ class FederationStatus:
     sites: dict[str, SiteStatus] = field(default_factory=dict)
     finished: list[Event] = field(default_factory=list)  # the round_finished events
     refusals: list[Event] = field(default_factory=list)
-    outcome: str | None = None
-    missing: list[str] = field(default_factory=list)
 
     def follow(self, events: Iterable[Event]) -> None:
         for event in events:
@@ -91,6 +89,3 @@ class FederationStatus:
 
     def _round_finished(self, event: Event) -> None:
         self.finished.append(event)
-
-    def _run_finished(self, event: Event) -> None:
-        self.outcome, self.missing = event.fields["outcome"], event.fields["missing"]

@@ -48,9 +48,9 @@ def account(
     }
 
 
-def missed(accounts: Collection[Mapping[str, Any]]) -> list[str]:
-    """The sites that did not count in every one of the rounds."""
-    return sorted({site for one in accounts for site in (*one["missing"], *one.get("excluded", ()))})
+def uncounted(account: Mapping[str, Any]) -> list[str]:
+    """The sites whose work of this round the model does not hold: they did not report, or moved too far."""
+    return sorted((*account["missing"], *account.get("excluded", ())))
 
 
 def _mean(weights: Mapping[str, float], values: Mapping[str, float]) -> float:

@@ -29,14 +29,13 @@ def outcome(record: RunRecord) -> Outcome:
             "open", "Not finished", f"{_done(record)} The run was going on, or was broken off, at this point."
         )
     missing = last.fields.get("missing") or []
-    if last.fields.get("outcome") == "quorum" or missing:
-        return Outcome(
-            "quorum",
-            "Ended with the quorum",
-            f"{_done(record)} {names(missing) or 'Nobody'} {'were' if len(missing) > 1 else 'was'} missing at the end: "
-            f"the final model does not hold the last work of {'these sites' if len(missing) > 1 else 'this site'}.",
-        )
-    return Outcome("complete", "Complete", f"{_done(record)} {_absences(record)}")
+    if last.fields.get("outcome") != "quorum":
+        return Outcome("complete", "Complete", f"{_done(record)} {_absences(record)}")
+    end = (
+        f" At the end, {names(missing)} {'were' if len(missing) > 1 else 'was'} missing: "
+        f"the final model does not hold the last work of {'these sites' if len(missing) > 1 else 'this site'}."
+    )
+    return Outcome("quorum", "Ended with the quorum", f"{_done(record)} {_absences(record)}{end if missing else ''}")
 
 
 def _done(record: RunRecord) -> str:
@@ -49,5 +48,6 @@ def _absences(record: RunRecord) -> str:
         for site in record.settings.site_names
     }
     said = [f"{site} was missing from round {rounds}" for site, rounds in absent.items() if rounds]
-    everyone = number(len(absent), "site")
-    return f"{names(said).capitalize()}." if said else f"All {everyone} took part in every round."
+    if said:
+        return f"Not every site took part in every round: {names(said)}."
+    return f"All {number(len(absent), 'site')} took part in every round."

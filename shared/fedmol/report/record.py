@@ -28,7 +28,7 @@ class Round:
 
     number: int
     weights: dict[str, float]  # of the sites whose updates counted
-    missing: list[str]
+    missing: list[str]  # whose updates did not count
     site_loss: dict[str, float]
     site_nll: dict[str, float]  # of the model that entered the round, on each site's validation molecules
     loss: float | None = None
@@ -43,7 +43,7 @@ class Round:
         return Round(
             number=event.round or 0,
             weights=said.get("weights") or {},
-            missing=said.get("missing") or [],
+            missing=sorted([*(said.get("missing") or []), *(said.get("excluded") or [])]),
             site_loss=said.get("site_loss") or {},
             site_nll=said.get("site_nll") or {},
             **{name: said.get(name) for name in _FIGURES},

@@ -239,7 +239,9 @@ def _sent(run: Run, event: Event, time: float) -> None:
 
 
 def _run_finished(run: Run, event: Event, time: float) -> None:
-    run.outcome, run.missing = str(event.fields.get("outcome", "complete")), list(event.fields.get("missing", ()))
+    said = event.fields
+    run.outcome, run.missing = str(said.get("outcome", "complete")), list(said.get("missing", ()))
+    run.missed_rounds = {site: int(count) for site, count in said.get("missed_rounds", {}).items()}
     for site in run.sites.values():
         if site.name not in run.missing:
             site.state, site.detail, site.seconds_left = "finished", "", None

@@ -141,7 +141,8 @@ class Run:
     outcome: str | None = None  # once it is finished
     stopped: str | None = None  # why, once it is stopped
     stopped_with: str | None = None  # the exit's slug
-    missing: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # at the end
+    missed_rounds: dict[str, int] = field(default_factory=dict)  # by site, once it is finished
     sites: dict[str, Site] = field(default_factory=dict)
     rounds: dict[int, Round] = field(default_factory=dict)  # in order
     tensors: dict[tuple[str, tuple[int, ...], int], Tensor] = field(default_factory=dict)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fedmol.formats import duration
+from fedmol.formats import duration, misses, names
 from fedmol.sidecar.state import Run, RunState, Site, SiteState
 
 LATE_AFTER = 6.0  # seconds; a site in a run gives a sign of life every second, and every other one is logged
@@ -56,9 +56,12 @@ def _why_silent(run: Run) -> str:
 
 
 def _finished(run: Run) -> str:
-    if run.missing:
-        return f"With the quorum; missing at the end: {', '.join(run.missing)}."
-    return "Every site took part in the last round." if run.role == "aggregator" else "The site did its part."
+    if run.role == "site":
+        return "The site did its part."
+    if not run.missed_rounds:
+        return "Every site took part in every round."
+    end = f"; missing at the end: {names(run.missing)}" if run.missing else ""
+    return f"With the quorum: {misses(run.missed_rounds)}{end}."
 
 
 def seconds_left(run: Run, now: float) -> float | None:

@@ -66,6 +66,7 @@ class StatusView(View):
     detail: str
     outcome: str | None
     missing: list[str]
+    missed_rounds: dict[str, int]
     began: float | None
     round: int
     rounds_target: int | None
@@ -226,6 +227,7 @@ def status_view(run: Run, log: LogView, certificates: list[CertificateView], now
         detail=log.problem or detail if run.role is None else detail,
         outcome=run.outcome,
         missing=run.missing,
+        missed_rounds=run.missed_rounds,
         began=run.began,
         round=run.round,
         rounds_target=run.rounds_target,

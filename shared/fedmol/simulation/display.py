@@ -12,7 +12,7 @@ from rich.text import Text
 
 from fedmol.events import Event
 from fedmol.federation.status import FederationStatus, SiteStatus
-from fedmol.formats import duration, size
+from fedmol.formats import duration, misses, size
 
 
 class Display:
@@ -110,6 +110,6 @@ def describe(event: Event, status: FederationStatus) -> str | None:
         case "site_returned":
             return f"{event.site} is back"
         case "run_finished":
-            absent = f", without {', '.join(said['missing'])}" if said["missing"] else ""
+            absent = f", {misses(said['missed_rounds'])}" if said["missed_rounds"] else ""
             return f"finished {said['rounds']} rounds: {said['outcome']}{absent}"
     return None

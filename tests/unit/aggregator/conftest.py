@@ -62,7 +62,7 @@ class State:
         return self
 
     def end(self) -> State:
-        self.log.write("run_finished", outcome="complete", missing=[], rounds=3, model_digest="d")
+        self.log.write("run_finished", outcome="complete", missing=[], missed_rounds={}, rounds=3, model_digest="d")
         denoiser = denoiser_of(self.settings)
         unflatten_into(denoiser, self.weights, manifest(denoiser))
         save_model(

@@ -161,7 +161,10 @@ def _finish(log: EventLog, round: int, weights: dict[str, float], missing: list[
 
 
 def end(log: EventLog) -> None:
-    log.write("run_finished", outcome="quorum", missing=["west"], rounds=2, model_digest="ab" * 32)
+    missed = {"west": 1}
+    log.write(
+        "run_finished", outcome="quorum", missing=["west"], missed_rounds=missed, rounds=2, model_digest="ab" * 32
+    )
 
 
 def whole(log: EventLog) -> None:

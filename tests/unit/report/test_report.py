@@ -107,7 +107,8 @@ def test_the_head_names_who_was_missing(finished: Any) -> None:
     top = page(finished).said("top")
     assert "harbour-7" in top
     assert "Ended with the quorum" in top
-    assert "west was missing at the end" in top
+    assert "west was missing from round 2" in top
+    assert "At the end, west was missing" in top
     assert "2 of 2 rounds finished" in top
     assert "12,345 parameters" in top
 

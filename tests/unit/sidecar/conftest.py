@@ -74,9 +74,17 @@ class Story:
             self.receive(site, round)
         return self.finish(round)
 
-    def end(self, missing: list[str] | None = None) -> Story:
-        outcome = "quorum" if missing else "complete"
-        self.log.write("run_finished", outcome=outcome, missing=missing or [], rounds=self.rounds, model_digest="d")
+    def end(self, missing: list[str] | None = None, missed: dict[str, int] | None = None) -> Story:
+        missing, missed = missing or [], missed or dict.fromkeys(missing or [], 1)
+        outcome = "quorum" if missed else "complete"
+        self.log.write(
+            "run_finished",
+            outcome=outcome,
+            missing=missing,
+            missed_rounds=missed,
+            rounds=self.rounds,
+            model_digest="d",
+        )
         return self
 
 

@@ -136,6 +136,13 @@ def test_a_finished_run_tells_who_was_missing_and_nobody_is_late_in_it(story: St
     assert "south" in run_state(_run(story.folder), 1e12)[1]
 
 
+def test_a_site_that_was_away_and_came_back_has_finished_in_a_run_that_is_not_complete(story: Story) -> None:
+    story.start().gather().play(1)
+    story.end(missed={"south": 12})
+    assert _states(story.folder, later=999)["south"][0] == "finished"
+    assert run_state(_run(story.folder), 1e12) == ("finished", "With the quorum: south missed 12 rounds.")
+
+
 def test_a_stopped_aggregator_knows_no_site_s_state(story: Story) -> None:
     story.start().gather().train("north", 1)
     story.log.write("run_stopped", reason="quorum-lost", detail="only 0 of 2 sites")
