@@ -120,6 +120,7 @@ class SiteTraining:
             steps=self.local_steps - first,
             total_steps=self.total_steps,
             generator=torch.Generator().manual_seed(stream_seed(self.seed, self.site, round)),
+            start=model,
             on_step=self._watch(round, first, model_in, optimizer),
         )
         metrics = {"loss": report.mean_loss}

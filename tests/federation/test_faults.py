@@ -67,6 +67,19 @@ def test_sigterm_saves_a_site_in_mid_round_and_it_goes_on_there(undisturbed: Sta
     assert run.checkpoint(3).tobytes() == undisturbed.checkpoint(3).tobytes()
 
 
+def test_a_local_method_holds_in_a_round_that_was_broken_off(undisturbed: Stage, stage: Build) -> None:
+    settings = small_settings(local_method={"name": "fedprox", "mu": 0.5})
+    whole, broken = stage(settings), stage(settings)
+    whole.start()
+    assert {name: whole.wait(name) for name in whole.parties} == dict.fromkeys(whole.parties, 0)
+    broken.start(AGGREGATOR, "model")
+    broken.crash("west", f"{SITE}._show", "after", 6, "SIGTERM")
+    assert broken.wait("west") == Exit.TERMINATED
+    broken.start("west")
+    assert {name: broken.wait(name) for name in broken.parties} == dict.fromkeys(broken.parties, 0)
+    assert broken.checkpoint(3).tobytes() == whole.checkpoint(3).tobytes() != undisturbed.checkpoint(3).tobytes()
+
+
 def test_sigterm_stops_the_aggregator_with_its_state_and_it_goes_on(undisturbed: Stage, stage: Build) -> None:
     run = stage(small_settings())
     run.start()

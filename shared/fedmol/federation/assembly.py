@@ -84,4 +84,5 @@ def hardware_of(settings: Settings) -> tuple[torch.device, int, Execution]:
 
 def team_of(settings: Settings, noise: NoiseModel, graphs: Graphs) -> Team:
     """What trains the federation's denoiser on `graphs` here, with the processes and the device that are set."""
-    return Team(denoiser_of(settings), noise, graphs, training_config(settings), *hardware_of(settings))
+    config, hardware = training_config(settings), hardware_of(settings)
+    return Team(denoiser_of(settings), noise, graphs, config, *hardware, settings.local_method)

@@ -11,7 +11,7 @@ import fedmol
 from fedmol.federation.settings import Settings
 
 _OWN = ("device", "processes", "threads", "execution")
-_MODEL_CODE = ("execution.py", "graphs.py", "diffusion", "network", "training")
+_MODEL_CODE = ("execution.py", "graphs.py", "diffusion", "fl/local_methods", "network", "training")
 
 
 def peer_name(site: str) -> str:
@@ -47,7 +47,7 @@ def model_code_digest() -> str:
 
 def shared_settings(settings: Settings) -> dict[str, Any]:
     """The settings in which all parties must agree, by dotted path; on what they compute is each one's own affair."""
-    document = settings.model_dump(mode="json", include={"seed", "strategy", "model", "training"})
+    document = settings.model_dump(mode="json", include={"seed", "strategy", "local_method", "model", "training"})
     document["training"] = {key: value for key, value in document["training"].items() if key not in _OWN}
     flat: dict[str, Any] = {}
     for key, value in document.items():

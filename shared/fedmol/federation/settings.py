@@ -9,6 +9,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.fl.local_methods import PLAIN, AnyLocalMethod
 from fedmol.fl.strategies import AnyStrategy, FedAvg
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -122,6 +123,7 @@ class Settings(Section):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,38}$")] = "fedmol"
     seed: Annotated[int, Field(ge=0)] = 0
     strategy: AnyStrategy = FedAvg()
+    local_method: AnyLocalMethod = PLAIN
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()
@@ -130,11 +132,11 @@ class Settings(Section):
     evaluation: EvaluationSettings = EvaluationSettings()
     sites: Annotated[tuple[Site, ...], Field(min_length=1)]
 
-    @field_validator("strategy", mode="before")
+    @field_validator("strategy", "local_method", mode="before")
     @classmethod
-    def _named(cls, strategy: Any) -> Any:
-        """A strategy by its name alone has its default settings."""
-        return {"name": strategy} if isinstance(strategy, str) else strategy
+    def _named(cls, algorithm: Any) -> Any:
+        """What is said by its name alone has its default settings."""
+        return {"name": algorithm} if isinstance(algorithm, str) else algorithm
 
     @field_validator("sites")
     @classmethod

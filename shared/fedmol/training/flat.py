@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from fedmol.errors import Exit, FedmolError
 
@@ -68,10 +69,13 @@ def unflatten_into(module: nn.Module, vector: NDArray[np.float32], expected: Man
             "run the same version of fedmol with the same model settings everywhere",
         )
     state = module.state_dict()
-    values = torch.from_numpy(np.array(vector, dtype=np.float32))  # a copy: what OpenFL hands over is read-only
     with torch.no_grad():
-        start = 0
-        for name, shape in zip(expected.names, expected.shapes, strict=True):
-            length = int(np.prod(shape))
-            state[name].copy_(values[start : start + length].view(shape))
-            start += length
+        for name, tensor in tensors_of(vector, expected).items():
+            state[name].copy_(tensor)
+
+
+def tensors_of(vector: NDArray[np.float32], layout: Manifest) -> dict[str, Tensor]:
+    """The tensors that `vector`, of `layout.size` values, is made of, as a copy of it."""
+    values = torch.from_numpy(np.array(vector, dtype=np.float32))  # what OpenFL hands over is read-only
+    parts = torch.split(values, [math.prod(shape) for shape in layout.shapes])
+    return {name: part.view(shape) for name, shape, part in zip(layout.names, layout.shapes, parts, strict=True)}

@@ -17,6 +17,7 @@ from torch import Generator, Tensor, nn
 from fedmol.diffusion import Logits, NoiseModel, loss
 from fedmol.errors import Exit, FedmolError
 from fedmol.execution import EAGER, Execution
+from fedmol.fl.local_methods import OnGradient
 from fedmol.graphs import Graphs
 from fedmol.training.batches import Batch, batches_of
 from fedmol.training.config import TrainingConfig
@@ -67,6 +68,7 @@ def train(
     config: TrainingConfig,
     generator: Generator,
     on_step: Callable[[StepReport], None] | None = None,
+    on_gradient: OnGradient | None = None,
     ranks: Ranks = ALONE,
     execution: Execution = EAGER,
 ) -> TrainingReport:
@@ -74,7 +76,8 @@ def train(
 
     Denoiser and graphs are on one device. Batches, times, noise and dropout of a step are drawn from `generator`'s
     seed and the step's number; calls that must not repeat each other's batches differ in one of them. The model is
-    left in training mode. With several `ranks`, every one of them makes the same call. However the steps are executed
+    left in training mode. `on_gradient` is given the parameters in each step, with the whole batch's gradient before it
+    is clipped. With several `ranks`, every one of them makes the same call. However the steps are executed
     (`Execution.prepare` is the caller's), they are the same steps; with a processor and a GPU they are not.
 
     Raises:
@@ -91,7 +94,8 @@ def train(
 
     def work() -> tuple[Tensor, Tensor]:
         optimizer.zero_grad()
-        value, norm = _gradients(denoiser, parameters, noise.steps, batches.draw(), config.clip_norm, ranks)
+        batch = batches.draw()
+        value, norm = _gradients(denoiser, parameters, noise.steps, batch, config.clip_norm, ranks, on_gradient)
         optimizer.step(outcomes.unsound_with(value, norm))
         return value, norm
 
@@ -112,7 +116,13 @@ def train(
 
 
 def _gradients(
-    denoiser: nn.Module, parameters: list[nn.Parameter], noise_steps: int, batch: Batch, clip_norm: float, ranks: Ranks
+    denoiser: nn.Module,
+    parameters: list[nn.Parameter],
+    noise_steps: int,
+    batch: Batch,
+    clip_norm: float,
+    ranks: Ranks,
+    on_gradient: OnGradient | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Gradients of one batch, clipped and ready for the optimiser; the loss and the norm before clipping."""
     total = torch.zeros((), device=batch.clean.counts.device)
@@ -124,6 +134,8 @@ def _gradients(
         total = total + value.detach()
     trained = [p for p in parameters if p.grad is not None]
     ranks.add_up([total, *(p.grad for p in trained if p.grad is not None)])
+    if on_gradient is not None:
+        on_gradient(parameters)
     norm: Tensor = nn.utils.clip_grad_norm_(trained, clip_norm, foreach=True)
     return total, norm
 

@@ -29,11 +29,13 @@ from torch import Generator, distributed
 from fedmol.diffusion import NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.execution import EAGER, Execution
+from fedmol.fl.local_methods import PLAIN, LocalMethod, OnGradient
+from fedmol.fl.payload import Vector
 from fedmol.graphs import Graphs
 from fedmol.network import Denoiser
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from fedmol.training.config import TrainingConfig
-from fedmol.training.flat import flatten, manifest, unflatten_into
+from fedmol.training.flat import flatten, manifest, tensors_of, unflatten_into
 from fedmol.training.loop import StepReport, TrainingReport, train
 from fedmol.training.optimizers import Optimizers, build_optimizer
 from fedmol.training.ranks import ALONE, Ranks
@@ -62,6 +64,7 @@ class Team:
         device: torch.device = _HOST,
         processes: int = 1,
         execution: Execution = EAGER,
+        local_method: LocalMethod = PLAIN,
     ) -> None:
         if processes > config.batch_size:
             raise FedmolError(
@@ -71,7 +74,7 @@ class Team:
             )
         self.denoiser, self.noise, self.graphs, self.config = denoiser, noise, graphs, config
         self.device, self.ranks = device, ALONE if processes == 1 else Ranks(0, processes)
-        self.execution = execution
+        self.execution, self.local_method = execution, local_method
         self._workers: list[multiprocessing.context.SpawnProcess] = []
         self._over = threading.Event()
 
@@ -105,14 +108,15 @@ class Team:
         steps: int,
         total_steps: int,
         generator: Generator,
+        start: Vector | None = None,
         on_step: Callable[[StepReport], None] | None = None,
     ) -> TrainingReport:
-        """As `fedmol.training.loop.train`.
+        """As `fedmol.training.loop.train`. `start` is the model that the local method takes for the round's first.
 
         Raises:
             FedmolError: DIVERGED; PROCESS_LOST when a worker has died.
         """
-        task = _Task(first_step, steps, total_steps, generator.initial_seed())
+        task = _Task(first_step, steps, total_steps, generator.initial_seed(), self.local_method, start)
         try:
             if self.ranks.count > 1:
                 state = {name: tensor.cpu() for name, tensor in optimizer_tensors(optimizer).items()}
@@ -157,12 +161,14 @@ class Team:
 
 @dataclass(frozen=True)
 class _Task:
-    """The numbers of one call of `train`."""
+    """What one call of `train` is made of besides what every process has."""
 
     first_step: int
     steps: int
     total_steps: int
     seed: int
+    local_method: LocalMethod
+    start: Vector | None
 
     def do(
         self,
@@ -186,9 +192,16 @@ class _Task:
             config=config,
             generator=Generator().manual_seed(self.seed),
             on_step=on_step,
+            on_gradient=self._on_gradient(denoiser),
             ranks=ranks,
             execution=execution,
         )
+
+    def _on_gradient(self, denoiser: Denoiser) -> OnGradient | None:
+        if self.start is None:
+            return None
+        before = tensors_of(self.start, manifest(denoiser))
+        return self.local_method.before_round([before[name].to(p.device) for name, p in denoiser.named_parameters()])
 
 
 def _work(ranks: Ranks, device_type: str, threads: int, meeting: Path) -> None:

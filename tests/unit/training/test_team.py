@@ -3,11 +3,13 @@ from __future__ import annotations
 import os
 import signal
 
+import numpy as np
 import pytest
 import torch
 
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
+from fedmol.fl.local_methods import PLAIN, FedProx, LocalMethod
 from fedmol.graphs import Graphs
 from fedmol.network import build
 from fedmol.training import StepReport, Team, TrainingConfig, build_optimizer, flatten, optimizer_tensors
@@ -26,11 +28,11 @@ def rings() -> Graphs:
     return Graphs(atoms, bonds, counts)
 
 
-def team(processes: int, layers: int = 1) -> Team:
+def team(processes: int, layers: int = 1, local_method: LocalMethod = PLAIN) -> Team:
     denoiser = build("small", 4, 5, 9, seed=0, layers=layers)
     denoiser.exact = True
     noise = NoiseModel.from_census(Census.take(rings(), 4, 5, 9))
-    return Team(denoiser, noise, rings(), CONFIG, processes=processes)
+    return Team(denoiser, noise, rings(), CONFIG, processes=processes, local_method=local_method)
 
 
 def test_two_processes_train_as_one_does() -> None:
@@ -51,6 +53,24 @@ def test_two_processes_train_as_one_does() -> None:
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     assert abs(states[0][0] - states[1][0]).max() < 1e-3
     assert torch.allclose(states[0][1], states[1][1], rtol=1e-2, atol=1e-5)
+
+
+def test_every_process_is_held_to_the_model_that_the_round_started_from() -> None:
+    """A round that goes on in its middle is pulled back to its start, not to where it goes on."""
+    models = {}
+    for processes in (1, 2):
+        with team(processes, local_method=FedProx(name="fedprox", mu=100)) as pulled:
+            optimizer, start = build_optimizer(pulled.denoiser, CONFIG), flatten(pulled.denoiser)
+            generator = torch.Generator().manual_seed(4)
+            for first in (0, 5):
+                pulled.train(optimizer, first_step=first, steps=5, total_steps=10, generator=generator, start=start)
+            models[processes] = flatten(pulled.denoiser)
+    with team(1) as free:
+        optimizer = build_optimizer(free.denoiser, CONFIG)
+        free.train(optimizer, first_step=0, steps=10, total_steps=10, generator=torch.Generator().manual_seed(4))
+        moved = np.linalg.norm(flatten(free.denoiser) - start)
+    assert np.abs(models[1] - models[2]).max() < 1e-3
+    assert np.linalg.norm(models[1] - start) < 0.8 * moved
 
 
 def test_a_killed_worker_is_said() -> None:

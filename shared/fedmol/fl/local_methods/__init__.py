@@ -1,0 +1,20 @@
+"""What a site does in a round besides plain steps of its optimiser.
+
+A method is its settings. `before_round` is given the model that the round starts from, and returns what is done to the
+gradient in each step, before it is clipped and before the optimiser sees it. Every process of a site does the same. A
+new method is one module here, with its settings as the class, its place in `AnyLocalMethod`, and its test.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from fedmol.fl.local_methods.base import LocalMethod, OnGradient
+from fedmol.fl.local_methods.fedprox import FedProx
+from fedmol.fl.local_methods.plain import PLAIN, Plain
+
+AnyLocalMethod = Annotated[Plain | FedProx, Field(discriminator="name")]
+
+__all__ = ["PLAIN", "AnyLocalMethod", "FedProx", "LocalMethod", "OnGradient", "Plain"]

@@ -1,0 +1,35 @@
+"""FedProx (Li et al. 2020, arXiv 1812.06127, equation 2): a site minimises
+
+    F_k(w) + mu / 2 |w - w_t|^2
+
+where w_t is the model that the round started from. The term holds back sites whose molecules pull far away from it.
+Its gradient, mu (w - w_t), is added to that of the loss; the loss that is reported is F_k alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from fedmol.fl.local_methods.base import LocalMethodSettings, OnGradient
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.nn import Parameter
+
+
+class FedProx(LocalMethodSettings):
+    """`mu` 0 is plain training; the paper tries 0.001 to 1."""
+
+    name: Literal["fedprox"]
+    mu: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+
+    def before_round(self, start: Sequence[Tensor]) -> OnGradient | None:
+        def pull_back(parameters: Sequence[Parameter]) -> None:
+            for parameter, before in zip(parameters, start, strict=True):
+                if parameter.grad is not None:
+                    parameter.grad.add_(parameter.detach() - before, alpha=self.mu)
+
+        return pull_back
