@@ -60,11 +60,11 @@ def take_part(place: Place, events: EventLog, stop: threading.Event) -> None:
     client = federation.connect(place.settings, place.run, place.site, place.certificates, stop)
     introduction = _introduce(place)
     client.join(introduction)
-    client.on_opening = lambda opening: _note(events, opening)
     pulse.send = client.report
     pulse.start()
     try:
         training = _prepare(place, client, introduction, pulse, stop)
+        client.on_opening = lambda opening: _note(events, opening, training.last_sent(opening.round))
         with training.team:
             federation.take_part(place.settings, place.run, place.site, client, training)
     except (FedmolError, OSError) as error:
@@ -78,12 +78,14 @@ def take_part(place: Place, events: EventLog, stop: threading.Event) -> None:
         pulse.stop()
 
 
-def _note(events: EventLog, opening: RoundOpening) -> None:
-    """What the aggregator says of the round that opens, and of the site's last update."""
-    events.write("round_opened", round=opening.round, model_digest=opening.model_digest, counted=opening.counted)
-    if opening.counted is False:
-        log.warning("this site's update of round %d did not count: %s", opening.round - 1, opening.reason)
-        events.write("update_not_counted", round=opening.round - 1, reason=opening.reason)
+def _note(events: EventLog, opening: RoundOpening, sent: int | None) -> None:
+    """What the aggregator says of the round that opens, and of the update that the site sent last, in round `sent`."""
+    counted = None if sent is None else opening.last_counted == sent
+    events.write("round_opened", round=opening.round, model_digest=opening.model_digest, counted=counted)
+    if counted is False:
+        reason = opening.reason if sent == opening.round - 1 else "it came after the round was closed"
+        log.warning("this site's update of round %d did not count: %s", sent, reason)
+        events.write("update_not_counted", round=sent, reason=reason)
 
 
 def _introduce(place: Place) -> Joining:

@@ -81,6 +81,10 @@ class SiteTraining:
     def validation_molecules(self) -> int:
         return len(self.validation)
 
+    def last_sent(self, before: int) -> int | None:
+        """The last round before `before` whose update the site has sent; None before the first."""
+        return max((round for round in self._sent if round < before), default=None)
+
     def validate(self, round: int, model: Vector) -> Validated:
         """The NLL of the model that enters `round`, on the same molecules and noise in every round."""
         self.pulse.events.write("received", round=round, bytes=model.nbytes)
@@ -153,8 +157,8 @@ class SiteTraining:
         Raises:
             FedmolError: STATE_UNUSABLE when the file is damaged, or the site has trained a later round than it holds.
         """
-        before, trained = self.store.round_before(round), max((r for r in self._sent if r < round), default=0)
-        if (before or 0) < trained:
+        before, trained = self.store.round_before(round), self.last_sent(round)
+        if trained is not None and (before is None or before < trained):
             path = self.store.files.path(trained)
             raise _not_without(f"{path} is missing: the event log says that this site trained round {trained}")
         try:

@@ -58,7 +58,7 @@ def test_an_upload_at_a_trickle(light: Build) -> None:
         slow.result(PATIENCE)
     assert [(event.site, event.round) for event in one.stage.events("update_late")] == [(ATTACKER, 1)]
     opening = one.members[ATTACKER].opening()
-    assert (opening.round, opening.counted) == (2, False)
+    assert (opening.round, opening.last_counted) == (2, None)
     assert one.play().fields["missing"] == []
 
 

@@ -106,8 +106,8 @@ class RoundOpening(Message):
 
     round: int
     model_digest: str  # SHA-256 of the model that the round starts from
-    counted: bool | None  # whether the site's update in the round before did; None in round 1
-    reason: str | None  # why it did not
+    last_counted: int | None  # the last round in which an update of the site counted
+    reason: str | None  # why none did in the round before
 
 
 def encode_error(error: FedmolError) -> str:

@@ -20,12 +20,14 @@ def account(
     weights: Mapping[str, float],
     excluded: Collection[str],
     moves: Mapping[str, float],
+    last_counted: dict[str, int],
     seconds: float,
     cpu_seconds: float,
     model_digest: str,
 ) -> dict[str, Any]:
     """Sites are named in the order of their names; `excluded` reported, but moved too far. `moves` are those that are
-    known of each site, this round's or earlier ones, see fedmol.fl.norms.
+    known of each site, this round's or earlier ones, see fedmol.fl.norms. `last_counted` are the rounds in which the
+    sites counted last before this one.
     """
     loss = {site: reports[site][TRAIN.name].metrics[LOSS] for site in weights}
     nll = {site: -reports[site][VALIDATE.name].metrics[NEGATIVE_NLL] for site in weights}
@@ -37,6 +39,7 @@ def account(
         "missing": sorted(set(sites) - set(weights) - set(excluded)),
         "excluded": sorted(excluded),
         "moves": dict(sorted(moves.items())),
+        "last_counted": dict(sorted((last_counted | dict.fromkeys(weights, round)).items())),
         "seconds": _thousandths(seconds),
         "seconds_outside_training": _thousandths(seconds - working),
         "aggregator_cpu_seconds": _thousandths(cpu_seconds),

@@ -43,8 +43,8 @@ class Opening:
 
     round: int
     model_digest: str
-    counted: bool | None  # whether the site's update in the round before did; None in round 1
-    reason: str | None  # why it did not count
+    last_counted: int | None  # the last round in which an update of the site counted
+    reason: str | None  # why none did in the round before
 
 
 class RoundEngine:
@@ -113,12 +113,11 @@ class RoundEngine:
     def opening(self, site: str) -> Opening:
         """The open round, and what became of the site's last update."""
         with self._lock:
-            last, counted, reason = self._last.account, None, None
-            if self.round > 1:
-                counted = site in last["weights"]
+            last, reason = self._last.account, None
+            counted: int | None = last.get("last_counted", {}).get(site)
             if site in last.get("excluded", ()):
                 reason = "it moved the model too far (rounds.max_update_norm_ratio)"
-            elif counted is False:
+            elif self.round > 1 and counted != self.round - 1:
                 reason = "it was not there when the round was closed"
             return Opening(self.round, self._last.model_digest, counted, reason)
 
@@ -249,7 +248,8 @@ class RoundEngine:
         digest, seconds = vector_digest(sections[MODEL]), self.rule.clock() - self.rule.started
         cpu, self._cpu = time.process_time() - self._cpu, time.process_time()
         known |= {site: moves[site] for site in weights}
-        said = account(round, self.rule.sites, reports, weights, excluded, known, seconds, cpu, digest)
+        counted: dict[str, int] = self._last.account.get("last_counted", {})
+        said = account(round, self.rule.sites, reports, weights, excluded, known, counted, seconds, cpu, digest)
         following = Checkpoint(sections, state, said)
         self.checkpoints.save(round, following)
         for site in excluded:

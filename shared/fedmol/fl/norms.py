@@ -21,8 +21,6 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-RECENT = 5  # rounds after which a site's move is forgotten
-
 
 @dataclass(frozen=True)
 class Reach:

@@ -145,9 +145,9 @@ def test_an_update_that_moved_too_far_does_not_count_and_the_run_goes_on(
     assert "a" not in finished["weights"]
     assert finished["excluded"] == ["a"]
     assert finished["missing"] == []
-    assert one.engine.opening("a").counted is False
+    assert one.engine.opening("a").last_counted == (None if round == 1 else round - 1)
     assert "too far" in (one.engine.opening("a").reason or "")
-    assert one.engine.opening("b").counted is True
+    assert (one.engine.opening("b").last_counted, one.engine.opening("b").reason) == (round, None)
     one.play(4)
     assert [event.site for event in one.said("update_not_counted")] == ["a"]
 
@@ -188,8 +188,21 @@ def test_a_round_with_the_quorum_closes_without_the_others_and_tells_them(federa
     assert one.said("round_finished")[0].fields["missing"] == ["a"]
     opening = one.engine.opening("a")
     assert (opening.round, opening.model_digest) == (2, vector_digest(one.model))
-    assert opening.counted is False
+    assert opening.last_counted is None
     assert "not there" in (opening.reason or "")
+
+
+def test_a_site_that_was_away_hears_of_the_last_update_that_counted(federation: Build) -> None:
+    one = federation(quorum=2)
+    one.play(1)
+    for round in (2, 3):
+        one.report("b", round)
+        one.report("c", round)
+        while not one.engine.tick(0.001):
+            pass
+    assert [one.engine.opening(site).last_counted for site in "abc"] == [1, 3, 3]
+    one.restart()
+    assert [one.engine.opening(site).last_counted for site in "abc"] == [1, 3, 3]
 
 
 def test_a_cap_on_one_site_s_share(federation: Build) -> None:
