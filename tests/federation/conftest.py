@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
+from stage import AGGREGATOR, Stage, small_settings, stages
 
 from fedmol.federation.settings import Settings
 
@@ -18,15 +18,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Callable[[Settings], Stage]]:
     """Builds stages that are stopped when the test ends, however it ends."""
-    built: list[Stage] = []
-
-    def build(settings: Settings) -> Stage:
-        built.append(Stage(settings, tmp_path / f"run{len(built)}"))
-        return built[-1]
-
-    yield build
-    for each in built:
-        each.close()
+    with stages(tmp_path) as build:
+        yield build
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,8 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -131,4 +132,18 @@ def copy_certificates(stage: Stage, name: str, target: Path) -> Path:
     return target
 
 
-__all__ = ["AGGREGATOR", "RUN", "Stage", "copy_certificates", "free_port", "small_settings"]
+@contextmanager
+def stages(folder: Path) -> Iterator[Callable[[Settings], Stage]]:
+    """Builds stages in `folder`, which are closed at the end of the block."""
+    built: list[Stage] = []
+
+    def build(settings: Settings) -> Stage:
+        built.append(Stage(settings, folder / f"run{len(built)}"))
+        return built[-1]
+
+    yield build
+    for each in built:
+        each.close()
+
+
+__all__ = ["AGGREGATOR", "RUN", "Stage", "copy_certificates", "free_port", "small_settings", "stages"]

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from stage import Stage, stages
 
 from fedmol.federation.settings import Settings
-from tests.federation.conftest import stage as stage
 from tests.security.light import Build, Light, light_settings
 
 
@@ -28,6 +28,13 @@ def light(tmp_path: Path) -> Iterator[Build]:
     yield build
     for each in built:
         each.shut()
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Callable[[Settings], Stage]]:
+    """Builds stages of real sites, which are stopped when the test ends, however it ends."""
+    with stages(tmp_path) as build:
+        yield build
 
 
 @pytest.fixture(scope="session")
