@@ -16,3 +16,12 @@ def keep_together() -> None:
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).mallopt(*_ARENAS)
+
+
+def give_back() -> None:
+    """Return freed memory to the system, where the system's C library is glibc.
+
+    It keeps the memory of small tensors, and so, once the model has been built and flattened, that of a whole model.
+    """
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)

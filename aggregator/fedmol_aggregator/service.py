@@ -32,6 +32,7 @@ from fedmol.training.model_file import save_model
 from fedmol_aggregator.audit import Audit
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.gathering import Gathering, Roster
+from fedmol_aggregator.memory import give_back
 from fedmol_aggregator.openfl_adapter.server import FederationServer
 
 log = logging.getLogger("fedmol.aggregator")
@@ -80,6 +81,7 @@ class Service:
             log.info("run %s: serving %s, round %d", self.run, address, self.engine.round)
             heart, longest = Heart(self.work), network.call_deadline
             gc.collect()
+            give_back()
             gc.freeze()  # what was imported stays: looking through it again and again is a tenth of a round's time
             FederationServer(self.engine, self.gate, heart, address, certificates, longest).serve(stop)
         if not self.engine.finished:
