@@ -12,7 +12,7 @@ from blake3 import blake3
 
 from fedmol.fl.payload import Section, Vector
 
-BLOCK = 2**18  # values that are in memory of each update at a time
+BLOCK = 2**16  # values that are in memory of each update at a time: they stay in a processor's cache
 LONGEST_HEADER = 64 * 2**10  # bytes
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from fedmol.fl.payload import Payload, Section, Vector
-from fedmol.fl.updates import Update, aligned
+from fedmol.fl.updates import BLOCK, Update, aligned
 
 Sections = Mapping[str, Vector]  # one vector for each section of the payload
 State = Mapping[str, Vector]  # whatever a strategy keeps from round to round
@@ -37,10 +37,17 @@ class StrategySettings(BaseModel):
 
 
 def weighted_means(updates: Sequence[Update], section: Section) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """The updates' weighted mean, block by block, summed in float64 in the order of the updates."""
+    """The updates' weighted mean, block by block, summed in float64 in the order of the updates.
+
+    A block is valid until the next one is taken.
+    """
+    sums, exact = np.empty((2, min(BLOCK, section.length)))
     for part, blocks in aligned(updates, section):
-        mean, scaled = np.zeros(len(blocks[0])), np.empty(len(blocks[0]))
+        mean, scaled = sums[: len(blocks[0])], exact[: len(blocks[0])]
+        mean[:] = 0
         with np.errstate(invalid="ignore", over="ignore"):  # a damaged file is found when it has been read
             for update, block in zip(updates, blocks, strict=True):
-                mean += np.multiply(block, np.float64(update.weight), out=scaled, dtype=np.float64)
+                scaled[:] = block  # by itself: numpy converts in small pieces where it multiplies at the same time
+                scaled *= update.weight
+                mean += scaled
         yield part, mean

@@ -29,6 +29,8 @@ class FedAvg(StrategySettings):
         following = {section.name: np.empty(section.length, np.float32) for section in payload.sections}
         for section in payload.sections:
             for part, mean in weighted_means(updates, section):
-                start = current[section.name][part]
-                following[section.name][part] = start + (mean.astype(np.float32) - start)
+                start, end = current[section.name][part], following[section.name][part]
+                end[:] = mean
+                end -= start
+                end += start
         return following, state
