@@ -7,7 +7,7 @@ from contextlib import suppress
 
 # Of malloc.h; sizes in bytes.
 _ARENA_MAX, _MMAP_THRESHOLD, _TRIM_THRESHOLD = -8, -3, -1
-_ARENAS, _LARGEST_KEPT, _KEPT = 2, 32 * 2**20, 256 * 2**20
+_ARENAS, _LARGEST_KEPT, _KEPT = 2, 32 * 2**20, 64 * 2**20
 
 
 def keep_together() -> None:

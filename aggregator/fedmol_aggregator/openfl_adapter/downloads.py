@@ -7,7 +7,7 @@ import time
 
 import grpc
 
-_ON_THE_WAY = 64 * 2**20  # bytes of models that are sent at the same time, one model at least
+_ON_THE_WAY = 48 * 2**20  # bytes of models that are sent at the same time, one model at least
 _PATIENCE, _SLOW = 5.0, 20e6  # seconds, and bytes a second: without progress for longer, a line is slow
 
 
