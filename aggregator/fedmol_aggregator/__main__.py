@@ -14,6 +14,7 @@ from fedmol.errors import FedmolError
 from fedmol.events import EventLog
 from fedmol.federation.certificates import CertificateFiles, check_files
 from fedmol.federation.settings import load, require_address
+from fedmol.files import refusing_exchanged
 from fedmol.heartbeat import Heart
 from fedmol_aggregator.handshakes import watch_stderr
 from fedmol_aggregator.memory import keep_together
@@ -34,7 +35,8 @@ def command(path: Path, run: str, certs: Path, work: Path, stay: bool) -> None:
     settings, certificates = load(path), CertificateFiles.in_folder(certs)
     require_address(settings, path)
     check_files(certificates, None)
-    events = EventLog(work / "events.jsonl", run=run, site="aggregator")
+    with refusing_exchanged():
+        events = EventLog(work / "events.jsonl", run=run, site="aggregator")
     watch_stderr(events)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -42,7 +44,8 @@ def command(path: Path, run: str, certs: Path, work: Path, stay: bool) -> None:
     from fedmol_aggregator import service  # OpenFL takes seconds to import: wrong arguments should not
 
     try:
-        service.run(settings, run, certificates, work, events, stop)
+        with refusing_exchanged():
+            service.run(settings, run, certificates, work, events, stop)
     except FedmolError as error:
         events.write("run_stopped", reason=error.exit.slug, detail=error.message)
         raise

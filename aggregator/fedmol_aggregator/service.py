@@ -28,7 +28,7 @@ from fedmol.fl.rounds import RoundRule
 from fedmol.fl.terms import Terms
 from fedmol.heartbeat import Heart
 from fedmol.training.flat import flatten, manifest, unflatten_into
-from fedmol.training.model_file import save_model
+from fedmol.training.model_file import load_model, save_model
 from fedmol_aggregator.audit import Audit
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.gathering import Gathering, Roster
@@ -96,14 +96,15 @@ class Service:
         rounds, digest = self.settings.training.rounds, self.engine.model_digest
         absent = {number: uncounted(account) for number, account in accounts(self.events.path).items()}
         missed = Counter(site for sites in absent.values() for site in sites)
-        self.events.write(
-            "run_finished",
-            outcome="quorum" if missed else "complete",
-            missing=absent[rounds],
-            missed_rounds=dict(sorted(missed.items())),
-            rounds=rounds,
-            model_digest=digest,
-        )
+        if not any(event.kind == "run_finished" for event in read(self.events.path)):
+            self.events.write(
+                "run_finished",
+                outcome="quorum" if missed else "complete",
+                missing=absent[rounds],
+                missed_rounds=dict(sorted(missed.items())),
+                rounds=rounds,
+                model_digest=digest,
+            )
         denoiser = denoiser_of(self.settings)  # not kept while serving: it is as large as the model
         unflatten_into(denoiser, self.engine.sections[MODEL], self.layout)
         agreement = self.gathering.agreement
@@ -136,7 +137,8 @@ class Service:
 
 def _refuse_a_lost_log(work: Path, events: EventLog) -> None:
     """State without the log that tells of it is another run's, or a log was lost."""
-    kept = [path for path in (work / "agreement.json", *sorted((work / "rounds").glob("*"))) if path.exists()]
+    state = [work / "agreement.json", *sorted(work.glob("rounds/*")), *sorted(work.glob("uploads/round-*"))]
+    kept = [path for path in state if path.exists()]
     if kept and not any(event.kind == "run_started" for event in read(events.path)):
         raise FedmolError(
             Exit.STATE_UNUSABLE,
@@ -154,7 +156,9 @@ def run(
     stop: threading.Event,
 ) -> None:
     """Serve the run to its end, unless it is finished already."""
-    if (work / MODEL_FILE).exists():
+    for folder in (work, work / "rounds"):
+        files.remove_unfinished(folder)
+    if _is_finished(run, work, events):
         log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
         _forget_uploads(work)
         Heart(work).beat_until(stop, _LINGER)
@@ -163,7 +167,36 @@ def run(
     service = Service(settings, run, work, events)
     service.serve(certificates, stop)
     service.finish()
+    log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
     _forget_uploads(work)
+
+
+def _is_finished(run: str, work: Path, events: EventLog) -> bool:
+    """Whether the final model is there, the one that the log names. A damaged one is made again from the last round.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE when the folder is another run's.
+    """
+    path, logged = work / MODEL_FILE, list(read(events.path))
+    others = {event.run for event in logged} - {run}
+    if others:
+        raise FedmolError(
+            Exit.STATE_UNUSABLE,
+            f"{work} is the working folder of run {min(others)!r}, not of {run!r}",
+            "name the run that the folder belongs to, or give the new run an empty folder",
+        )
+    if not path.exists():
+        return False
+    said = [event.fields["model_digest"] for event in logged if event.kind == "run_finished"]
+    try:
+        found = load_model(path).meta.get("digest")
+        if said and found == said[-1]:
+            return True
+        what = "it is not the model that the event log names"
+    except FedmolError as damage:
+        what = damage.message
+    events.write("state_damaged", file=str(path), detail=what)
+    return False
 
 
 def _forget_uploads(work: Path) -> None:

@@ -15,6 +15,7 @@ from fedmol.errors import FedmolError
 from fedmol.events import EventLog
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.settings import load, require_address
+from fedmol.files import refusing_exchanged
 from fedmol.heartbeat import Heart
 from fedmol_collaborator import ended
 
@@ -36,7 +37,8 @@ def command(path: Path, run: str, site: str, certs: Path, shard: Path, work: Pat
     log_to_stderr()
     settings = load(path)
     require_address(settings, path)
-    events = EventLog(work / "events.jsonl", run=run, site=site)
+    with refusing_exchanged():
+        events = EventLog(work / "events.jsonl", run=run, site=site)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -47,7 +49,8 @@ def command(path: Path, run: str, site: str, certs: Path, shard: Path, work: Pat
         from fedmol_collaborator.participation import Place, take_part  # only now: OpenFL takes seconds to import
 
         try:
-            take_part(Place(settings, run, site, CertificateFiles.in_folder(certs), shard, work), events, stop)
+            with refusing_exchanged():
+                take_part(Place(settings, run, site, CertificateFiles.in_folder(certs), shard, work), events, stop)
         except FedmolError as error:
             events.write("run_stopped", reason=error.exit.slug, detail=error.message)
             raise

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedmol import files
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import Vector
 from fedmol.fl.round_files import RoundFiles
@@ -42,6 +43,7 @@ class PartialRound:
 
 class SiteStore:
     def __init__(self, folder: Path) -> None:
+        files.remove_unfinished(folder)
         self.files = RoundFiles(folder, _KEPT_ROUNDS)
         self.partial_path = folder / "partial.safetensors"
 

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+from fedmol.errors import Exit, FedmolError
+
+_UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}")  # a name that `replacing` gives to a file before it is whole
 
 
 @contextmanager
@@ -37,9 +42,33 @@ def replacing(path: Path, mode: int = 0o644, over: Path | None = None) -> Iterat
         _sync_folder(path.parent)  # or a power cut may leave the old name where it was
     except BaseException as error:
         Path(name).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            error.filename = str(path)
+        if isinstance(error, OSError) and error.filename in (None, name):
+            error.filename, error.filename2 = str(path), None
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what `replacing` left in `folder` when its process was killed; nobody else may be writing there."""
+    for path in folder.glob(".*"):
+        if _UNFINISHED.fullmatch(path.name) and path.is_file():
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def refusing_exchanged() -> Iterator[None]:
+    """Use a working folder, in which a file may have been exchanged for a folder or the other way round.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE, with the path.
+    """
+    try:
+        yield
+    except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+        raise FedmolError(
+            Exit.STATE_UNUSABLE,
+            f"{error.filename} cannot be used: {error.strerror}",
+            "restore the working folder from a backup, or move what was put there out of it",
+        ) from None
 
 
 def _sync_folder(folder: Path) -> None:

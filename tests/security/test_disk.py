@@ -66,6 +66,24 @@ def test_a_full_disk_ends_the_aggregator_by_name_and_a_larger_one_goes_on(light:
     assert [event.round for event in one.stage.events("round_finished")] == [1, 2]
 
 
+def test_a_disk_that_is_full_while_sites_join_ends_the_aggregator_by_name(light: Build) -> None:
+    one = light(light_settings("east", "west"))
+    one.stage.start(AGGREGATOR)
+    one.connect()
+    one.kill()
+    room = max(path.stat().st_size for path in one.work.rglob("*") if path.is_file()) + 600  # for no joining more
+    with _started_by(one, *_on_a_disk_of(one, room)):
+        one.stage.start(AGGREGATOR)
+        one.connect()
+        with pytest.raises(grpc.RpcError) as answer:
+            one.join("east")
+        assert answer.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert one.stage.wait(AGGREGATOR) == Exit.STORAGE
+    assert str(one.work) in one.stage.parties[AGGREGATOR].last_words()
+    one.open()
+    one.play()
+
+
 def test_a_folder_that_cannot_be_written_ends_the_aggregator_by_name(light: Build) -> None:
     one = light(light_settings("east", "west"))
     one.open()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR
+from stage import AGGREGATOR, RUN
 
 from fedmol.errors import Exit
 from tests.security.light import Light, light_settings
@@ -92,6 +93,27 @@ def _an_older_one_in_the_last_one_s_place(work: Path) -> Path:
     return path
 
 
+def _all_but_the_uploads(work: Path) -> Path:
+    _all_rounds(work)
+    for name in ("agreement.json", "events.jsonl"):
+        delete(work / name)
+    return min((work / "uploads").glob("round-*"))
+
+
+def _a_folder_for(place: Callable[[Path], Path]) -> Damage:
+    def exchange(work: Path) -> Path:
+        path = delete(place(work))
+        (path / "something").mkdir(parents=True)
+        return path
+
+    return exchange
+
+
+def _a_file_for_the_uploads(work: Path) -> Path:
+    shutil.rmtree(work / "uploads")
+    return empty(work / "uploads")
+
+
 def _another_line(work: Path) -> Path:
     log = work / "events.jsonl"
     text = log.read_text()
@@ -124,6 +146,11 @@ REFUSED: dict[str, Damage] = {
     "the-log-gone": lambda work: delete(work / "events.jsonl"),
     "a-line-of-the-log": _another_line,
     "another-agreement": _another_agreement,
+    "everything-but-the-uploads-gone": _all_but_the_uploads,
+    "a-folder-for-the-last-model": _a_folder_for(_round(ROUNDS)),
+    "a-folder-for-the-agreement": _a_folder_for(lambda work: work / "agreement.json"),
+    "a-folder-for-the-log": _a_folder_for(lambda work: work / "events.jsonl"),
+    "a-file-for-the-uploads": _a_file_for_the_uploads,
 }
 
 
@@ -143,12 +170,63 @@ def test_what_can_be_made_again_is_and_the_run_goes_on(again: Light, case: str) 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_is_refused_by_name_and_nothing_begins_anew(again: Light, case: str) -> None:
     damaged = REFUSED[case](again.work)
-    before = again.stage.events_path().read_bytes() if again.stage.events_path().exists() else b""
+    before = _content(again.stage.events_path())
     again.stage.start(AGGREGATOR)
     assert again.stage.wait(AGGREGATOR) == Exit.STATE_UNUSABLE, again.stage.log(AGGREGATOR)
     assert damaged.name in again.stage.parties[AGGREGATOR].last_words()
-    assert b"round_started" not in again.stage.events_path().read_bytes().removeprefix(before)
+    assert b"round_started" not in _content(again.stage.events_path()).removeprefix(before)
     assert not (again.work / "model.safetensors").exists()
+
+
+def _content(path: Path) -> bytes:
+    return path.read_bytes() if path.is_file() else b""
+
+
+def test_another_run_does_not_take_up_the_folder(again: Light) -> None:
+    before = {path: path.read_bytes() for path in again.work.rglob("*") if path.is_file()}
+    party = again.stage.parties[AGGREGATOR]
+    other = list(party.command)
+    other[other.index("--run") + 1] = "another"
+    again.stage.parties[AGGREGATOR] = replace(party, command=other)
+    again.stage.start(AGGREGATOR)
+    assert again.stage.wait(AGGREGATOR) == Exit.STATE_UNUSABLE, again.stage.log(AGGREGATOR)
+    assert f"run '{RUN}'" in again.stage.parties[AGGREGATOR].last_words()
+    again.stage.parties[AGGREGATOR] = party
+    after = {path: path.read_bytes() for path in again.work.rglob("*") if path.is_file()}
+    assert {path for path in before if before[path] != after.get(path)} <= {again.stage.events_path()}
+
+
+def test_what_a_killed_writer_left_behind_is_removed(again: Light) -> None:
+    left = [again.work / ".model.safetensors.a1b2c3d4", again.work / "rounds" / ".round-0004.safetensors.k_9xyz12"]
+    for path in left:
+        path.write_bytes(bytes(1000))
+    again.stage.start(AGGREGATOR)
+    again.connect()
+    assert not any(path.exists() for path in left)
+    again.report("model", "west")
+    again.close(again.sites)
+
+
+@pytest.mark.parametrize("damage", [flip, empty, delete, lambda path: shutil.copyfile(path.with_name("other"), path)])
+def test_a_final_model_that_is_damaged_is_made_again(tmp_path: Path, damage: Callable[[Path], Path]) -> None:
+    one = Light(light_settings("east", "west", length=2), tmp_path / "run")
+    try:
+        one.open()
+        one.play()
+        one.play()
+        one.finish()
+        path = one.work / "model.safetensors"
+        whole = path.read_bytes()
+        shutil.copyfile(one.work / "rounds" / "round-0001.safetensors", path.with_name("other"))
+        damage(path)
+        one.stage.start(AGGREGATOR)
+        assert one.stage.wait(AGGREGATOR) == 0, one.stage.log(AGGREGATOR)
+        assert path.read_bytes() == whole
+        assert len(one.stage.events("run_finished")) == 1
+        told = [event.fields["file"] for event in one.stage.events("state_damaged")]
+        assert told == [str(path)] * (damage is not delete)
+    finally:
+        one.shut()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -152,6 +153,12 @@ def test_a_number_of_molecules_that_was_not_agreed(under_attack: Light, case: st
     assert said != one.molecules
     one.member.validate(under_attack.round, molecules=said)
     refused(under_attack, messages([one.whole(*one.metrics(), one.model(), molecules=said)]))
+
+
+@pytest.mark.parametrize("ahead", [1, 1000, 2**31 - 1000])
+def test_an_upload_for_a_round_that_has_not_begun_is_refused(under_attack: Light, ahead: int) -> None:
+    later = replace(draft(under_attack), round=under_attack.round + ahead)
+    refused(under_attack, messages([later.honest()]))
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])

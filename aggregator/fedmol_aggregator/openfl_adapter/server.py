@@ -7,6 +7,7 @@ body is read, see the certificate, and decide how much of the body it wants.
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,8 @@ from fedmol_aggregator.openfl_adapter.downloads import Downloads
 from fedmol_aggregator.openfl_adapter.meter import Meter
 from fedmol_aggregator.openfl_adapter.streams import Gone, Streams
 from fedmol_aggregator.openfl_adapter.wire import Malformed
+
+log = logging.getLogger("fedmol.aggregator")
 
 Call = Callable[[str, Iterator[bytes], grpc.ServicerContext], bytes]
 
@@ -78,7 +81,8 @@ class FederationServer:
         try:
             while not stop.is_set() and not self.engine.finished:
                 self.heart.beat()
-                self.engine.tick(_TICK)
+                if self.engine.tick(_TICK):
+                    log.info("round %d of %d is closed", self.engine.round - 1, self.engine.terms.rounds)
                 self.gate.check_quorum(self.engine.reported())
             self._say_goodbye(stop)
         finally:
@@ -133,6 +137,7 @@ class FederationServer:
             except Overload as error:
                 context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, str(error))
             except OSError as error:
+                self.engine.fail(error)
                 context.abort(grpc.StatusCode.UNAVAILABLE, f"the aggregator's disk: {error.strerror}")
             raise AssertionError("abort raises")
 

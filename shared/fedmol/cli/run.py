@@ -76,7 +76,11 @@ def overrides_of(data: str | None, budget: float | None, changes: tuple[str, ...
         key, equals, value = change.partition("=")
         if not equals:
             raise FedmolError(Exit.USAGE, f"--set {change}: that is not KEY=VALUE", "write --set training.rounds=4")
-        overrides[key] = yaml.safe_load(value)
+        try:
+            overrides[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            what = f"--set {change}: what follows = is not a value in YAML"
+            raise FedmolError(Exit.USAGE, what, "close brackets and quotation marks, or put text into quotes") from None
     if data is not None:
         overrides["data.source"] = data
     if budget is not None:

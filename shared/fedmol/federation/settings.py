@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
+from fedmol.closed import Closed
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.local_methods import PLAIN, AnyLocalMethod
 from fedmol.fl.strategies import AnyStrategy, FedAvg
@@ -17,29 +19,25 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 ExecutionName = Literal["auto", "eager", "compiled", "graphs", "compiled-graphs"]  # see fedmol.execution
 
 
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Iid(Section):
+class Iid(Closed):
     kind: Literal["iid"] = "iid"
 
 
-class Uneven(Section):
+class Uneven(Closed):
     """IID shards whose sizes follow `sizes`, one relative weight per site."""
 
     kind: Literal["uneven"]
     sizes: tuple[Annotated[float, Field(gt=0)], ...]
 
 
-class Scaffold(Section):
+class Scaffold(Closed):
     """Whole Murcko scaffolds go to one site; `sizes` as for `uneven`, equal when left out."""
 
     kind: Literal["scaffold"]
     sizes: tuple[Annotated[float, Field(gt=0)], ...] | None = None
 
 
-class Dirichlet(Section):
+class Dirichlet(Closed):
     """Each scaffold group is spread over the sites by a Dirichlet draw; small `alpha` means very different sites."""
 
     kind: Literal["dirichlet"]
@@ -49,7 +47,7 @@ class Dirichlet(Section):
 Split = Annotated[Iid | Uneven | Scaffold | Dirichlet, Field(discriminator="kind")]
 
 
-class DataSettings(Section):
+class DataSettings(Closed):
     """What `fedmol run` deals out to the sites it plays; real sites bring their own file."""
 
     source: str = "embedded"  # "embedded", "qm9" or the path of a CSV / SMILES file
@@ -60,13 +58,13 @@ class DataSettings(Section):
     validation_share: Share = 0.05
 
 
-class ModelSettings(Section):
+class ModelSettings(Closed):
     preset: str = "small"
     vocabulary: str = "qm9-charged"
     layers: Annotated[int, Field(gt=0)] | None = None
 
 
-class TrainingSettings(Section):
+class TrainingSettings(Closed):
     """`rounds` times `local_steps` gradient steps per site; with `budget_minutes` the steps are fitted to the time."""
 
     rounds: Annotated[int, Field(gt=0)] = 8
@@ -85,7 +83,7 @@ class TrainingSettings(Section):
     validation_molecules: Annotated[int, Field(gt=0)] = 512
 
 
-class RoundSettings(Section):
+class RoundSettings(Closed):
     """When a round, and the run, may go on without somebody."""
 
     quorum: Annotated[int, Field(gt=0)] | None = None  # every site when left out
@@ -98,7 +96,7 @@ class RoundSettings(Section):
     keep_checkpoints: Annotated[int, Field(gt=0)] = 3
 
 
-class NetworkSettings(Section):
+class NetworkSettings(Closed):
     address: str = "localhost"
     listen: str = "[::]"  # the aggregator's interface; `fedmol run` keeps to the loopback
     port: Annotated[int, Field(ge=0, lt=65536)] = 0  # 0: `fedmol run` picks a free one
@@ -106,18 +104,18 @@ class NetworkSettings(Section):
     give_up_after: Seconds = 600.0
 
 
-class EvaluationSettings(Section):
+class EvaluationSettings(Closed):
     samples: Annotated[int, Field(gt=0)] = 512
     sampler: str = "few-step"  # or "ancestral": the reference's, for published comparisons
     sampling_steps: Annotated[int, Field(gt=0)] | None = None  # the sampler's own when left out
     nll_molecules: Annotated[int, Field(gt=0)] = 2048
 
 
-class Site(Section):
+class Site(Closed):
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 
 
-class Settings(Section):
+class Settings(Closed):
     """A whole federation. Everything has a default but the sites."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,38}$")] = "fedmol"
@@ -178,13 +176,40 @@ def parse(document: Any, origin: str) -> Settings:
             f"{origin} is not a mapping of settings",
             "start from the federation.yaml that ships with fedmol",
         )
+    wrong = [f"{place}: {said} is not a value that an entry takes" for place, said in _truth_values(document)]
     try:
-        return Settings.model_validate(document)
+        settings = Settings.model_validate(document)
     except ValidationError as error:
-        wrong = "\n".join(f"  {'.'.join(map(str, e['loc'])) or 'federation'}: {e['msg']}" for e in error.errors())
+        wrong += [f"{_entry(document, one['loc'])}: {one['msg']}" for one in error.errors()]
+    if wrong:
+        listed = "\n".join(f"  {one}" for one in wrong)
         raise FedmolError(
-            Exit.BAD_SETTINGS, f"{origin} has wrong entries:\n{wrong}", "correct the entries named above"
-        ) from None
+            Exit.BAD_SETTINGS, f"{origin} has wrong entries:\n{listed}", "correct the entries named above"
+        )
+    return settings
+
+
+def _truth_values(document: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Where the document says true or false, which YAML also reads from yes and no, and Python takes for 1 and 0."""
+    if isinstance(document, bool):
+        yield place.removeprefix("."), str(document).lower()
+    elif isinstance(document, (dict, list, tuple)):
+        for key, value in document.items() if isinstance(document, dict) else enumerate(document):
+            yield from _truth_values(value, f"{place}.{key}")
+
+
+def _entry(document: Any, place: tuple[int | str, ...]) -> str:
+    """The dotted path of a wrong entry, without the names of kinds that pydantic puts into it."""
+    path: list[str] = []
+    for key in place:
+        within = isinstance(document, (dict, list))
+        try:
+            document = document[key]
+        except (LookupError, TypeError):
+            if not within or key != place[-1]:
+                continue
+        path.append(str(key))
+    return ".".join(path) or "federation"
 
 
 def load(path: Path, overrides: dict[str, Any] | None = None) -> Settings:

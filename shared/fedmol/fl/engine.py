@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
 from fedmol.fl.account import account
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
 from fedmol.fl.norms import largest_move
-from fedmol.fl.payload import MODEL, vector_digest
+from fedmol.fl.payload import MODEL, Vector, vector_digest
 from fedmol.fl.recovery import Recovery
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.strategies import Sections
@@ -144,10 +146,16 @@ class RoundEngine:
             raise
         except OSError as error:
             error.filename = error.filename or str(self.uploads.folder)
-            self._failure = error  # the disk: `tick` ends the run with it, a restart takes it up again
+            self.fail(error)
             raise
         finally:
             reception.discard()
+
+    def fail(self, error: OSError) -> None:
+        """The disk fails: `tick` ends the run with `error`, and a restart takes it up again."""
+        with self._lock:
+            self._failure = self._failure or error
+            self._arrived.notify()
 
     def refusal(self, site: str, round: int, what: str) -> FedmolError:
         """The error for an upload that is not even one; it is logged."""
@@ -191,6 +199,8 @@ class RoundEngine:
     def _expect(self, site: str, round: int, name: str) -> Reception | None:
         task = TASKS.get(name)
         with self._lock:
+            if not 1 <= round <= self.round:
+                raise self.refusal(site, self.round, f"it is for round {round}, and round {self.round} is open")
             if self.finished or self._closing or round != self.round:
                 self._note_late(site, round)
                 return None
@@ -244,7 +254,9 @@ class RoundEngine:
         weights = self._weights(site for site in reports if site not in excluded)
         updates = [self.uploads.update(reports[site][TRAIN.name], weight) for site, weight in weights.items()]
         strategy, payload = self.terms.strategy, self.terms.payload
-        sections, state = strategy.step(payload, self._last.sections, updates, self._last.state)
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for in what comes out
+            sections, state = strategy.step(payload, self._last.sections, updates, self._last.state)
+        _require_finite({**sections, **state}, round)
         digest, seconds = vector_digest(sections[MODEL]), self.rule.clock() - self.rule.started
         cpu, self._cpu = time.process_time() - self._cpu, time.process_time()
         known |= {site: moves[site] for site in weights}
@@ -295,3 +307,13 @@ class RoundEngine:
         self.uploads.drop(record)
         with self._lock:
             del self._reports[damaged.site][TRAIN.name]
+
+
+def _require_finite(vectors: Mapping[str, Vector], round: int) -> None:
+    for name, vector in vectors.items():
+        if not (np.isfinite(vector.min()) and np.isfinite(vector.max())):  # a NaN is both
+            raise FedmolError(
+                Exit.DIVERGED,
+                f"round {round} would leave numbers in {name} that are not finite",
+                "start a new run with a lower strategy.learning_rate",
+            )

@@ -55,8 +55,8 @@ class Party:
     def last_words(self) -> str:
         """The error message at the end of the party's log, or its last line."""
         text = self.log.read_text(errors="replace").rstrip() if self.log.exists() else ""
-        start = text.rfind("\nerror: ")
-        return text[start + 1 :] if start >= 0 else text.rsplit("\n", 1)[-1]
+        start = f"\n{text}".rfind("\nerror: ")
+        return text[start:] if start >= 0 else text.rsplit("\n", 1)[-1]
 
 
 def stop(parties: list[Party]) -> None:

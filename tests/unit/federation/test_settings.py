@@ -31,6 +31,16 @@ def test_defaults_fill_everything_but_the_sites() -> None:
         ({"data": {"split": {"kind": "dirichlet"}}}, "data.split"),
         ({"data": {"split": {"kind": "uneven", "sizes": [1, 2, 3]}}}, "3 entries for 2 sites"),
         ({"network": {"port": 70000}}, "network.port"),
+        ({"network": {"call_deadline": float("inf")}}, "network.call_deadline"),
+        ({"training": {"learning_rate": float("inf")}}, "training.learning_rate"),
+        ({"training": {"weight_decay": float("nan")}}, "training.weight_decay"),
+        ({"rounds": {"quorum": True}}, "rounds.quorum: "),
+        ({"seed": False}, "seed: "),
+        ({"strategy": {"name": "fedadam", "learning_rate": 0}}, " strategy.learning_rate: "),
+        ({"strategy": {"name": "fedadam", "tau": float("inf")}}, " strategy.tau: "),
+        ({"strategy": {"name": "fedadam", "beta_3": 1}}, " strategy.beta_3: "),
+        ({"local_method": {"name": "fedprox", "mu": True}}, " local_method.mu: "),
+        ({"data": {"split": {"kind": "dirichlet", "alpha": -1}}}, " data.split.alpha: "),
     ],
 )
 def test_wrong_entries_are_named(change: dict[str, Any], said: str) -> None:

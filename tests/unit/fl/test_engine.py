@@ -9,6 +9,7 @@ from in_memory import PARAMETERS, REACH, Build, Federation
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.engine import StaleRound
 from fedmol.fl.payload import MODEL, vector_digest
+from fedmol.fl.strategies import FedAdam
 from fedmol.fl.tasks import LOSS, SECONDS, TRAIN, VALIDATE
 
 
@@ -51,7 +52,6 @@ def test_what_is_sent_twice_or_too_late_changes_nothing(federation: Build) -> No
     other.engine.tick()
     other.report("a", 1)
     other.report("a", 1)
-    other.report("a", 7)  # a round that has not begun
     other.play(2)
     assert other.model.tobytes() == one.model.tobytes()
     assert [(event.site, event.round) for event in other.said("update_late")] == [("a", 1)]
@@ -222,3 +222,26 @@ def test_what_is_known_of_a_site_s_moves_outlasts_the_rounds_that_it_misses(fede
     moves = [event.fields["moves"] for event in one.said("round_finished")]
     assert [set(known) for known in moves] == [{"a", "b", "c"}] * 3
     assert moves[2]["a"] == moves[0]["a"]
+
+
+def test_a_step_to_numbers_that_are_not_finite_ends_the_run_and_keeps_the_model(federation: Build) -> None:
+    one = federation(strategy=FedAdam(name="fedadam", learning_rate=1e39))
+    for site in "abc":
+        one.report(site, 1)
+    with pytest.raises(FedmolError) as caught:
+        one.engine.tick()
+    assert caught.value.exit is Exit.DIVERGED
+    assert "strategy.learning_rate" in caught.value.cure
+    one.restart()
+    assert one.engine.round == 1
+    assert one.model.tobytes() == one.initial.tobytes()
+
+
+def test_an_upload_for_a_round_that_has_not_begun_is_refused_and_logged(federation: Build) -> None:
+    one = federation()
+    for round in (0, 2, 99):
+        with pytest.raises(FedmolError) as caught, one.engine.receiving("a", round, "train"):
+            pass
+        assert caught.value.exit is Exit.UPDATE_REFUSED
+    assert len(one.said("update_refused")) == 3
+    one.play(4)

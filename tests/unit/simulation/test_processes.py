@@ -6,6 +6,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from fedmol.simulation.processes import Party, stop, stop_leftovers
 
 
@@ -40,8 +42,9 @@ def test_a_party_that_ended_by_itself_stays_ended(tmp_path: Path) -> None:
     assert not party.revive()
 
 
-def test_last_words_are_the_error_message(tmp_path: Path) -> None:
-    party = _party(tmp_path, "print('line'); print('error: no\\n  cure: yes')")
+@pytest.mark.parametrize("before", ["", "print('line'); "])
+def test_last_words_are_the_error_message(tmp_path: Path, before: str) -> None:
+    party = _party(tmp_path, before + "print('error: no\\n  cure: yes')")
     party.start()
     _await(party)
     assert party.last_words() == "error: no\n  cure: yes"

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from pydantic import BaseModel, ConfigDict
-
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
@@ -26,7 +24,3 @@ class LocalMethod(Protocol):
         `start` is the model that the round starts from, one tensor for each parameter, on the parameters' device. It
         is the round's model also where a round goes on in its middle.
         """
-
-
-class LocalMethodSettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)

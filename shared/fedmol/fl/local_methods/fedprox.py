@@ -13,18 +13,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from fedmol.fl.local_methods.base import LocalMethodSettings, OnGradient
+from fedmol.closed import Closed
+from fedmol.fl.local_methods.base import OnGradient
 
 if TYPE_CHECKING:
     from torch import Tensor
     from torch.nn import Parameter
 
 
-class FedProx(LocalMethodSettings):
+class FedProx(Closed):
     """`mu` 0 is plain training; the paper tries 0.001 to 1."""
 
     name: Literal["fedprox"]
-    mu: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 0.01
+    mu: Annotated[float, Field(ge=0)] = 0.01
 
     def before_round(self, start: Sequence[Tensor]) -> OnGradient | None:
         def pull_back(parameters: Sequence[Parameter]) -> None:

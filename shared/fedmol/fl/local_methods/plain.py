@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
-from fedmol.fl.local_methods.base import LocalMethodSettings, OnGradient
+from fedmol.closed import Closed
+from fedmol.fl.local_methods.base import OnGradient
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class Plain(LocalMethodSettings):
+class Plain(Closed):
     name: Literal["plain"] = "plain"
 
     def before_round(self, start: Sequence[Tensor]) -> OnGradient | None:

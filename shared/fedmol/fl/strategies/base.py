@@ -7,7 +7,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict
 
 from fedmol.fl.payload import Payload, Section, Vector
 from fedmol.fl.updates import BLOCK, Update, aligned
@@ -30,10 +29,6 @@ class Strategy(Protocol):
         Raises:
             DamagedUpdate: a stored update is not what was received; nothing has changed.
         """
-
-
-class StrategySettings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def weighted_means(updates: Sequence[Update], section: Section) -> Iterator[tuple[slice, NDArray[np.float64]]]:

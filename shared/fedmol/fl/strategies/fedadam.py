@@ -17,14 +17,15 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
+from fedmol.closed import Closed
 from fedmol.fl.payload import Payload, Section, Vector
-from fedmol.fl.strategies.base import Sections, State, StrategySettings, weighted_means
+from fedmol.fl.strategies.base import Sections, State, weighted_means
 from fedmol.fl.updates import Update
 
 _Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
-class FedAdam(StrategySettings):
+class FedAdam(Closed):
     """State: `m.<section>` and `v.<section>`, each as long as the section.
 
     `tau` sets how far entries that hardly move are slowed down: below it, a movement counts as small.

@@ -13,12 +13,13 @@ from typing import Literal
 
 import numpy as np
 
+from fedmol.closed import Closed
 from fedmol.fl.payload import Payload
-from fedmol.fl.strategies.base import Sections, State, StrategySettings, weighted_means
+from fedmol.fl.strategies.base import Sections, State, weighted_means
 from fedmol.fl.updates import Update
 
 
-class FedAvg(StrategySettings):
+class FedAvg(Closed):
     """The mean of the sites' models, weighted by their molecules. It keeps no state."""
 
     name: Literal["fedavg"] = "fedavg"
