@@ -73,10 +73,8 @@ def _weights(split: Uneven | Scaffold, sites: int) -> Sequence[float]:
             f"the split names {len(weights)} sizes for {sites} sites",
             "give one relative size per site",
         )
-    if not np.isfinite(weights).all():
-        raise FedmolError(
-            Exit.BAD_SETTINGS, "the split names a size that is not a finite number", "give one relative size per site"
-        )
+    if not np.isfinite(sum(weights)):
+        raise FedmolError(Exit.BAD_SETTINGS, "the sizes of the split are too large to be added up", "give smaller ones")
     return weights
 
 

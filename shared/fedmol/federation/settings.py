@@ -38,10 +38,13 @@ class Scaffold(Closed):
 
 
 class Dirichlet(Closed):
-    """Each scaffold group is spread over the sites by a Dirichlet draw; small `alpha` means very different sites."""
+    """Each scaffold group is spread over the sites by a Dirichlet draw; small `alpha` means very different sites.
+
+    An infinite `alpha` (`.inf` in YAML) means an even split.
+    """
 
     kind: Literal["dirichlet"]
-    alpha: Annotated[float, Field(gt=0)]
+    alpha: Annotated[float, Field(gt=0, allow_inf_nan=True)]
 
 
 Split = Annotated[Iid | Uneven | Scaffold | Dirichlet, Field(discriminator="kind")]

@@ -97,7 +97,7 @@ def test_rows_that_cannot_be_read_are_dealt_out_too() -> None:
         (["C"] * 50, Scaffold(kind="scaffold"), Exit.BAD_DATA, "3 of 4 sites without any"),
         (["C"] * 50, Uneven(kind="uneven", sizes=(1e9, 1, 1, 1)), Exit.BAD_DATA, "3 of 4 sites"),
         (["C"] * 50, Uneven(kind="uneven", sizes=(1, 1)), Exit.BAD_SETTINGS, "2 sizes for 4 sites"),
-        (["C"] * 50, Uneven(kind="uneven", sizes=(1, 1, 1, float("inf"))), Exit.BAD_SETTINGS, "not a finite number"),
+        (["C"] * 50, Uneven(kind="uneven", sizes=(1e308,) * 4), Exit.BAD_SETTINGS, "too large"),
     ],
 )
 def test_split_that_cannot_be_made_is_refused(smiles: list[str], how: Split, code: Exit, message: str) -> None:
