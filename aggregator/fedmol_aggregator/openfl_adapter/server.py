@@ -24,6 +24,7 @@ from fedmol.fl.engine import RoundEngine, StaleRound
 from fedmol.heartbeat import Heart
 from fedmol_aggregator.admission import DENIED, Admission, DenyList, Kind, Overload
 from fedmol_aggregator.gate import Gate
+from fedmol_aggregator.memory import give_back
 from fedmol_aggregator.openfl_adapter.calls import Calls
 from fedmol_aggregator.openfl_adapter.downloads import Downloads
 from fedmol_aggregator.openfl_adapter.meter import Meter
@@ -49,6 +50,7 @@ _OPTIONS = [
 ]
 _TICK = 0.25  # seconds
 _FAREWELL = 10.0  # seconds to wait for living sites to hear that the run is over
+_LARGE_MODEL = 128 * 2**20  # bytes; with smaller ones it costs more than it is worth
 _MOST_UPLOADS = 32  # that are read at the same time
 
 
@@ -83,6 +85,8 @@ class FederationServer:
                 self.heart.beat()
                 if self.engine.tick(_TICK):
                     log.info("round %d of %d is closed", self.engine.round - 1, self.engine.terms.rounds)
+                    if self.engine.terms.payload.nbytes > _LARGE_MODEL:
+                        give_back()  # what lay between the pieces of the models that were sent
                 self.gate.check_quorum(self.engine.reported())
             self._say_goodbye(stop)
         finally:
