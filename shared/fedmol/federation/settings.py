@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fedmol.closed import Closed
 from fedmol.errors import Exit, FedmolError
-from fedmol.fl.local_methods import PLAIN, AnyLocalMethod
+from fedmol.fl.local_methods import AnyLocalMethod, Plain
 from fedmol.fl.strategies import AnyStrategy, FedAvg
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -124,7 +124,7 @@ class Settings(Closed):
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,38}$")] = "fedmol"
     seed: Annotated[int, Field(ge=0)] = 0
     strategy: AnyStrategy = FedAvg()
-    local_method: AnyLocalMethod = PLAIN
+    local_method: AnyLocalMethod = Plain()
     data: DataSettings = DataSettings()
     model: ModelSettings = ModelSettings()
     training: TrainingSettings = TrainingSettings()

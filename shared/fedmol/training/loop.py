@@ -10,6 +10,7 @@ import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor, nn
@@ -17,12 +18,14 @@ from torch import Generator, Tensor, nn
 from fedmol.diffusion import Logits, NoiseModel, loss
 from fedmol.errors import Exit, FedmolError
 from fedmol.execution import EAGER, Execution
-from fedmol.fl.local_methods import OnGradient
 from fedmol.graphs import Graphs
 from fedmol.training.batches import Batch, batches_of
 from fedmol.training.config import TrainingConfig
 from fedmol.training.optimizers import Optimizers
 from fedmol.training.ranks import ALONE, Ranks
+
+if TYPE_CHECKING:
+    from fedmol.fl.local_methods import OnGradient
 
 STEPS_IN_FLIGHT = {"cpu": 1, "cuda": 20}  # sent to the device before the host waits for their losses
 

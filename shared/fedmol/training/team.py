@@ -21,7 +21,7 @@ from datetime import timedelta
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, distributed
@@ -29,7 +29,6 @@ from torch import Generator, distributed
 from fedmol.diffusion import NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.execution import EAGER, Execution
-from fedmol.fl.local_methods import PLAIN, LocalMethod, OnGradient
 from fedmol.fl.payload import Vector
 from fedmol.graphs import Graphs
 from fedmol.network import Denoiser
@@ -39,6 +38,9 @@ from fedmol.training.flat import flatten, manifest, tensors_of, unflatten_into
 from fedmol.training.loop import StepReport, TrainingReport, train
 from fedmol.training.optimizers import Optimizers, build_optimizer
 from fedmol.training.ranks import ALONE, Ranks
+
+if TYPE_CHECKING:  # a machine with a bare torch can train
+    from fedmol.fl.local_methods import LocalMethod, OnGradient
 
 _HOST = torch.device("cpu")
 _FOR_EVER = timedelta(days=365)  # between two rounds workers wait as long as it takes; a dead peer is noticed at once
@@ -64,7 +66,7 @@ class Team:
         device: torch.device = _HOST,
         processes: int = 1,
         execution: Execution = EAGER,
-        local_method: LocalMethod = PLAIN,
+        local_method: LocalMethod | None = None,
     ) -> None:
         if processes > config.batch_size:
             raise FedmolError(
@@ -167,7 +169,7 @@ class _Task:
     steps: int
     total_steps: int
     seed: int
-    local_method: LocalMethod
+    local_method: LocalMethod | None
     start: Vector | None
 
     def do(
@@ -198,7 +200,7 @@ class _Task:
         )
 
     def _on_gradient(self, denoiser: Denoiser) -> OnGradient | None:
-        if self.start is None:
+        if self.local_method is None or self.start is None:
             return None
         before = tensors_of(self.start, manifest(denoiser))
         return self.local_method.before_round([before[name].to(p.device) for name, p in denoiser.named_parameters()])

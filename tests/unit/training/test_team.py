@@ -9,7 +9,7 @@ import torch
 
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
-from fedmol.fl.local_methods import PLAIN, FedProx, LocalMethod
+from fedmol.fl.local_methods import FedProx, LocalMethod
 from fedmol.graphs import Graphs
 from fedmol.network import build
 from fedmol.training import StepReport, Team, TrainingConfig, build_optimizer, flatten, optimizer_tensors
@@ -28,7 +28,7 @@ def rings() -> Graphs:
     return Graphs(atoms, bonds, counts)
 
 
-def team(processes: int, layers: int = 1, local_method: LocalMethod = PLAIN) -> Team:
+def team(processes: int, layers: int = 1, local_method: LocalMethod | None = None) -> Team:
     denoiser = build("small", 4, 5, 9, seed=0, layers=layers)
     denoiser.exact = True
     noise = NoiseModel.from_census(Census.take(rings(), 4, 5, 9))

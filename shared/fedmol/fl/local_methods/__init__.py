@@ -13,8 +13,8 @@ from pydantic import Field
 
 from fedmol.fl.local_methods.base import LocalMethod, OnGradient
 from fedmol.fl.local_methods.fedprox import FedProx
-from fedmol.fl.local_methods.plain import PLAIN, Plain
+from fedmol.fl.local_methods.plain import Plain
 
 AnyLocalMethod = Annotated[Plain | FedProx, Field(discriminator="name")]
 
-__all__ = ["PLAIN", "AnyLocalMethod", "FedProx", "LocalMethod", "OnGradient", "Plain"]
+__all__ = ["AnyLocalMethod", "FedProx", "LocalMethod", "OnGradient", "Plain"]

@@ -17,6 +17,3 @@ class Plain(Closed):
 
     def before_round(self, start: Sequence[Tensor]) -> OnGradient | None:
         return None
-
-
-PLAIN = Plain()
