@@ -7,14 +7,17 @@ a connection whose difference grows beyond what windows and a few messages expla
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
+import stat
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import unquote
 
 LARGEST_BACKLOG = 24 * 2**20  # bytes: the windows of HTTP/2 and TCP, and a message of each call that may be open
@@ -39,10 +42,11 @@ class Meter:
         self._lock = threading.Lock()
         self._connections: dict[str, _Connection] = {}
         self._delivered: dict[str, int] = {}
+        self._names: dict[int, str | None] = {}  # by inode, of the sockets that were there at the last look
 
     def delivered(self, connection: str, count: int) -> None:
         """A call has been given `count` bytes that came by `connection`, as gRPC names it."""
-        name = unquote(connection).partition(":")[2]
+        name = _address(connection)
         with self._lock:
             self._delivered[name] = self._delivered.get(name, 0) + count
 
@@ -55,35 +59,27 @@ class Meter:
         """Account for what has come since the last look, and shut down whoever has sent too much."""
         with self._lock:
             delivered, self._delivered = self._delivered, {}
+        known, self._names = self._names, {}
         present, now = {}, time.monotonic()
-        for name, connection in self._sockets():
-            with connection:
-                received = _bytes_received(connection)
+        for number, inode in _sockets():
+            with suppress(OSError):  # gRPC has closed it meanwhile
+                if inode not in known:
+                    with _own(number, inode) as one:
+                        known[inode] = self._name(one)
+                name = self._names[inode] = known[inode]
+                if name is None:
+                    continue
+                received = _bytes_received(number, inode)
                 state = self._connections.get(name) or _Connection(received)
                 unread = received - state.received - delivered.get(name, 0)
                 state.backlog = max(0.0, state.backlog + unread - _LEAK * (now - state.seen))
                 state.received, state.seen = received, now
                 present[name] = state
                 if state.backlog > LARGEST_BACKLOG:
-                    with suppress(OSError):
-                        connection.shutdown(socket.SHUT_RDWR)
+                    with suppress(OSError), _own(number, inode) as one:
+                        one.shutdown(socket.SHUT_RDWR)
                     self.cut(name)
         self._connections = present
-
-    def _sockets(self) -> list[tuple[str, socket.socket]]:
-        """The connections to the server's port, each as a descriptor of our own that must be closed."""
-        found = []
-        for entry in os.listdir("/proc/self/fd"):
-            with suppress(OSError):
-                if not os.readlink(f"/proc/self/fd/{entry}").startswith("socket:"):
-                    continue
-                one = socket.socket(fileno=os.dup(int(entry)))
-                name = self._name(one)
-                if name is None:
-                    one.close()
-                else:
-                    found.append((name, one))
-        return found
 
     def _name(self, one: socket.socket) -> str | None:
         """The peer's address as gRPC writes it, if the socket is a connection to our port."""
@@ -97,7 +93,37 @@ class Meter:
         return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _bytes_received(one: socket.socket) -> int:
+@lru_cache(maxsize=256)
+def _address(connection: str) -> str:
+    return unquote(connection).partition(":")[2]
+
+
+def _sockets() -> Iterator[tuple[int, int]]:
+    """The descriptor and the inode of each socket of the process. Others open and close them all the time."""
+    for entry in os.listdir("/proc/self/fd"):
+        with suppress(OSError):
+            found = os.fstat(int(entry))
+            if stat.S_ISSOCK(found.st_mode):
+                yield int(entry), found.st_ino
+
+
+def _own(number: int, inode: int) -> socket.socket:
+    """The socket as a descriptor of our own, which must be closed. Raises OSError when another one has its number."""
+    own = os.dup(number)
+    if os.fstat(own).st_ino != inode:
+        os.close(own)
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    return socket.socket(fileno=own)
+
+
+def _bytes_received(number: int, inode: int) -> int:
+    """Read without a descriptor of our own, which takes a third of the time. Raises OSError as `_own` does."""
     form, place = _BYTES_RECEIVED
-    info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, place + form.size)
+    borrowed = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=number)
+    try:
+        info = borrowed.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, place + form.size)
+    finally:
+        borrowed.detach()
+    if os.fstat(number).st_ino != inode:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     return int(form.unpack_from(info, place)[0])

@@ -53,38 +53,49 @@ class Pieces:
     """The contents of a stream of `DataStream` messages as one row of bytes."""
 
     def __init__(self, messages: Iterable[bytes]) -> None:
-        self._messages, self._view, self.position = iter(messages), memoryview(b""), 0
-        self._count = 0
+        self._messages, self._content, self._at = iter(messages), memoryview(b""), 0
+        self._count, self._before = 0, 0  # messages, and bytes of contents before this one
+
+    @property
+    def position(self) -> int:
+        """How many bytes have been taken."""
+        return self._before + self._at
 
     def more(self) -> bool:
         """Whether any bytes are left; waits for the next message where need be."""
-        while not self._view:
+        while self._at == len(self._content):
             message = next(self._messages, None)
             if message is None:
                 return False
             self._count += 1
             if self._count > _FREE_MESSAGES + self.position // _LEAST_MEAN:
                 raise Malformed("the upload comes in too small pieces")
-            self._view = _content(message)
+            self._before += self._at
+            self._content, self._at = _content(message), 0
         return True
 
     def take(self, count: int) -> bytes:
-        return b"".join(self.blocks(count))
+        start, end = self._at, self._at + count
+        if end > len(self._content):
+            return b"".join(self.blocks(count))
+        self._at = end
+        return bytes(self._content[start:end])
 
     def blocks(self, count: int) -> Iterator[memoryview]:
         """The next `count` bytes as they arrive."""
         while count:
-            if not self.more():
-                raise Malformed("the upload ends too early")
-            piece, self._view = self._view[:count], self._view[count:]
+            self._require_more()
+            piece = self._content[self._at : self._at + count]
             count -= len(piece)
-            self.position += len(piece)
+            self._at += len(piece)
             yield piece
 
     def varint(self) -> int:
         value = 0
         for shift in range(0, 64, 7):
-            byte = self.take(1)[0]
+            self._require_more()
+            byte = self._content[self._at]
+            self._at += 1
             value |= (byte & 0x7F) << shift
             if byte < 0x80:
                 return value
@@ -106,6 +117,10 @@ class Pieces:
     def int32(self) -> int:
         value = self.varint() & 0xFFFFFFFF
         return value - 2**32 if value >= 2**31 else value
+
+    def _require_more(self) -> None:
+        if not self.more():
+            raise Malformed("the upload ends too early")
 
 
 def results_head(pieces: Pieces) -> ResultsHead:

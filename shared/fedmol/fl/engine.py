@@ -221,7 +221,8 @@ class RoundEngine:
                 return
             reception.keep(record)
             self._reports.setdefault(record.site, {})[record.task] = record
-            self._arrived.notify()
+            if len(self.reported()) >= self.rule.quorum:
+                self._arrived.notify()
         if record.task == TRAIN.name:
             molecules = self.terms.molecules()[record.site]
             self.events.write(

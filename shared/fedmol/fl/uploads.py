@@ -15,7 +15,9 @@ import math
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
 
@@ -52,7 +54,8 @@ class UploadStore:
     def receive(self, site: str, round: int, task: Task, current: Mapping[str, Vector]) -> Reception:
         """Begin to take an upload in."""
         folder = self._round(round)
-        folder.mkdir(parents=True, exist_ok=True)
+        with suppress(FileExistsError):
+            os.mkdir(folder)
         return Reception(folder, self.scratch, site, round, task, self.payload, current)
 
     def records(self, round: int) -> tuple[list[Record], list[Path]]:
@@ -148,7 +151,8 @@ class Reception:
             os.replace(self._writers.pop(name).path, self._folder / _file_name(digest))
         path = self._folder / f"{record.site}.{record.task}.json"
         unready = path.with_suffix(".partial")
-        unready.write_bytes(_write_record(record))
+        with unready.open("wb", buffering=0) as file:
+            _write_whole(file, memoryview(_write_record(record)))
         os.replace(unready, path)
 
     def discard(self) -> None:
@@ -240,6 +244,7 @@ def _file_name(digest: str) -> str:
     return f"{digest}.safetensors"
 
 
+@lru_cache(maxsize=16)
 def _header(section: Section) -> bytes:
     entry = {"dtype": "F32", "shape": [section.length], "data_offsets": [0, section.nbytes]}
     text = json.dumps({section.name: entry}).encode()
@@ -253,7 +258,7 @@ def _write_whole(file: BinaryIO, piece: memoryview) -> None:
 
 
 def _write_record(record: Record) -> bytes:
-    text = json.dumps(asdict(record), sort_keys=True)
+    text = json.dumps(vars(record), sort_keys=True)
     return json.dumps({"record": text, "blake3": blake3(text.encode()).hexdigest()}).encode()
 
 

@@ -39,10 +39,10 @@ def weighted_means(updates: Sequence[Update], section: Section) -> Iterator[tupl
     sums, exact = np.empty((2, min(BLOCK, section.length)))
     for part, blocks in aligned(updates, section):
         mean, scaled = sums[: len(blocks[0])], exact[: len(blocks[0])]
-        mean[:] = 0
+        total: NDArray[np.float64] | float = 0.0
         with np.errstate(invalid="ignore", over="ignore"):  # a damaged file is found when it has been read
             for update, block in zip(updates, blocks, strict=True):
                 scaled[:] = block  # by itself: numpy converts in small pieces where it multiplies at the same time
                 scaled *= update.weight
-                mean += scaled
+                total = np.add(total, scaled, out=mean)
         yield part, mean
