@@ -168,6 +168,8 @@ class Aggregator(Server):
         for member in self._members:
             grpc.channel_ready_future(member.channel).result(_PATIENCE)
         list(self._pool.map(Member.join, self._members, self._hellos, self._shards))
+        for member in self._members:
+            member.tasks()
 
     def __exit__(self, *_: object) -> None:
         for one in self._members:
@@ -193,8 +195,7 @@ class Aggregator(Server):
         return str(last.fields["model_digest"])
 
     def _take_part(self, member: Member, party: Party, round: int) -> None:
-        """What fedmol's own site does in a round, but for the work; then wait for the next round."""
-        member.tasks()
+        """What fedmol's own site does in a round, but for the work; then wait for the next round's tasks."""
         member.opening()
         member.discard_model(round)
         member.validate(round, molecules=party.molecules)
