@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR, Stage, small_settings, stages
+from stage import AGGREGATOR, Stage, builder, small_settings
 
 from fedmol.federation.settings import Settings
 
@@ -18,7 +18,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Callable[[Settings], Stage]]:
     """Builds stages that are stopped when the test ends, however it ends."""
-    with stages(tmp_path) as build:
+    with builder(Stage, Stage.close, tmp_path) as build:
         yield build
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -19,6 +19,9 @@ from fedmol.events import Event, Follower, read
 from fedmol.federation.settings import Settings, parse
 from fedmol.simulation.preparation import free_port, prepare
 from fedmol.simulation.processes import AGGREGATOR, Party, parties, stop
+
+T = TypeVar("T")
+Builder = Callable[[Settings], T]
 
 RUN = "stage"
 PATIENCE = 120.0  # seconds after which a test gives up; nothing here takes a quarter of it on two idle cores
@@ -133,17 +136,19 @@ def copy_certificates(stage: Stage, name: str, target: Path) -> Path:
 
 
 @contextmanager
-def stages(folder: Path) -> Iterator[Callable[[Settings], Stage]]:
-    """Builds stages in `folder`, which are closed at the end of the block."""
-    built: list[Stage] = []
+def builder(make: Callable[[Settings, Path], T], end: Callable[[T], None], folder: Path) -> Iterator[Builder[T]]:
+    """Makes federations, each in a folder of its own in `folder`; all are ended with the block."""
+    built: list[T] = []
 
-    def build(settings: Settings) -> Stage:
-        built.append(Stage(settings, folder / f"run{len(built)}"))
+    def build(settings: Settings) -> T:
+        built.append(make(settings, folder / f"run{len(built)}"))
         return built[-1]
 
-    yield build
-    for each in built:
-        each.close()
+    try:
+        yield build
+    finally:
+        for each in built:
+            end(each)
 
 
-__all__ = ["AGGREGATOR", "RUN", "Stage", "copy_certificates", "free_port", "small_settings", "stages"]
+__all__ = ["AGGREGATOR", "RUN", "Stage", "builder", "copy_certificates", "free_port", "small_settings"]

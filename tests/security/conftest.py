@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from stage import Stage, stages
+from stage import Stage, builder
 
 from fedmol.federation.settings import Settings
 from tests.security.light import Build, Light, light_settings
@@ -19,21 +19,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture
 def light(tmp_path: Path) -> Iterator[Build]:
     """Builds federations of light members, which are shut when the test ends, however it ends."""
-    built: list[Light] = []
-
-    def build(settings: Settings) -> Light:
-        built.append(Light(settings, tmp_path / f"light{len(built)}"))
-        return built[-1]
-
-    yield build
-    for each in built:
-        each.shut()
+    with builder(Light, Light.shut, tmp_path / "light") as build:
+        yield build
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Callable[[Settings], Stage]]:
     """Builds stages of real sites, which are stopped when the test ends, however it ends."""
-    with stages(tmp_path) as build:
+    with builder(Stage, Stage.close, tmp_path) as build:
         yield build
 
 

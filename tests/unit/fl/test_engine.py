@@ -179,12 +179,16 @@ def test_huge_numbers_move_too_far_instead_of_overflowing(federation: Build) -> 
     assert [event.site for event in one.said("update_not_counted")] == ["a"]
 
 
-def test_a_round_with_the_quorum_closes_without_the_others_and_tells_them(federation: Build) -> None:
-    one = federation(quorum=2)
-    one.report("b", 1)
-    one.report("c", 1)
+def _close_without_a(one: Federation, round: int) -> None:
+    one.report("b", round)
+    one.report("c", round)
     while not one.engine.tick(0.001):
         pass
+
+
+def test_a_round_with_the_quorum_closes_without_the_others_and_tells_them(federation: Build) -> None:
+    one = federation(quorum=2)
+    _close_without_a(one, 1)
     assert one.said("round_finished")[0].fields["missing"] == ["a"]
     opening = one.engine.opening("a")
     assert (opening.round, opening.model_digest) == (2, vector_digest(one.model))
@@ -196,10 +200,7 @@ def test_a_site_that_was_away_hears_of_the_last_update_that_counted(federation: 
     one = federation(quorum=2)
     one.play(1)
     for round in (2, 3):
-        one.report("b", round)
-        one.report("c", round)
-        while not one.engine.tick(0.001):
-            pass
+        _close_without_a(one, round)
     assert [one.engine.opening(site).last_counted for site in "abc"] == [1, 3, 3]
     one.restart()
     assert [one.engine.opening(site).last_counted for site in "abc"] == [1, 3, 3]
@@ -215,10 +216,7 @@ def test_what_is_known_of_a_site_s_moves_outlasts_the_rounds_that_it_misses(fede
     one = federation(quorum=2)
     one.play(1)
     for round in (2, 3):
-        one.report("b", round)
-        one.report("c", round)
-        while not one.engine.tick(0.001):
-            pass
+        _close_without_a(one, round)
     moves = [event.fields["moves"] for event in one.said("round_finished")]
     assert [set(known) for known in moves] == [{"a", "b", "c"}] * 3
     assert moves[2]["a"] == moves[0]["a"]
