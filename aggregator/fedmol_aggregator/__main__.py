@@ -15,7 +15,7 @@ from fedmol.events import EventLog
 from fedmol.federation.certificates import CertificateFiles, check_files
 from fedmol.federation.settings import load, require_address
 from fedmol.files import refusing_exchanged
-from fedmol.heartbeat import Heart
+from fedmol.run_folder import Owner, claim
 from fedmol_aggregator.handshakes import watch_stderr
 from fedmol_aggregator.memory import keep_together
 
@@ -36,6 +36,7 @@ def command(path: Path, run: str, certs: Path, work: Path, stay: bool) -> None:
     require_address(settings, path)
     check_files(certificates, None)
     with refusing_exchanged():
+        claim(work, Owner(run, "aggregator", "aggregator"))
         events = EventLog(work / "events.jsonl", run=run, site="aggregator")
     watch_stderr(events)
     stop = threading.Event()
@@ -45,12 +46,10 @@ def command(path: Path, run: str, certs: Path, work: Path, stay: bool) -> None:
 
     try:
         with refusing_exchanged():
-            service.run(settings, run, certificates, work, events, stop)
+            service.run(settings, run, certificates, work, events, stop, stay)
     except FedmolError as error:
         events.write("run_stopped", reason=error.exit.slug, detail=error.message)
         raise
-    if stay:
-        Heart(work).beat_until(stop)
 
 
 def main() -> None:

@@ -92,7 +92,7 @@ class Admission:
     ) -> None:
         self.roster, self.denied, self.audit, self.now = roster, denied, audit, now
         self._lock = threading.Lock()
-        self._accounts = {site: _Account() for site in roster.site_of.values()}
+        self._accounts: dict[str, _Account] = {}  # of members only, so there are few
 
     @contextmanager
     def enter(self, pem: bytes, kind: Kind) -> Iterator[str]:
@@ -129,7 +129,7 @@ class Admission:
 
     def _open(self, site: str, kind: Kind) -> None:
         with self._lock:
-            account, now = self._accounts[site], time.monotonic()
+            account, now = self._accounts.setdefault(site, _Account()), time.monotonic()
             account.tokens = min(_BURST, account.tokens + (now - account.filled) * _CALLS_A_SECOND)
             account.filled = now
             if account.tokens < 1:

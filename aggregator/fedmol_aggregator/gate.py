@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from dataclasses import asdict
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from pydantic import ValidationError
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
+from fedmol.federation.changes import Changes
 from fedmol.federation.messages import (
     Joining,
     OpeningRequest,
@@ -33,10 +34,17 @@ _PROGRESS_EVERY = 2.0  # seconds between two progress events of one site in the 
 
 class Gate:
     def __init__(
-        self, roster: Roster, gathering: Gathering, presence: Presence, rule: RoundRule, audit: Audit, events: EventLog
+        self,
+        roster: Roster,
+        gathering: Gathering,
+        presence: Presence,
+        rule: RoundRule,
+        audit: Audit,
+        events: EventLog,
+        changes: Changes,
     ) -> None:
         self.roster, self.gathering, self.presence, self.rule = roster, gathering, presence, rule
-        self.audit, self.events = audit, events
+        self.audit, self.events, self.changes = audit, events, changes
         self._shown: dict[str, tuple[float, str]] = {}
 
     def admit(self, site: str, peer: str, run: str) -> None:
@@ -61,9 +69,13 @@ class Gate:
         joining = self.audit.checking(site, check)
         self.presence.seen(site)
         agreement = self.gathering.join(site, joining)
-        return Welcome(state="go" if agreement else "wait", agreement=agreement).encode()
+        state: Literal["go", "wait"] = "go" if agreement else "wait"
+        said = Welcome(
+            state=state, agreement=agreement, manifest=self.changes.manifest, changes=tuple(self.changes.signed)
+        )
+        return said.encode()
 
-    def report(self, site: str, request: bytes) -> bytes:
+    def report(self, site: str, request: bytes) -> Progress:
         """A sign of life, with progress."""
         progress = _read(Progress, request)
         self.admit(site, progress.peer, progress.run)
@@ -74,7 +86,7 @@ class Gate:
             self._shown[site] = (now, progress.phase)
             fields = progress.model_dump(exclude={"run", "peer", "round", "phase"}, exclude_none=True)
             self.events.write("site_progress", site=site, round=progress.round, phase=progress.phase, **fields)
-        return b""
+        return progress
 
     def probe(self, site: str, request: bytes) -> bytes:
         """A site tries the way before it joins: it passes the same checks, but is neither seen nor let in by that."""
@@ -85,7 +97,7 @@ class Gate:
         """What a site should know of the open round."""
         asked = _read(OpeningRequest, request)
         self.admit(site, asked.peer, asked.run)
-        return RoundOpening(**asdict(opening)).encode()
+        return RoundOpening(**asdict(opening), changes=tuple(self.changes.signed[asked.changes :])).encode()
 
     def check_quorum(self, reported: Collection[str]) -> None:
         """Raises FedmolError QUORUM_LOST once too few sites can come in time."""

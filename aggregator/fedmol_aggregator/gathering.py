@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ class Roster:
 
     def __init__(self, settings: Settings, run: str, vocabulary: Vocabulary, manifest: str, payload: str) -> None:
         self.run = run
-        self.site_of = {peer_name(site): site for site in settings.site_names}
+        self.expect(settings.site_names, ())
         self.expected: dict[str, Any] = {
             "model_code": model_code_digest(),
             "vocabulary": vocabulary.digest(),
@@ -40,8 +40,19 @@ class Roster:
             "payload": payload,
         }
 
+    def expect(self, sites: Collection[str], removed: Collection[str]) -> None:
+        """From now on these are the sites. Who has been removed is told so."""
+        self.site_of = {peer_name(site): site for site in sorted(sites)}
+        self.removed = frozenset(removed)
+
     def member(self, common_name: str | None) -> str:
         """The site that a certificate is for. Raises FedmolError CERTIFICATE_NAME when it is for none of ours."""
+        if common_name in self.removed:
+            raise FedmolError(
+                Exit.REMOVED,
+                f"the coordinator has removed site {common_name!r} from the run",
+                "ask the coordinator, who can add the site again",
+            )
         if common_name is None or common_name not in self.site_of.values():
             raise FedmolError(
                 Exit.CERTIFICATE_NAME,
@@ -137,6 +148,11 @@ class Gathering:
                 self._take_in_late(site, joining)
             return self._settle()
 
+    def expect(self, settings: Settings) -> None:
+        """From now on these are the sites, the quorum and the deadline."""
+        with self._lock:
+            self.settings = settings
+
     def molecules(self) -> dict[str, int]:
         """Each site's molecules as agreed, from which the weights of its updates come; empty before the agreement."""
         return {} if self.agreement is None else self.agreement.molecules
@@ -147,10 +163,11 @@ class Gathering:
         return self.agreement is None and late and len(self.joined) < self.settings.quorum
 
     def _settle(self) -> Agreement | None:
-        everyone = len(self.joined) == len(self.settings.sites)
+        members = {site: one for site, one in sorted(self.joined.items()) if site in self.settings.site_names}
+        everyone = len(members) == len(self.settings.sites)
         late = self.clock() - self.opened > self.settings.rounds.join_deadline
-        if self.agreement is None and (everyone or (late and len(self.joined) >= self.settings.quorum)):
-            self._agree_on(_agree(self.settings, dict(sorted(self.joined.items()))))
+        if self.agreement is None and (everyone or (late and len(members) >= self.settings.quorum)):
+            self._agree_on(_agree(self.settings, members))
         return self.agreement
 
     def _take_in_late(self, site: str, joining: Joining) -> None:

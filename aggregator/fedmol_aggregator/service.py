@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import shutil
 import threading
 from collections import Counter
 from pathlib import Path
 
 from fedmol import files
-from fedmol.diffusion.census import Census
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
-from fedmol.federation.assembly import denoiser_of, reach, vocabulary_of
+from fedmol.federation.assembly import MODEL_FILE, denoiser_of, extensions, reach, save_final_model, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.identity import digest, shared_settings
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings, dump
 from fedmol.fl.account import uncounted
+from fedmol.fl.checkpoints import Checkpoint
+from fedmol.fl.clock import AwakeClock
 from fedmol.fl.engine import RoundEngine
 from fedmol.fl.norms import Reach
 from fedmol.fl.payload import MODEL, model_payload
@@ -27,9 +28,11 @@ from fedmol.fl.recovery import accounts
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.terms import Terms
 from fedmol.heartbeat import Heart
-from fedmol.training.flat import flatten, manifest, unflatten_into
-from fedmol.training.model_file import load_model, save_model
+from fedmol.training.flat import flatten, manifest
+from fedmol.training.model_file import TrainedModel, load_model
 from fedmol_aggregator.audit import Audit
+from fedmol_aggregator.course import Course
+from fedmol_aggregator.deliveries import Deliveries
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.gathering import Gathering, Roster
 from fedmol_aggregator.memory import give_back
@@ -37,66 +40,90 @@ from fedmol_aggregator.openfl_adapter.server import FederationServer
 
 log = logging.getLogger("fedmol.aggregator")
 
-MODEL_FILE = "model.safetensors"  # written last of all: with it the run is finished
 _LINGER = 30.0  # seconds; Compose starts nobody who depends on a service that has ended before it was seen healthy
 
 
 class Service:
     """Everything that a run needs, built from the settings and from whatever `work` holds of an earlier start."""
 
-    def __init__(self, settings: Settings, run: str, work: Path, events: EventLog) -> None:
-        self.settings, self.run, self.work, self.events = settings, run, work, events
+    def __init__(
+        self, settings: Settings, run: str, certificates: CertificateFiles, work: Path, events: EventLog
+    ) -> None:
+        self.run, self.certificates, self.work, self.events = run, certificates, work, events
+        _refuse_a_lost_log(work, events)
+        self.course = Course(run, settings, work, certificates.ca, events)
+        self.settings = self.course.changes.settings  # as the run was begun
+        self.network, self.farewell, latest = settings.network, settings.rounds.farewell, self.course.changes.latest
+        keep = settings.rounds.keep_checkpoints
         denoiser = denoiser_of(settings)
         self.layout = manifest(denoiser)
         payload = model_payload(self.layout.size)
-        _refuse_a_lost_log(work, events)
-        presence = Presence(settings.site_names, settings.rounds.lost_after, events)
-        rounds = settings.rounds
-        rule = RoundRule(settings.site_names, settings.quorum, rounds.deadline, presence, rounds.grace)
-        self.gathering = Gathering(settings, work / "agreement.json", events)
-        roster = Roster(settings, run, vocabulary_of(settings), self.layout.digest, payload.digest)
-        self.gate = Gate(roster, self.gathering, presence, rule, Audit(events), events)
+        self.clock = AwakeClock(lambda seconds: events.write("clock_stopped", seconds=round(seconds, 1)))
+        self.presence = Presence(latest.site_names, latest.rounds.lost_after, events, self.clock)
+        rounds = latest.rounds
+        rule = RoundRule(
+            latest.site_names, latest.quorum, rounds.deadline, self.presence, rounds.grace, clock=self.clock
+        )
+        self.gathering = Gathering(self.settings, work / "agreement.json", events, self.clock)
+        self.roster = Roster(self.settings, run, vocabulary_of(settings), self.layout.digest, payload.digest)
+        self.gate = Gate(self.roster, self.gathering, self.presence, rule, Audit(events), events, self.course.changes)
+        self.deliveries = Deliveries(events)
         terms = Terms(
             payload=payload,
-            rounds=settings.training.rounds,
-            strategy=settings.strategy,
+            rounds=latest.training.rounds,
+            strategy=self.settings.strategy,
             largest_share=rounds.max_share,
             norm_ratio=rounds.max_update_norm_ratio,
             reach=self._reach,
             molecules=self.gathering.molecules,
         )
         self._announce(self.layout.size, payload.nbytes)
-        self.engine = RoundEngine(terms, {MODEL: flatten(denoiser)}, rule, work, rounds.keep_checkpoints, events)
+        initial, final = {MODEL: flatten(denoiser)}, self._final(terms.rounds)
+        self.engine = RoundEngine(terms, initial, rule, work, keep, events, final)
+        self.engine.before_round = self._put_in_force
+        self._put_in_force(self.engine.round)
 
-    def serve(self, certificates: CertificateFiles, stop: threading.Event) -> None:
-        """All rounds that are left.
+    def serve(self, stop: threading.Event, stay: bool) -> None:
+        """All rounds that are left, and the final model to everybody who lacks it: for ever with `stay`.
 
         Raises:
-            FedmolError: TERMINATED when `stop` was set first; see also `FederationServer.serve`.
+            FedmolError: TERMINATED when `stop` was set before the last round was done; see also `FederationServer`.
         """
-        if not self.engine.finished:
-            network = self.settings.network
-            address = f"{network.listen}:{network.port}"
+        late = self.engine.finished
+        if not late:
             self.engine.begin()
-            log.info("run %s: serving %s, round %d", self.run, address, self.engine.round)
-            heart, longest = Heart(self.work), network.call_deadline
-            gc.collect()
-            give_back()
-            gc.freeze()  # what was imported stays: looking through it again and again is a tenth of a round's time
-            FederationServer(self.engine, self.gate, heart, address, certificates, longest).serve(stop)
-        if not self.engine.finished:
-            raise FedmolError(
-                Exit.TERMINATED,
-                f"the aggregator was asked to stop in round {self.engine.round}",
-                "start it again with the same arguments: the run goes on where it was",
-            )
+        address = f"{self.network.listen}:{self.network.port}"
+        log.info("run %s: serving %s, %s", self.run, address, "finished" if late else f"round {self.engine.round}")
+        server = FederationServer(
+            self.engine,
+            self.gate,
+            self.deliveries,
+            Heart(self.work),
+            self.clock,
+            address,
+            self.certificates,
+            self.network.call_deadline,
+        )
+        gc.collect()
+        give_back()
+        gc.freeze()  # what was imported stays: looking through it again and again is a tenth of a round's time
+        with server.serving():
+            server.play(stop, self._take_changes)
+            if not self.engine.finished:
+                raise FedmolError(
+                    Exit.TERMINATED,
+                    f"the aggregator was asked to stop in round {self.engine.round}",
+                    "start it again with the same arguments: the run goes on where it was",
+                )
+            self.finish()
+            server.hand_out(stop, _LINGER if late else 0.0, math.inf if stay else self.farewell)
 
     def finish(self) -> None:
-        """Log the outcome, and write the model: that of the last round."""
-        rounds, digest = self.settings.training.rounds, self.engine.model_digest
+        """Log the outcome, and write the model: that of the last round. What has been done is not done again."""
+        rounds, digest = self.engine.terms.rounds, self.engine.model_digest
         absent = {number: uncounted(account) for number, account in accounts(self.events.path).items()}
         missed = Counter(site for sites in absent.values() for site in sites)
-        if not any(event.kind == "run_finished" for event in read(self.events.path)):
+        if self._logged_digest() is None:
             self.events.write(
                 "run_finished",
                 outcome="quorum" if missed else "complete",
@@ -105,31 +132,72 @@ class Service:
                 rounds=rounds,
                 model_digest=digest,
             )
-        denoiser = denoiser_of(self.settings)  # not kept while serving: it is as large as the model
-        unflatten_into(denoiser, self.engine.sections[MODEL], self.layout)
-        agreement = self.gathering.agreement
-        assert isinstance(agreement, Agreement)
-        save_model(
-            self.work / MODEL_FILE,
-            denoiser,
-            preset=self.settings.model.preset,
-            vocabulary_name=self.settings.model.vocabulary,
-            census=Census.from_json(agreement.census),
-            meta={"rounds": rounds, "digest": digest},
-        )
+        if self._kept_model() is None:
+            path = self.work / MODEL_FILE
+            save_final_model(path, self.settings, self._agreement(), self.engine.sections[MODEL], rounds)
+        log.info("run %s is finished: its model is %s", self.run, self.work / MODEL_FILE)
+        _forget_uploads(self.work)
+
+    def _final(self, rounds: int) -> Checkpoint | None:
+        """What a finished run has left, from its model; None where the run, or the model, is not finished."""
+        model = self._kept_model()
+        if model is None:
+            return None
+        account = accounts(self.events.path)[rounds]
+        return Checkpoint({MODEL: flatten(model.denoiser)}, {}, account)
+
+    def _logged_digest(self) -> str | None:
+        said = [event.fields["model_digest"] for event in read(self.events.path) if event.kind == "run_finished"]
+        return said[-1] if said else None
+
+    def _kept_model(self) -> TrainedModel | None:
+        """The final model, if it is there and the one that the log names. A damaged one is made again."""
+        path, said = self.work / MODEL_FILE, self._logged_digest()
+        if said is None or not path.exists():
+            return None
+        try:
+            model = load_model(path)
+            if model.meta.get("digest") == said:
+                return model
+            what = "it is not the model that the event log names"
+        except FedmolError as damage:
+            what = damage.message
+        self.events.write("state_damaged", file=str(path), detail=what)
+        return None
+
+    def _put_in_force(self, round: int) -> None:
+        """What the changes say that holds in `round`, which opens, or is open."""
+        changes = self.course.changes
+        now, latest = changes.at(round), changes.latest
+        members = {*now.site_names, *latest.site_names}  # who is to come may join and wait
+        self.roster.expect(members, changes.everybody - members)
+        self.presence.expect(now.site_names, now.rounds.lost_after)
+        self.gathering.expect(now)
+        rules = now.rounds
+        self.engine.amend(latest.training.rounds, now.site_names, now.quorum, rules.deadline, rules.grace)
+
+    def _take_changes(self) -> None:
+        if self.course.collect(self.engine.round):
+            self._put_in_force(self.engine.round)
 
     def _reach(self, round: int) -> Reach:
+        steps = self._agreement().local_steps
+        longer = extensions(self.course.changes.lengths, steps)
+        return reach(self.settings, steps, self.layout.size, round, longer)
+
+    def _agreement(self) -> Agreement:
         agreement = self.gathering.agreement
-        assert agreement is not None
-        return reach(self.settings, agreement.local_steps, self.layout.size, round)
+        assert agreement is not None  # no round has been played without
+        return agreement
 
     def _announce(self, parameters: int, model_bytes: int) -> None:
+        latest = self.course.changes.latest
         self.events.write(
             "run_started",
-            settings_digest=digest(shared_settings(self.settings)),
-            sites=self.settings.site_names,
-            quorum=self.settings.quorum,
-            rounds=self.settings.training.rounds,
+            manifest=self.course.changes.manifest,
+            sites=latest.site_names,
+            quorum=latest.quorum,
+            rounds=latest.training.rounds,
             parameters=parameters,
             model_bytes=model_bytes,
         )
@@ -154,49 +222,14 @@ def run(
     work: Path,
     events: EventLog,
     stop: threading.Event,
+    stay: bool,
 ) -> None:
-    """Serve the run to its end, unless it is finished already."""
+    """Serve the run to its end, and its model to whoever lacks it."""
     for folder in (work, work / "rounds"):
         files.remove_unfinished(folder)
-    if _is_finished(run, work, events):
-        log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
-        _forget_uploads(work)
-        Heart(work).beat_until(stop, _LINGER)
-        return
+    service = Service(settings, run, certificates, work, events)
     files.write_text(work / "settings.yaml", dump(settings))  # with it the folder is one that `fedmol report` reads
-    service = Service(settings, run, work, events)
-    service.serve(certificates, stop)
-    service.finish()
-    log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
-    _forget_uploads(work)
-
-
-def _is_finished(run: str, work: Path, events: EventLog) -> bool:
-    """Whether the final model is there, the one that the log names. A damaged one is made again from the last round.
-
-    Raises:
-        FedmolError: STATE_UNUSABLE when the folder is another run's.
-    """
-    path, logged = work / MODEL_FILE, list(read(events.path))
-    others = {event.run for event in logged} - {run}
-    if others:
-        raise FedmolError(
-            Exit.STATE_UNUSABLE,
-            f"{work} is the working folder of run {min(others)!r}, not of {run!r}",
-            "name the run that the folder belongs to, or give the new run an empty folder",
-        )
-    if not path.exists():
-        return False
-    said = [event.fields["model_digest"] for event in logged if event.kind == "run_finished"]
-    try:
-        found = load_model(path).meta.get("digest")
-        if said and found == said[-1]:
-            return True
-        what = "it is not the model that the event log names"
-    except FedmolError as damage:
-        what = damage.message
-    events.write("state_damaged", file=str(path), detail=what)
-    return False
+    service.serve(stop, stay)
 
 
 def _forget_uploads(work: Path) -> None:

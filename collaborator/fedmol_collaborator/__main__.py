@@ -17,6 +17,7 @@ from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.settings import load, require_address
 from fedmol.files import refusing_exchanged
 from fedmol.heartbeat import Heart
+from fedmol.run_folder import Owner, claim
 from fedmol_collaborator import ended
 
 log = logging.getLogger("fedmol.site")
@@ -38,6 +39,7 @@ def command(path: Path, run: str, site: str, certs: Path, shard: Path, work: Pat
     settings = load(path)
     require_address(settings, path)
     with refusing_exchanged():
+        claim(work, Owner(run, "site", site))
         events = EventLog(work / "events.jsonl", run=run, site=site)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

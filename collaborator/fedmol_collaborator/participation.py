@@ -17,10 +17,11 @@ from fedmol.events import EventLog
 from fedmol.federation.assembly import denoiser_of, hardware_of, team_of, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.identity import model_code_digest, peer_name, shared_settings
-from fedmol.federation.messages import Agreement, Joining, Progress, RoundOpening
+from fedmol.federation.messages import Agreement, Joining, Progress, RoundOpening, Welcome
 from fedmol.federation.settings import Settings
 from fedmol.fl.payload import model_payload
 from fedmol.training.flat import manifest
+from fedmol_collaborator.course import Course
 from fedmol_collaborator.openfl_adapter import federation
 from fedmol_collaborator.openfl_adapter.client import FederationClient
 from fedmol_collaborator.pulse import Pulse
@@ -64,7 +65,12 @@ def take_part(place: Place, events: EventLog, stop: threading.Event) -> None:
     pulse.start()
     try:
         training = _prepare(place, client, introduction, pulse, stop)
-        client.on_opening = lambda opening: _note(events, opening, training.last_sent(opening.round))
+
+        def on_opening(opening: RoundOpening) -> None:
+            training.course.learn(opening.changes)
+            _note(events, opening, training.last_sent(opening.round))
+
+        client.on_opening, client.known_changes = on_opening, lambda: training.course.known
         with training.team:
             federation.take_part(place.settings, place.run, place.site, client, training)
     except (FedmolError, OSError) as error:
@@ -116,15 +122,17 @@ def _prepare(
     seconds = seconds_per_step(settings, shard.training, census, _TIMED_STEPS) if fitted else None
     pulse.phase("waiting for the others")
     counts = {"molecules": len(shard.training), "census": census.to_json(), "seconds_per_step": seconds}
-    agreement = _wait_for_agreement(client, introduction.model_copy(update=counts), stop)
+    welcome, agreement = _wait_for_agreement(client, introduction.model_copy(update=counts), stop)
+    course = Course(place.run, settings, welcome.manifest, place.certificates.ca, pulse.events)
+    course.take_up(welcome.changes)
     team = team_of(settings, NoiseModel.from_census(Census.from_json(agreement.census)), shard.training)
     store = SiteStore(place.work / "state")
-    return SiteTraining(settings, place.site, team, shard.validation, agreement.local_steps, store, pulse, stop)
+    return SiteTraining(settings, place.site, team, shard.validation, agreement.local_steps, course, store, pulse, stop)
 
 
-def _wait_for_agreement(client: FederationClient, joining: Joining, stop: threading.Event) -> Agreement:
+def _wait_for_agreement(client: FederationClient, joining: Joining, stop: threading.Event) -> tuple[Welcome, Agreement]:
     while True:
         welcome = client.join(joining)
         if welcome.agreement is not None:
-            return welcome.agreement
+            return welcome, welcome.agreement
         stop.wait(_WAIT)

@@ -16,6 +16,7 @@ from torch import Tensor
 from fedmol.diffusion.likelihood import nll
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
+from fedmol.federation.assembly import total_steps
 from fedmol.federation.identity import stream_seed
 from fedmol.federation.settings import Settings
 from fedmol.fl.payload import Vector, vector_digest
@@ -27,6 +28,7 @@ from fedmol.training.loop import StepReport
 from fedmol.training.optimizers import Optimizers, build_optimizer
 from fedmol.training.pace import Pace
 from fedmol.training.team import Team
+from fedmol_collaborator.course import Course
 from fedmol_collaborator.pulse import Pulse
 from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound
 
@@ -61,12 +63,14 @@ class SiteTraining:
         team: Team,
         validation: Graphs,
         local_steps: int,
+        course: Course,
         store: SiteStore,
         pulse: Pulse,
         stop: threading.Event,
     ) -> None:
         self.seed, self.site, self.team = settings.seed, site, team
-        self.local_steps, self.total_steps = local_steps, local_steps * settings.training.rounds
+        self.local_steps, self.total_steps = local_steps, total_steps(settings, local_steps)
+        self.course = course
         self.store, self.pulse, self.stop = store, pulse, stop
         self.denoiser, self.layout = team.denoiser, manifest(team.denoiser)
         self.validation = _some(validation, settings.training.validation_molecules, settings.seed).to(team.device)
@@ -123,6 +127,7 @@ class SiteTraining:
             first_step=(round - 1) * self.local_steps + first,
             steps=self.local_steps - first,
             total_steps=self.total_steps,
+            extensions=self.course.extensions(self.local_steps),
             generator=torch.Generator().manual_seed(stream_seed(self.seed, self.site, round)),
             start=model,
             on_step=self._watch(round, first, model_in, optimizer),

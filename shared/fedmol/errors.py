@@ -34,6 +34,10 @@ class Exit(IntEnum):
     NOT_READY = 37
     NO_ENGINE = 38
     STORAGE = 39
+    FOLDER_IN_USE = 40
+    CHANGE_REFUSED = 41
+    SHARD_CHANGED = 42
+    REMOVED = 45
     INTERRUPTED = 130
     TERMINATED = 143
 

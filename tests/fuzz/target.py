@@ -16,6 +16,7 @@ from benchmarks.federation.member import Member, messages, metric, section
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.identity import peer_name
 from fedmol.fl.strategies import FedAvg
+from fedmol_aggregator.deliveries import Deliveries
 from fedmol_aggregator.openfl_adapter.calls import Calls
 from fedmol_aggregator.openfl_adapter.downloads import Downloads
 
@@ -33,7 +34,8 @@ class Target:
 
     def serve(self) -> None:
         gate: Any = SimpleNamespace(roster=SimpleNamespace(run=RUN), admit=_admit)
-        self.calls = Calls(self.federation.engine, gate, Downloads(4 * PARAMETERS))
+        deliveries = Deliveries(self.federation.events)
+        self.calls = Calls(self.federation.engine, gate, Downloads(4 * PARAMETERS), deliveries)
 
     def send(self, stream: list[bytes], site: str = "c") -> bool:
         """Whether the upload was taken; what refuses it is an error of fedmol's, and nothing else may come."""

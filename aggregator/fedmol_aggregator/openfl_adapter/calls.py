@@ -16,6 +16,7 @@ from fedmol.fl.engine import RoundEngine
 from fedmol.fl.payload import Section, encode
 from fedmol.fl.tasks import TRAIN
 from fedmol.fl.uploads import Reception
+from fedmol_aggregator.deliveries import Deliveries
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.openfl_adapter import wire
 from fedmol_aggregator.openfl_adapter.downloads import Downloads
@@ -36,10 +37,9 @@ _FLOAT = struct.Struct("<f")
 class Calls:
     """Each method takes the calling site and the messages of its request, and gives the answer's bytes."""
 
-    def __init__(self, engine: RoundEngine, gate: Gate, downloads: Downloads) -> None:
-        self.engine, self.gate, self.downloads = engine, gate, downloads
+    def __init__(self, engine: RoundEngine, gate: Gate, downloads: Downloads, deliveries: Deliveries) -> None:
+        self.engine, self.gate, self.downloads, self.deliveries = engine, gate, downloads, deliveries
         self.run, self.name = gate.roster.run, aggregator_name(gate.roster.run)
-        self.told: set[str] = set()  # the sites that know that the run is over
 
     def ping(self, site: str, messages: Messages, context: grpc.ServicerContext) -> bytes:
         self._request(site, aggregator_pb2.PingRequest, messages)
@@ -49,8 +49,6 @@ class Calls:
         """What the site has to do; the answer waits a little for there to be something."""
         self._request(site, aggregator_pb2.GetTasksRequest, messages)
         round, tasks = self.engine.tasks(site, _POLL)
-        if self.engine.finished:
-            self.told.add(site)
         answer = aggregator_pb2.GetTasksResponse(
             header=self._header(site),
             round_number=round - 1,
@@ -124,7 +122,10 @@ class Calls:
         return self.gate.join(site, _only(messages, LARGEST_CONTROL))
 
     def report(self, site: str, messages: Messages, context: grpc.ServicerContext) -> bytes:
-        return self.gate.report(site, _only(messages, LARGEST_CONTROL))
+        progress = self.gate.report(site, _only(messages, LARGEST_CONTROL))
+        if self.engine.finished and progress.model_digest == self.engine.model_digest:
+            self.deliveries.note(site, self.engine.model_digest)
+        return b""
 
     def probe(self, site: str, messages: Messages, context: grpc.ServicerContext) -> bytes:
         return self.gate.probe(site, _only(messages, LARGEST_CONTROL))

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,11 @@ import grpc
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE, encode_error
+from fedmol.fl.clock import AwakeClock
 from fedmol.fl.engine import RoundEngine, StaleRound
 from fedmol.heartbeat import Heart
 from fedmol_aggregator.admission import DENIED, Admission, DenyList, Kind, Overload
+from fedmol_aggregator.deliveries import Deliveries
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.memory import give_back
 from fedmol_aggregator.openfl_adapter.calls import Calls
@@ -49,8 +52,8 @@ _OPTIONS = [
     ("grpc.http2.lookahead_bytes", 256 * 2**10),
 ]
 _TICK = 0.25  # seconds
-_FAREWELL = 10.0  # seconds to wait for living sites to hear that the run is over
 _LARGE_MODEL = 128 * 2**20  # bytes; with smaller ones it costs more than it is worth
+_MORE_SITES = 4  # that may be added while the server runs, without a wait for a thread
 _MOST_UPLOADS = 32  # that are read at the same time
 
 
@@ -59,42 +62,59 @@ class FederationServer:
         self,
         engine: RoundEngine,
         gate: Gate,
+        deliveries: Deliveries,
         heart: Heart,
+        clock: AwakeClock,
         address: str,
         certificates: CertificateFiles,
         longest: float,
     ) -> None:
-        self.engine, self.gate, self.heart, self.address, self.certificates = engine, gate, heart, address, certificates
+        self.engine, self.gate, self.deliveries, self.heart = engine, gate, deliveries, heart
+        self.clock, self.address, self.certificates = clock, address, certificates
         self.admission = Admission(gate.roster, DenyList(certificates.ca.parent / DENIED), gate.audit)
-        self.calls = Calls(engine, gate, Downloads(engine.terms.payload.nbytes))
+        self.calls = Calls(engine, gate, Downloads(engine.terms.payload.nbytes), deliveries)
         self.meter = Meter(int(address.rpartition(":")[2]), self._cut)
-        self.streams = Streams(longest, self.meter.delivered)
+        self.streams = Streams(longest, self.meter.delivered, clock)
 
-    def serve(self, stop: threading.Event) -> None:
-        """Serve until the run is over or `stop` is set.
-
-        Raises:
-            FedmolError: ADDRESS_IN_USE or QUORUM_LOST.
-            OSError: the disk is full, or cannot be written.
-        """
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """Answer calls while the block lasts. Raises FedmolError ADDRESS_IN_USE."""
         server, over = self._listen(), threading.Event()
-        for watch in (self.streams.watch, self.meter.watch):
+        for watch in (self.clock.watch, self.streams.watch, self.meter.watch):
             threading.Thread(target=watch, args=(over,), name="watch", daemon=True).start()
         try:
-            while not stop.is_set() and not self.engine.finished:
-                self.heart.beat()
-                if self.engine.tick(_TICK):
-                    log.info("round %d of %d is closed", self.engine.round - 1, self.engine.terms.rounds)
-                    if self.engine.terms.payload.nbytes > _LARGE_MODEL:
-                        give_back()  # what lay between the pieces of the models that were sent
-                self.gate.check_quorum(self.engine.reported())
-            self._say_goodbye(stop)
+            yield
         finally:
             server.stop(grace=2).wait()
             over.set()
 
+    def play(self, stop: threading.Event, take_changes: Callable[[], None]) -> None:
+        """Close rounds until the last one is done or `stop` is set. `take_changes` is called again and again.
+
+        Raises:
+            FedmolError: QUORUM_LOST.
+            OSError: the disk is full, or cannot be written.
+        """
+        while not stop.is_set() and not self.engine.finished:
+            self.heart.beat()
+            take_changes()
+            if self.engine.tick(_TICK):
+                log.info("round %d of %d is closed", self.engine.round - 1, self.engine.terms.rounds)
+                if self.engine.terms.payload.nbytes > _LARGE_MODEL:
+                    give_back()  # what lay between the pieces of the models that were sent
+            self.gate.check_quorum(self.engine.reported())
+
+    def hand_out(self, stop: threading.Event, least: float, longest: float) -> None:
+        """Serve the finished run until all hold its model: for `least` to `longest` seconds, or until `stop`."""
+        began, members = self.clock(), self.gate.rule.sites
+        while not stop.wait(_TICK):
+            self.heart.beat()
+            waited = self.clock() - began
+            if waited >= longest or (waited >= least and longest < math.inf and not self.deliveries.missing(members)):
+                return
+
     def _listen(self) -> grpc.Server:
-        sites = len(self.gate.roster.site_of)
+        sites = len(self.gate.roster.site_of) + _MORE_SITES
         control = ThreadPoolExecutor(sites * (Kind.CONTROL.value + Kind.DOWNLOAD.value) + 4, "call")
         uploads = ThreadPoolExecutor(min(_MOST_UPLOADS, sites * Kind.UPLOAD.value) + 2, "upload")
         server = grpc.server(control, options=_OPTIONS)
@@ -175,12 +195,6 @@ class FederationServer:
             "install the same version of fedmol on both sides",
         )
         self.gate.audit.refused(connection.rpartition(":")[0], error)
-
-    def _say_goodbye(self, stop: threading.Event) -> None:
-        until = time.monotonic() + _FAREWELL
-        while not stop.wait(_TICK) and time.monotonic() < until:
-            if set(self.gate.roster.site_of.values()) <= self.calls.told | self.gate.presence.lost():
-                return
 
 
 def _credentials(files: CertificateFiles) -> grpc.ServerCredentials:

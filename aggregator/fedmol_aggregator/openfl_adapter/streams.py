@@ -6,10 +6,9 @@ gRPC's server waits without end for a caller's next message; only cancelling the
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import grpc
 
@@ -24,22 +23,22 @@ class Gone(Exception):
 @dataclass(eq=False)
 class _Call:
     context: grpc.ServicerContext
-    began: float = field(default_factory=time.monotonic)
+    began: float
     waiting_since: float | None = None
 
 
 class Streams:
     """The calls whose bodies are being read. `delivered` hears of each message: the connection and its length."""
 
-    def __init__(self, longest: float, delivered: Callable[[str, int], None]) -> None:
-        self.longest, self.delivered = longest, delivered
+    def __init__(self, longest: float, delivered: Callable[[str, int], None], clock: Callable[[], float]) -> None:
+        self.longest, self.delivered, self.clock = longest, delivered, clock
         self._lock = threading.Lock()
         self._calls: set[_Call] = set()
 
     @contextmanager
     def reading(self, messages: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[Iterator[bytes]]:
         """The messages of a call, as long as they keep coming."""
-        call = _Call(context)
+        call = _Call(context, self.clock())
         with self._lock:
             self._calls.add(call)
         try:
@@ -51,7 +50,7 @@ class Streams:
     def watch(self, stop: threading.Event) -> None:
         """Cancel what is overdue, until `stop` is set."""
         while not stop.wait(_PERIOD):
-            now = time.monotonic()
+            now = self.clock()
             with self._lock:
                 overdue = [call for call in self._calls if self._overdue(call, now)]
             for call in overdue:
@@ -65,7 +64,7 @@ class Streams:
     def _messages(self, messages: Iterator[bytes], call: _Call) -> Iterator[bytes]:
         connection = call.context.peer()
         while True:
-            call.waiting_since = time.monotonic()
+            call.waiting_since = self.clock()
             message = next(messages, None)
             call.waiting_since = None
             if message is None:

@@ -72,7 +72,8 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         self.network, self.certificates, self.site, self.stop = network, certificates, site, stop
         self.opening: RoundOpening | None = None
         self.on_opening: Callable[[RoundOpening], None] = lambda _: None
-        self._request = OpeningRequest(run=ids["federation_uuid"], peer=ids["collaborator_name"])
+        self.known_changes: Callable[[], int] = lambda: 0
+        self._ids = {"run": ids["federation_uuid"], "peer": ids["collaborator_name"]}
         super().__init__(
             agg_addr=network.address, agg_port=network.port, use_tls=False, resend_data_on_reconnection=False, **ids
         )
@@ -119,9 +120,8 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         """The aggregator waits a little with its answer when there is nothing to do, so there is no need to sleep."""
         tasks, round_number, _, quit = self._persist(super().get_tasks)
         if tasks and (self.opening is None or self.opening.round != round_number + 1):
-            reply = self._persist(
-                lambda: self._own(OPENING)(self._request.encode(), timeout=self.network.call_deadline)
-            )
+            request = OpeningRequest(**self._ids, changes=self.known_changes()).encode()
+            reply = self._persist(lambda: self._own(OPENING)(request, timeout=self.network.call_deadline))
             self.opening = RoundOpening.model_validate_json(reply)
             self.on_opening(self.opening)
         return tasks, round_number, 0, quit

@@ -32,6 +32,7 @@ _COMMANDS = {
     "export": ("fedmol.cli.export:export", "Write a run's model in half its size, with its model card."),
     "data": ("fedmol.cli.data:data", "Look at data sets and deal them out to sites."),
     "certs": ("fedmol.cli.certs:certs", "Make, sign, install and show certificates."),
+    "change": ("fedmol.cli.change:change", "Sign a change of a run: sites, quorum, deadlines, more rounds."),
     "doctor": ("fedmol.doctor.command:doctor", "Check a site before it joins, or the aggregator."),
 }
 

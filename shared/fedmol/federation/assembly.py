@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 
@@ -13,16 +15,18 @@ from fedmol.execution import Execution, execution_named
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
 from fedmol.fl.norms import Reach
-from fedmol.fl.payload import Vector
+from fedmol.fl.payload import Vector, vector_digest
 from fedmol.graphs import Graphs
 from fedmol.network.config import preset
 from fedmol.network.denoiser import Denoiser, build
 from fedmol.training.config import TrainingConfig
 from fedmol.training.device import device_named, processes_on
 from fedmol.training.flat import manifest, unflatten_into
-from fedmol.training.loop import learning_rate
-from fedmol.training.model_file import TrainedModel
+from fedmol.training.model_file import TrainedModel, save_model
+from fedmol.training.schedule import Extension, learning_rate, position
 from fedmol.training.team import Team
+
+MODEL_FILE = "model.safetensors"  # of the working folder of every party: with it the run is finished there
 
 
 def vocabulary_of(settings: Settings) -> Vocabulary:
@@ -56,16 +60,43 @@ def model_of(settings: Settings, agreement: Agreement, weights: Vector) -> Train
     )
 
 
+def save_final_model(path: Path, settings: Settings, agreement: Agreement, weights: Vector, rounds: int) -> None:
+    """Write the model that left the last round: the same file at the aggregator and at every site."""
+    denoiser = denoiser_of(settings)
+    unflatten_into(denoiser, weights, manifest(denoiser))
+    save_model(
+        path,
+        denoiser,
+        preset=settings.model.preset,
+        vocabulary_name=settings.model.vocabulary,
+        census=Census.from_json(agreement.census),
+        meta={"rounds": rounds, "digest": vector_digest(weights)},
+    )
+
+
 def training_config(settings: Settings) -> TrainingConfig:
     keys = {"optimizer", "batch_size", "learning_rate", "warmup_share", "clip_norm", "weight_decay"}
     return TrainingConfig(**settings.training.model_dump(include=keys))
 
 
-def reach(settings: Settings, local_steps: int, parameters: int, round: int) -> Reach:
+def total_steps(settings: Settings, local_steps: int) -> int:
+    """The gradient steps of a site in all rounds, as the run was begun."""
+    return local_steps * settings.training.rounds
+
+
+def extensions(lengths: Sequence[tuple[int, int]], local_steps: int) -> list[Extension]:
+    """The rounds that the run has got since, as the schedule of the learning rate takes them.
+
+    `lengths` are (round, rounds): how many rounds the run has from which round on, the first one from round 1.
+    """
+    return [((round - 1) * local_steps, rounds * local_steps) for round, rounds in lengths[1:]]
+
+
+def reach(settings: Settings, local_steps: int, parameters: int, round: int, longer: Sequence[Extension] = ()) -> Reach:
     """How far a site's steps can move the model in `round`: AdamW and Muon change a weight by the learning rate."""
-    config, total = training_config(settings), local_steps * settings.training.rounds
+    config, total = training_config(settings), total_steps(settings, local_steps)
     steps = range((round - 1) * local_steps, round * local_steps)
-    rates = (learning_rate(step, total, config) for step in steps)
+    rates = (learning_rate(position(step, total, longer), total, config) for step in steps)
     return Reach(math.sqrt(parameters) * math.fsum(rates), local_steps)
 
 

@@ -20,6 +20,7 @@ OPENING = "Opening"
 ECHO = "Echo"  # the only call whose body is not JSON: bytes, which come back as they are
 LARGEST_ECHO = 2**20  # bytes
 LARGEST_CONTROL = 64 * 2**10  # bytes of any other request
+LARGEST_CHANGE = 16 * 2**10  # characters
 
 
 class Message(BaseModel):
@@ -55,11 +56,20 @@ class Agreement(Message):
     local_steps: int
 
 
+class SignedChange(Message):
+    """A change of the run that the coordinator has signed, see `fedmol.federation.changes`."""
+
+    document: Annotated[str, Field(max_length=LARGEST_CHANGE)]
+    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{2,1024}$")]
+
+
 class Welcome(Message):
     """The answer to `Joining`: come back in a moment, or start with this agreement."""
 
     state: Literal["wait", "go"]
     agreement: Agreement | None = None
+    manifest: dict[str, Any] = {}  # what the run is bound to, see `fedmol.federation.manifest`
+    changes: tuple[SignedChange, ...] = ()  # all of the run
 
 
 class Progress(Message):
@@ -74,6 +84,7 @@ class Progress(Message):
     loss: float | None = None
     molecules_per_second: float | None = None
     seconds_left: float | None = None  # of the round's training
+    model_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None  # of the final model, once it is here
 
 
 class Probe(Message):
@@ -99,6 +110,7 @@ class OpeningRequest(Message):
 
     run: str
     peer: str
+    changes: Annotated[int, Field(ge=0)] = 0  # how many of the run's changes the site knows
 
 
 class RoundOpening(Message):
@@ -108,6 +120,7 @@ class RoundOpening(Message):
     model_digest: str  # SHA-256 of the model that the round starts from
     last_counted: int | None  # the last round in which an update of the site counted
     reason: str | None  # why none did in the round before
+    changes: tuple[SignedChange, ...] = ()  # those that the site does not know
 
 
 def encode_error(error: FedmolError) -> str:

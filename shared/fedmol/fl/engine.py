@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -51,9 +51,16 @@ class Opening:
 
 class RoundEngine:
     def __init__(
-        self, terms: Terms, initial: Sections, rule: RoundRule, work: Path, keep: int, events: EventLog
+        self,
+        terms: Terms,
+        initial: Sections,
+        rule: RoundRule,
+        work: Path,
+        keep: int,
+        events: EventLog,
+        final: Checkpoint | None = None,
     ) -> None:
-        """Takes up whatever `work` holds of an earlier start.
+        """Takes up whatever `work` holds of an earlier start. `final` is what the last round of a finished run left.
 
         Raises:
             FedmolError: STATE_UNUSABLE when a file in `work` is missing or damaged and cannot be made again.
@@ -61,12 +68,13 @@ class RoundEngine:
         self.terms, self.rule, self.events = terms, rule, events
         self.checkpoints = Checkpoints(work / "rounds", keep)
         self.uploads = UploadStore(work / "uploads", terms.payload)
-        last = Recovery(terms, initial, self.checkpoints, self.uploads, events).last_round()
+        last = final or Recovery(terms, initial, self.checkpoints, self.uploads, events).last_round()
         self.round = 1 if last is None else last.account["round"] + 1  # the open one
         self._last = last or Checkpoint(initial, {}, {"model_digest": vector_digest(initial[MODEL])})
         self._lock = threading.RLock()
         self._arrived = threading.Condition(self._lock)  # an upload has come: for `tick`
         self._opened = threading.Condition(self._lock)  # there may be something to do: for the sites that wait
+        self.before_round: Callable[[int], None] = lambda _: None  # told of each round before it opens
         self._closing = False
         self._failure: OSError | None = None
         self._late: set[tuple[str, int]] = set()
@@ -94,6 +102,21 @@ class RoundEngine:
         with self._lock:
             return {site for site, tasks in self._reports.items() if tasks.keys() == TASKS.keys()}
 
+    def amend(self, rounds: int, sites: Collection[str], quorum: int, deadline: float, grace: float | None) -> None:
+        """From now on these are the sites and the rounds. What a site that has gone sent in the open round is dropped.
+
+        Also the round that is open is closed by the new rule.
+        """
+        with self._lock:
+            self.terms = replace(self.terms, rounds=rounds)
+            rule = self.rule
+            rule.sites, rule.quorum, rule.deadline, rule.grace = list(sites), quorum, deadline, grace
+            for site in self._reports.keys() - set(sites):
+                for record in self._reports.pop(site).values():
+                    self.uploads.drop(record)
+            self._arrived.notify()
+            self._opened.notify_all()
+
     def begin(self) -> None:
         """The clock of the open round starts."""
         self.rule.restart()
@@ -106,9 +129,12 @@ class RoundEngine:
             return self.round, [] if self.finished else self._left(site)
 
     def entering(self, round: int) -> Sections:
-        """The sections that `round` starts from. Raises StaleRound unless it is the open one."""
+        """The sections that `round` starts from: those of the round after the last are final.
+
+        Raises StaleRound unless `round` is the open one.
+        """
         with self._lock:
-            if self.finished or round != self.round:
+            if round != self.round:
                 raise StaleRound(f"round {round} is over")
             return self._last.sections
 
@@ -191,7 +217,7 @@ class RoundEngine:
                 self._opened.notify_all()
 
     def _left(self, site: str) -> list[Task]:
-        if self._closing or site not in self.terms.molecules():
+        if self._closing or site not in self.rule.sites or site not in self.terms.molecules():
             return []
         done = self._reports.get(site, {})
         return [task for name, task in TASKS.items() if name not in done]
@@ -206,14 +232,20 @@ class RoundEngine:
                 return None
             if task is None:
                 raise self.refusal(site, round, f"it is for an unknown task {name[:40]!r}")
-            if site not in self.terms.molecules():
-                raise self.refusal(site, round, "the site has brought no counts")
+            self._require_member(site, round)
             if name in self._reports.get(site, {}):
                 return None  # sent twice because the first answer was lost
             return self.uploads.receive(site, round, task, self._last.sections)
 
+    def _require_member(self, site: str, round: int) -> None:
+        if site not in self.rule.sites:
+            raise self.refusal(site, round, "the site has no part in this round")
+        if site not in self.terms.molecules():
+            raise self.refusal(site, round, "the site has brought no counts")
+
     def _accept(self, reception: Reception, record: Record) -> None:
         with self._lock:
+            self._require_member(record.site, record.round)
             if self._closing or record.round != self.round:
                 self._note_late(record.site, record.round)
                 return
@@ -249,7 +281,8 @@ class RoundEngine:
     def _close(self, reports: dict[str, dict[str, Record]]) -> None:
         round, reach = self.round, self.terms.reach(self.round)
         moves = {site: tasks[TRAIN.name].norm / reach.norm for site, tasks in reports.items()}
-        known: dict[str, float] = dict(self._last.account.get("moves", {}))  # of sites that are away, too
+        before: dict[str, float] = self._last.account.get("moves", {})
+        known = {site: move for site, move in before.items() if site in self.rule.sites}  # of those that are away, too
         limit = largest_move((known | moves).values(), reach.steps, self.terms.norm_ratio)
         excluded = [site for site, move in moves.items() if not move <= limit]
         weights = self._weights(site for site in reports if site not in excluded)
@@ -287,6 +320,7 @@ class RoundEngine:
         with self._lock:
             self._last, self._reports, self._refused = following, {}, {}
             self.round += 1
+            self.before_round(self.round)
         self.uploads.keep_from(self.round - 1)  # those of the round just closed can make its file again
         if not self.finished:
             self.begin()

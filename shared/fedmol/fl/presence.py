@@ -23,6 +23,8 @@ class Presence:
 
     def seen(self, site: str) -> None:
         with self._lock:
+            if site not in self._seen:
+                return  # it is to be a member later
             self._seen[site] = self.clock()
             self._gone.pop(site, None)
             returned = site in self._lost
@@ -30,10 +32,19 @@ class Presence:
         if returned:
             self.events.write("site_returned", site=site)
 
+    def expect(self, sites: Iterable[str], lost_after: float) -> None:
+        """From now on these are the sites; one that is new is lost after as much silence as one that never came."""
+        with self._lock:
+            self._seen = {site: self._seen.get(site, self.clock()) for site in sites}
+            self._lost &= self._seen.keys()
+            self._gone = {site: since for site, since in self._gone.items() if site in self._seen}
+            self.lost_after = lost_after
+
     def left(self, site: str) -> None:
         """The site said that it will not come back by itself."""
         with self._lock:
-            self._gone.setdefault(site, self.clock())
+            if site in self._seen:
+                self._gone.setdefault(site, self.clock())
 
     def failed(self) -> set[str]:
         """The sites that said so and have not come back since, for as long as silence has a limit."""

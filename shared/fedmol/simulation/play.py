@@ -7,12 +7,13 @@ from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import Follower
+from fedmol.federation.assembly import MODEL_FILE
 from fedmol.federation.settings import Settings
 from fedmol.simulation.display import Display
 from fedmol.simulation.processes import AGGREGATOR, Party, parties, stop, stop_leftovers
 
 _LOOK_EVERY = 0.2  # seconds
-_FAREWELL = 20.0  # seconds for the sites to hear that the run is over
+_FAREWELL = 20.0  # seconds for the sites to end by themselves
 
 
 def play(settings: Settings, run: str, folder: Path, display: Display) -> None:
@@ -24,7 +25,7 @@ def play(settings: Settings, run: str, folder: Path, display: Display) -> None:
     aggregator, *sites = cast = parties(settings, run, folder)
     follower = Follower(folder / AGGREGATOR / "events.jsonl")
     display.status.follow(follower.new())  # what an earlier part of the run has shown already
-    if (folder / AGGREGATOR / "model.safetensors").exists():
+    if (folder / AGGREGATOR / MODEL_FILE).exists():
         return
     if stop_leftovers(folder):
         display.note("stopped what an earlier, killed `fedmol run` had left running")
@@ -35,10 +36,14 @@ def play(settings: Settings, run: str, folder: Path, display: Display) -> None:
             display.show(follower.new())
             for site in sites:
                 _revived(site, display)
-            _check_quorum(settings, sites)
+            if (folder / AGGREGATOR / MODEL_FILE).exists():
+                if all(site.code is not None for site in sites):
+                    break  # whoever has not got the model will not ask for it any more
+            else:
+                _check_quorum(settings, sites)
             time.sleep(_LOOK_EVERY)
         display.show(follower.new())
-        if aggregator.code != 0:
+        if aggregator.code not in (0, None):
             raise _failure(aggregator, Exit(aggregator.code) if aggregator.code in set(Exit) else Exit.INTERNAL)
         _await(sites)
     finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from fedmol.training.batches import Batch, batches_of
 from fedmol.training.config import TrainingConfig
 from fedmol.training.optimizers import Optimizers
 from fedmol.training.ranks import ALONE, Ranks
+from fedmol.training.schedule import Extension, learning_rate, position
 
 if TYPE_CHECKING:
     from fedmol.fl.local_methods import OnGradient
@@ -50,15 +51,6 @@ class TrainingReport:
     molecules: int  # batch sizes added up
 
 
-def learning_rate(step: int, total_steps: int, config: TrainingConfig) -> float:
-    """Linear warm-up, then half a cosine to 0 at `total_steps`."""
-    warmup = max(1, round(config.warmup_share * total_steps))
-    if step < warmup:
-        return config.learning_rate * (step + 1) / warmup
-    progress = min(1.0, (step - warmup) / max(1, total_steps - warmup))
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
-
-
 def train(
     denoiser: nn.Module,
     optimizer: Optimizers,
@@ -68,6 +60,7 @@ def train(
     first_step: int,
     steps: int,
     total_steps: int,
+    extensions: Sequence[Extension] = (),
     config: TrainingConfig,
     generator: Generator,
     on_step: Callable[[StepReport], None] | None = None,
@@ -77,6 +70,7 @@ def train(
 ) -> TrainingReport:
     """Take `steps` gradient steps, the first of which is the global step `first_step` of `total_steps`.
 
+    `extensions` are for a training that was made longer while it went on, see `fedmol.training.schedule`.
     Denoiser and graphs are on one device. Batches, times, noise and dropout of a step are drawn from `generator`'s
     seed and the step's number; calls that must not repeat each other's batches differ in one of them. The model is
     left in training mode. `on_gradient` is given the parameters in each step, with the whole batch's gradient before it
@@ -108,7 +102,7 @@ def train(
             seed = _step_seed(generator.initial_seed(), step)
             torch.manual_seed(seed + ranks.rank)  # dropout has no generator of its own
             batches.seed(seed)
-            rate = learning_rate(step, total_steps, config)
+            rate = learning_rate(position(step, total_steps, extensions), total_steps, config)
             optimizer.set_learning_rate(rate)
             outcomes.add(*take_step())
             if (step + 1) % every == 0 or step + 1 == first_step + steps:

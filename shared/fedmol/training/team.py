@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -38,6 +38,7 @@ from fedmol.training.flat import flatten, manifest, tensors_of, unflatten_into
 from fedmol.training.loop import StepReport, TrainingReport, train
 from fedmol.training.optimizers import Optimizers, build_optimizer
 from fedmol.training.ranks import ALONE, Ranks
+from fedmol.training.schedule import Extension
 
 if TYPE_CHECKING:  # a machine with a bare torch can train
     from fedmol.fl.local_methods import LocalMethod, OnGradient
@@ -110,6 +111,7 @@ class Team:
         steps: int,
         total_steps: int,
         generator: Generator,
+        extensions: Sequence[Extension] = (),
         start: Vector | None = None,
         on_step: Callable[[StepReport], None] | None = None,
     ) -> TrainingReport:
@@ -118,7 +120,8 @@ class Team:
         Raises:
             FedmolError: DIVERGED; PROCESS_LOST when a worker has died.
         """
-        task = _Task(first_step, steps, total_steps, generator.initial_seed(), self.local_method, start)
+        seed = generator.initial_seed()
+        task = _Task(first_step, steps, total_steps, tuple(extensions), seed, self.local_method, start)
         try:
             if self.ranks.count > 1:
                 state = {name: tensor.cpu() for name, tensor in optimizer_tensors(optimizer).items()}
@@ -168,6 +171,7 @@ class _Task:
     first_step: int
     steps: int
     total_steps: int
+    extensions: tuple[Extension, ...]
     seed: int
     local_method: LocalMethod | None
     start: Vector | None
@@ -191,6 +195,7 @@ class _Task:
             first_step=self.first_step,
             steps=self.steps,
             total_steps=self.total_steps,
+            extensions=self.extensions,
             config=config,
             generator=Generator().manual_seed(self.seed),
             on_step=on_step,

@@ -11,7 +11,9 @@ import pytest
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
+from fedmol.federation.changes import Changes
 from fedmol.federation.identity import model_code_digest, peer_name, shared_settings
+from fedmol.federation.manifest import manifest_of
 from fedmol.federation.messages import Joining, Probe, Progress, Standing, Welcome
 from fedmol.federation.settings import Settings, parse
 from fedmol.fl.presence import Presence
@@ -47,7 +49,8 @@ class Door:
         rule = RoundRule(settings.site_names, settings.quorum, 100, presence, clock=self.clock)
         self.gathering = Gathering(settings, folder / "agreement.json", self.events, self.clock)
         roster = Roster(settings, "r", self.vocabulary, "manifest", "payload")
-        self.gate = Gate(roster, self.gathering, presence, rule, Audit(self.events), self.events)
+        changes = Changes(manifest_of("r", settings))
+        self.gate = Gate(roster, self.gathering, presence, rule, Audit(self.events), self.events, changes)
 
     def joining(self, site: str, **changes: Any) -> Joining:
         said: dict[str, Any] = {

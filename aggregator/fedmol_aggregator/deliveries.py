@@ -1,0 +1,25 @@
+"""Who holds the final model: a finished run is served until everybody does."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from fedmol.events import EventLog, read
+
+
+class Deliveries:
+    """What the sites say of themselves once they have checked the model; in the event log, so that a restart knows."""
+
+    def __init__(self, events: EventLog) -> None:
+        self.events = events
+        self._held = {event.site for event in read(events.path) if event.kind == "model_delivered"}
+
+    def note(self, site: str, model_digest: str) -> None:
+        """The site holds the final model."""
+        if site not in self._held:
+            self._held.add(site)
+            self.events.write("model_delivered", site=site, model_digest=model_digest)
+
+    def missing(self, sites: Collection[str]) -> set[str]:
+        """Those of `sites` that have not said that they hold it."""
+        return set(sites) - self._held
