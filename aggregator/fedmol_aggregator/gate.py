@@ -5,9 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection
 from dataclasses import asdict
-from typing import Literal, TypeVar
-
-from pydantic import ValidationError
+from typing import Literal
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
@@ -20,14 +18,13 @@ from fedmol.federation.messages import (
     RoundOpening,
     Standing,
     Welcome,
+    read,
 )
 from fedmol.fl.engine import Opening
 from fedmol.fl.presence import Presence
 from fedmol.fl.rounds import RoundRule
 from fedmol_aggregator.audit import Audit
 from fedmol_aggregator.gathering import Gathering, Roster
-
-M = TypeVar("M", Joining, OpeningRequest, Probe, Progress)
 
 _PROGRESS_EVERY = 2.0  # seconds between two progress events of one site in the same phase
 
@@ -61,14 +58,14 @@ class Gate:
         """A site introduces itself and, once everyone has, learns the agreement."""
 
         def check() -> Joining:
-            joining = _read(Joining, request)
+            joining = read(Joining, request, "the site")
             self.roster.check_peer(site, joining.peer)
             self.roster.examine(joining)
             return joining
 
         joining = self.audit.checking(site, check)
         self.presence.seen(site)
-        agreement = self.gathering.join(site, joining)
+        agreement = self.audit.checking(site, lambda: self.gathering.join(site, joining))
         state: Literal["go", "wait"] = "go" if agreement else "wait"
         said = Welcome(
             state=state, agreement=agreement, manifest=self.changes.manifest, changes=tuple(self.changes.signed)
@@ -77,7 +74,7 @@ class Gate:
 
     def report(self, site: str, request: bytes) -> Progress:
         """A sign of life, with progress."""
-        progress = _read(Progress, request)
+        progress = read(Progress, request, "the site")
         self.admit(site, progress.peer, progress.run)
         if progress.phase == "failed":
             self.presence.left(site)
@@ -90,12 +87,12 @@ class Gate:
 
     def probe(self, site: str, request: bytes) -> bytes:
         """A site tries the way before it joins: it passes the same checks, but is neither seen nor let in by that."""
-        self.audit.checking(site, lambda: self.roster.check_peer(site, _read(Probe, request).peer))
+        self.audit.checking(site, lambda: self.roster.check_peer(site, read(Probe, request, "the site").peer))
         return Standing(run=self.roster.run, time=time.time(), **self.roster.expected).encode()
 
     def opening(self, site: str, request: bytes, opening: Opening) -> bytes:
         """What a site should know of the open round."""
-        asked = _read(OpeningRequest, request)
+        asked = read(OpeningRequest, request, "the site")
         self.admit(site, asked.peer, asked.run)
         return RoundOpening(**asdict(opening), changes=tuple(self.changes.signed[asked.changes :])).encode()
 
@@ -115,14 +112,3 @@ class Gate:
             f"the quorum is {self.rule.quorum}",
             "bring the missing sites back and start the aggregator again: the run goes on where it was",
         )
-
-
-def _read(kind: type[M], request: bytes) -> M:
-    try:
-        return kind.model_validate_json(request)
-    except ValidationError:
-        raise FedmolError(
-            Exit.MODEL_DIFFERS,
-            "the site speaks another version of fedmol's protocol",
-            "install the same version of fedmol on both sides",
-        ) from None

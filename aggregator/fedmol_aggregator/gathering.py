@@ -1,4 +1,4 @@
-"""Before round 1: who may join, and the agreement that the federation settles on.
+"""Who may join, and when the federation settles on its agreement.
 
 The noise model's marginals come from the sum of the sites' histograms; no site sees another's, and the sum is fixed
 for the whole run, also over restarts.
@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from fedmol import files
+from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.vocabulary import Vocabulary
-from fedmol.diffusion.census import Census
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog, read
-from fedmol.federation.identity import model_code_digest, peer_name, settings_differences, shared_settings
-from fedmol.federation.messages import Agreement, Joining
+from fedmol.events import EventLog
+from fedmol.federation.counts import check_counts, check_room
+from fedmol.federation.identity import peer_name, settings_differences, shared_settings
+from fedmol.federation.messages import Agreement, Counts, Joining
 from fedmol.federation.settings import Settings
+from fedmol.federation.versions import SEMANTICS, check_semantics
+from fedmol_aggregator.agreement import agree, check_speed, keep, recall
 
-_LARGEST_AGREEMENT = 16 * 2**20  # bytes
+_MOST_JOINS = 16  # with other counts each time, of one site before the agreement
 
 
 class Roster:
@@ -32,8 +33,9 @@ class Roster:
     def __init__(self, settings: Settings, run: str, vocabulary: Vocabulary, manifest: str, payload: str) -> None:
         self.run = run
         self.expect(settings.site_names, ())
+        self.settings, self.vocabulary = settings, vocabulary
         self.expected: dict[str, Any] = {
-            "model_code": model_code_digest(),
+            "semantics": SEMANTICS,
             "vocabulary": vocabulary.digest(),
             "settings": shared_settings(settings),
             "manifest": manifest,
@@ -83,21 +85,15 @@ class Roster:
         """Refuse a site that would train something else.
 
         Raises:
-            FedmolError: UNKNOWN_RUN, VOCABULARY_DIFFERS, MODEL_DIFFERS or BAD_SETTINGS.
+            FedmolError: UNKNOWN_RUN, MODEL_DIFFERS, VOCABULARY_DIFFERS, BAD_SETTINGS or MESSAGE_REFUSED.
         """
         self.check_run(joining.run)
+        check_semantics(joining.semantics, "the site")
         if joining.vocabulary != self.expected["vocabulary"]:
             raise FedmolError(
                 Exit.VOCABULARY_DIFFERS,
                 "the site's vocabulary of atoms and bonds differs from the federation's",
                 f"set model.vocabulary to {self.expected['settings']['model.vocabulary']!r}, with the same fedmol",
-            )
-        if joining.model_code != self.expected["model_code"]:
-            raise FedmolError(
-                Exit.MODEL_DIFFERS,
-                "the site's model code differs from the aggregator's "
-                f"({joining.model_code[:12]} against {self.expected['model_code'][:12]})",
-                "install the same version of fedmol on both sides",
             )
         _compare_settings(self.expected["settings"], joining.settings)
         if joining.manifest != self.expected["manifest"]:
@@ -112,6 +108,9 @@ class Roster:
                 "the site would send other sections than the aggregator expects",
                 "install the same version of fedmol on both sides",
             )
+        if joining.counts is not None:
+            check_counts(joining.counts, self.vocabulary)
+            check_speed(self.settings.training, joining.counts)
 
 
 def _compare_settings(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
@@ -131,27 +130,30 @@ class Gathering:
         self, settings: Settings, path: Path, events: EventLog, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.settings, self.path, self.events, self.clock = settings, path, events, clock
+        self.accepted: Collection[str] = ()
         self.opened = clock()
-        self.joined: dict[str, Joining] = {}
-        self.agreement = _recall(path, events)
+        self.joined: dict[str, Counts] = {}
+        self.agreement = recall(path, events)
+        self._joins: Counter[str] = Counter()
         self._lock = threading.Lock()
 
     def join(self, site: str, joining: Joining) -> Agreement | None:
         """Take a site in, under the name that its certificate proves.
 
         The answer is the agreement, or None as long as others are awaited.
+
+        Raises:
+            FedmolError: SHARD_CHANGED or VOCABULARY_DIFFERS; nothing has changed then.
         """
         with self._lock:
-            if joining.census is not None and site not in self.joined:
-                self.joined[site] = joining
-                self.events.write("site_joined", site=site, molecules=joining.molecules, census=joining.census)
-                self._take_in_late(site, joining)
+            if joining.counts is not None and joining.counts != self.joined.get(site):
+                self._take_in(site, joining.counts)
             return self._settle()
 
-    def expect(self, settings: Settings) -> None:
-        """From now on these are the sites, the quorum and the deadline."""
+    def expect(self, settings: Settings, accepted: Collection[str] = ()) -> None:
+        """From now on these are the sites, the quorum and the deadline; those in `accepted` may bring another shard."""
         with self._lock:
-            self.settings = settings
+            self.settings, self.accepted = settings, accepted
 
     def molecules(self) -> dict[str, int]:
         """Each site's molecules as agreed, from which the weights of its updates come; empty before the agreement."""
@@ -162,87 +164,51 @@ class Gathering:
         late = self.clock() - self.opened > self.settings.rounds.join_deadline
         return self.agreement is None and late and len(self.joined) < self.settings.quorum
 
+    def _take_in(self, site: str, counts: Counts) -> None:
+        """Before the agreement a site's newest counts are what it brings; after it, they have to fit."""
+        if self.agreement is not None:
+            amended = self._amended(self.agreement, site, counts)
+        elif self._joins[site] == _MOST_JOINS:
+            raise FedmolError(
+                Exit.SHARD_CHANGED,
+                f"{site} has joined {_MOST_JOINS} times with other counts each time",
+                "start the site with one shard; if each was meant, have the coordinator restart the aggregator",
+            )
+        self._joins[site] += 1
+        self.joined[site] = counts
+        self.events.write(
+            "site_joined", site=site, molecules=counts.molecules, census=counts.census.model_dump(mode="json")
+        )
+        if self.agreement is not None and amended != self.agreement:
+            self._agree_on(amended)
+
+    def _amended(self, agreed: Agreement, site: str, counts: Counts) -> Agreement:
+        """The agreement with the site in it: what all train with stays, only the site's molecules and shard are new."""
+        shard, molecules = agreed.shards.get(site), agreed.molecules.get(site)
+        if (counts.shard, counts.molecules) == (shard, molecules):
+            return agreed
+        if shard is not None and site not in self.accepted:
+            raise FedmolError(
+                Exit.SHARD_CHANGED,
+                f"{site} takes part in this run with another shard: it began with {molecules} molecules for training, "
+                f"and comes back with {counts.molecules}, of digest {counts.shard[:12]}",
+                "start the site with the file it began with; if the new one is meant, ask the coordinator to accept it",
+            )
+        check_room(agreed.census, counts.census, vocabularies.get(self.settings.model.vocabulary))
+        new = {
+            "molecules": dict(sorted({**agreed.molecules, site: counts.molecules}.items())),
+            "shards": dict(sorted({**agreed.shards, site: counts.shard}.items())),
+        }
+        return agreed.model_copy(update=new)
+
     def _settle(self) -> Agreement | None:
         members = {site: one for site, one in sorted(self.joined.items()) if site in self.settings.site_names}
         everyone = len(members) == len(self.settings.sites)
         late = self.clock() - self.opened > self.settings.rounds.join_deadline
         if self.agreement is None and (everyone or (late and len(members) >= self.settings.quorum)):
-            self._agree_on(_agree(self.settings, members))
+            self._agree_on(agree(self.settings.training, members))
         return self.agreement
 
-    def _take_in_late(self, site: str, joining: Joining) -> None:
-        """A site that came after the agreement trains with it as it is; only its molecules are new, for its weight."""
-        agreed = self.agreement
-        if agreed is not None and site not in agreed.molecules:
-            everyone = dict(sorted({**agreed.molecules, site: joining.molecules}.items()))
-            self._agree_on(agreed.model_copy(update={"molecules": everyone}))
-
     def _agree_on(self, agreement: Agreement) -> None:
-        files.write_text(self.path, agreement.model_dump_json(indent=1))
-        self.events.write("agreement", **describe(agreement))
+        keep(self.path, agreement, self.events)
         self.agreement = agreement
-
-
-def _agree(settings: Settings, joined: dict[str, Joining]) -> Agreement:
-    first, *others = [Census.from_json(one.census) for one in joined.values() if one.census is not None]
-    census = sum(others, start=first)
-    steps = settings.training.local_steps
-    if settings.training.budget_minutes is not None:
-        slowest = max(one.seconds_per_step or 0.0 for one in joined.values())
-        seconds = settings.training.budget_minutes * 60 / settings.training.rounds
-        steps = max(1, int(seconds / max(slowest, 1e-6)))
-    return Agreement(
-        census=census.to_json(), molecules={site: one.molecules for site, one in joined.items()}, local_steps=steps
-    )
-
-
-def describe(agreement: Agreement) -> dict[str, Any]:
-    """The agreement as the fields of its event."""
-    total = sum(agreement.molecules.values())
-    return {
-        "molecules": agreement.molecules,
-        "weights": {site: count / total for site, count in agreement.molecules.items()},
-        "census": agreement.census,
-        "local_steps": agreement.local_steps,
-    }
-
-
-def _recall(path: Path, events: EventLog) -> Agreement | None:
-    """The agreement of an earlier start, which the event log has, too."""
-    logged = None
-    for event in read(events.path):
-        if event.kind == "agreement":
-            logged = {key: event.fields[key] for key in Agreement.model_fields}
-    said = None if logged is None else Agreement.model_validate(logged)
-    kept = _read(path)
-    if kept is None and (said is not None or path.exists()):
-        if said is None:
-            raise _unusable(path, "cannot be read, and the event log has no agreement")
-        events.write("state_damaged", file=str(path), detail="it is missing or cannot be read")
-        files.write_text(path, said.model_dump_json(indent=1))
-        events.write("state_rebuilt", file=str(path))
-        return said
-    if kept is not None and said is not None and kept != said and not _extends(kept, said):
-        raise _unusable(path, "is another agreement than the event log has")
-    return kept
-
-
-def _extends(kept: Agreement, said: Agreement) -> bool:
-    """Whether the file is one site ahead of the log, as when the process ended between the two."""
-    both = kept.model_copy(update={"molecules": said.molecules})
-    return both == said and said.molecules.items() < kept.molecules.items()
-
-
-def _read(path: Path) -> Agreement | None:
-    try:
-        if path.stat().st_size > _LARGEST_AGREEMENT:
-            return None
-        return Agreement.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
-
-
-def _unusable(path: Path, what: str) -> FedmolError:
-    return FedmolError(
-        Exit.STATE_UNUSABLE, f"{path} {what}", "restore the working folder from a backup, or start a new run"
-    )

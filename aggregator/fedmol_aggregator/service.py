@@ -172,7 +172,7 @@ class Service:
         members = {*now.site_names, *latest.site_names}  # who is to come may join and wait
         self.roster.expect(members, changes.everybody - members)
         self.presence.expect(now.site_names, now.rounds.lost_after)
-        self.gathering.expect(now)
+        self.gathering.expect(now, changes.accepted_shards(round))
         rules = now.rounds
         self.engine.amend(latest.training.rounds, now.site_names, now.quorum, rules.deadline, rules.grace)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
-from fedmol.diffusion.census import Census
 from fedmol.federation.assembly import denoiser_of, vocabulary_of
-from fedmol.federation.identity import model_code_digest, peer_name, shared_settings
-from fedmol.federation.messages import Joining
+from fedmol.federation.identity import peer_name, shared_settings
+from fedmol.federation.messages import CensusCounts, Counts, Joining
 from fedmol.federation.settings import Settings, parse
+from fedmol.federation.versions import SEMANTICS
 from fedmol.fl.payload import Vector, model_payload
 from fedmol.simulation.preparation import free_port
 from fedmol.training.flat import flatten, manifest
@@ -86,7 +85,7 @@ def introduction(settings: Settings) -> tuple[Joining, Vector]:
     joining = Joining(
         run=RUN,
         peer=peer_name(settings.site_names[0]),
-        model_code=model_code_digest(),
+        semantics=SEMANTICS,
         vocabulary=vocabulary_of(settings).digest(),
         manifest=layout.digest,
         payload=model_payload(layout.size).digest,
@@ -95,14 +94,12 @@ def introduction(settings: Settings) -> tuple[Joining, Vector]:
     return joining, flatten(denoiser)
 
 
-def counts(settings: Settings, molecules: int) -> dict[str, Any]:
-    """The census of a shard whose molecules are all alike."""
+def counts(settings: Settings, molecules: int) -> Counts:
+    """What a site says of a shard whose molecules are all alike."""
     vocabulary = vocabulary_of(settings)
-    atoms, bonds = [0] * (len(vocabulary.atoms) - 1), [0] * (len(vocabulary.bonds) - 1)
-    census = {
-        "atoms": [_ATOMS * molecules, *atoms],
-        "bonds": [_ATOMS * (_ATOMS - 1) * molecules, *bonds],
-        "sizes": [0] * _ATOMS + [molecules] + [0] * (vocabulary.max_atoms - _ATOMS),
-    }
-    Census.from_json(census)
-    return {"molecules": molecules, "census": census}
+    census = CensusCounts(
+        atoms=(_ATOMS * molecules, *[0] * (len(vocabulary.atoms) - 1)),
+        bonds=(_ATOMS * (_ATOMS - 1) * molecules, *[0] * (len(vocabulary.bonds) - 1)),
+        sizes=(*[0] * _ATOMS, molecules, *[0] * (vocabulary.max_atoms - _ATOMS)),
+    )
+    return Counts(molecules=molecules, census=census, shard=f"{molecules:064x}")

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import mmap
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -32,11 +32,13 @@ from fedmol.federation.messages import (
     REPORT,
     SERVICE,
     Agreement,
+    Counts,
     Joining,
     OpeningRequest,
     Progress,
     RoundOpening,
     Welcome,
+    read,
 )
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, TRAIN, VALIDATE
 
@@ -91,12 +93,12 @@ class Member:
         method: Callable[..., bytes] = self.channel.stream_unary(f"/{service}/{name}")
         return method(iter(messages), timeout=timeout)
 
-    def join(self, joining: Joining, counts: Mapping[str, Any]) -> Agreement:
-        """Introduce the site, then again with its `counts` (molecules, census) until everyone has, as a site does."""
+    def join(self, joining: Joining, counts: Counts) -> Agreement:
+        """Introduce the site, then again with its `counts` until everyone has, as a site does."""
         self.call(JOIN, joining.encode(), SERVICE)
-        whole = joining.model_copy(update=dict(counts)).encode()
+        whole = joining.model_copy(update={"counts": counts}).encode()
         while True:
-            welcome = Welcome.model_validate_json(self.call(JOIN, whole, SERVICE))
+            welcome = read(Welcome, self.call(JOIN, whole, SERVICE), "the aggregator")
             if welcome.agreement is not None:
                 return welcome.agreement
             time.sleep(_BETWEEN_JOINS)
@@ -114,7 +116,7 @@ class Member:
     def opening(self) -> RoundOpening:
         """What the aggregator says of the open round before its model is taken."""
         asked = OpeningRequest(run=self.run, peer=self.peer)
-        return RoundOpening.model_validate_json(self.call(OPENING, asked.encode(), SERVICE))
+        return read(RoundOpening, self.call(OPENING, asked.encode(), SERVICE), "the aggregator")
 
     def model(self, round: int, **changed: Any) -> bytes:
         """The values of the model that `round` starts from."""

@@ -10,15 +10,16 @@ from pathlib import Path
 import torch
 
 from fedmol import files
-from fedmol.data.shards import open_shard
+from fedmol.data.shards import open_shard, shard_digest
 from fedmol.diffusion.census import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
 from fedmol.federation.assembly import denoiser_of, hardware_of, team_of, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.identity import model_code_digest, peer_name, shared_settings
-from fedmol.federation.messages import Agreement, Joining, Progress, RoundOpening, Welcome
+from fedmol.federation.identity import peer_name, shared_settings
+from fedmol.federation.messages import Agreement, CensusCounts, Counts, Joining, Progress, RoundOpening, Welcome
 from fedmol.federation.settings import Settings
+from fedmol.federation.versions import SEMANTICS
 from fedmol.fl.payload import model_payload
 from fedmol.training.flat import manifest
 from fedmol_collaborator.course import Course
@@ -100,7 +101,7 @@ def _introduce(place: Place) -> Joining:
     return Joining(
         run=place.run,
         peer=peer_name(place.site),
-        model_code=model_code_digest(),
+        semantics=SEMANTICS,
         vocabulary=vocabulary_of(place.settings).digest(),
         manifest=layout.digest,
         payload=model_payload(layout.size).digest,
@@ -121,11 +122,16 @@ def _prepare(
     fitted = settings.training.budget_minutes is not None
     seconds = seconds_per_step(settings, shard.training, census, _TIMED_STEPS) if fitted else None
     pulse.phase("waiting for the others")
-    counts = {"molecules": len(shard.training), "census": census.to_json(), "seconds_per_step": seconds}
-    welcome, agreement = _wait_for_agreement(client, introduction.model_copy(update=counts), stop)
+    counts = Counts(
+        molecules=len(shard.training),
+        census=CensusCounts.model_validate(census.to_json(), strict=False),
+        seconds_per_step=seconds,
+        shard=shard_digest(place.run, shard.training, shard.validation),
+    )
+    welcome, agreement = _wait_for_agreement(client, introduction.model_copy(update={"counts": counts}), stop)
     course = Course(place.run, settings, welcome.manifest, place.certificates.ca, pulse.events)
     course.take_up(welcome.changes)
-    team = team_of(settings, NoiseModel.from_census(Census.from_json(agreement.census)), shard.training)
+    team = team_of(settings, NoiseModel.from_census(Census.from_json(agreement.census.model_dump())), shard.training)
     store = SiteStore(place.work / "state")
     return SiteTraining(settings, place.site, team, shard.validation, agreement.local_steps, course, store, pulse, stop)
 

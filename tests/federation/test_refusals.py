@@ -14,6 +14,7 @@ from stage import PATIENCE, Stage, copy_certificates
 import fedmol
 from fedmol.errors import Exit
 from fedmol.federation import certificates
+from fedmol.federation.versions import SEMANTICS
 from fedmol.simulation.processes import Party
 
 DAY = timedelta(days=1)
@@ -72,11 +73,26 @@ def _other_settings(stage: Stage, folder: Path) -> dict[str, str]:
     return _changed_settings(stage, folder, "training", "batch_size", 17)
 
 
-def _other_code(stage: Stage, folder: Path) -> dict[str, str]:
+def other_package(folder: Path) -> Path:
+    """A fedmol to change, for who looks into `folder` first."""
     package = folder / "fedmol"
     shutil.copytree(Path(fedmol.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
-    with (package / "network" / "denoiser.py").open("a") as source:
-        source.write("\n# another version\n")
+    return package
+
+
+def look_first_into(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(folder), os.environ.get("PYTHONPATH", "")]))
+
+
+def _other_semantics(stage: Stage, folder: Path) -> dict[str, str]:
+    source = other_package(folder) / "federation" / "versions.py"
+    source.write_text(source.read_text().replace(f"SEMANTICS = {SEMANTICS}", f"SEMANTICS = {SEMANTICS + 1}"))
+    return {}
+
+
+def _other_protocol(stage: Stage, folder: Path) -> dict[str, str]:
+    source = other_package(folder) / "federation" / "versions.py"
+    source.write_text(source.read_text().replace("PROTOCOL = (2, 0)", "PROTOCOL = (3, 0)"))
     return {}
 
 
@@ -94,7 +110,8 @@ REFUSALS = {
     "unknown-run": (_unknown_run, Exit.UNKNOWN_RUN, "unknown-run"),
     "other-vocabulary": (_other_vocabulary, Exit.VOCABULARY_DIFFERS, "vocabulary-differs"),
     "other-settings": (_other_settings, Exit.BAD_SETTINGS, "bad-settings"),
-    "other-model-code": (_other_code, Exit.MODEL_DIFFERS, "model-differs"),
+    "other-semantics": (_other_semantics, Exit.MODEL_DIFFERS, "model-differs"),
+    "other-protocol": (_other_protocol, Exit.PROTOCOL_DIFFERS, "protocol-differs"),
 }
 
 
@@ -103,8 +120,8 @@ def test_refused(waiting: Stage, case: str, tmp_path: Path, monkeypatch: pytest.
     arrange, exit, reason = REFUSALS[case]
     before = len(waiting.events("site_refused"))
     intruder: Party = waiting.intruder("model", **arrange(waiting, tmp_path))
-    if case == "other-model-code":
-        monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    if (tmp_path / "fedmol").exists():
+        look_first_into(tmp_path, monkeypatch)
     intruder.start()
     assert intruder.process is not None
     assert intruder.process.wait(PATIENCE) == exit, intruder.log.read_text()
@@ -116,8 +133,15 @@ def test_refused(waiting: Stage, case: str, tmp_path: Path, monkeypatch: pytest.
     assert [event.fields["reason"] for event in refused if event.fields["reason"] == reason], refused
 
 
-def test_the_others_go_on(waiting: Stage) -> None:
+def test_the_others_go_on_also_with_a_comment_in_the_source_of_one(
+    waiting: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Runs last: after all the refusals the federation's own sites train to the end."""
-    waiting.start(*waiting.sites)
+    first, *others = waiting.sites
+    waiting.start(*others)
+    with (other_package(tmp_path) / "network" / "denoiser.py").open("a") as source:
+        source.write("\n# a comment parts no consortium\n")
+    look_first_into(tmp_path, monkeypatch)
+    waiting.start(first)
     assert {name: waiting.wait(name) for name in waiting.parties} == dict.fromkeys(waiting.parties, 0)
     assert waiting.events("run_finished")[0].fields["outcome"] == "complete"

@@ -8,9 +8,10 @@ from fedmol.doctor.examination import Finding, failed, ok, warning
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.assembly import denoiser_of, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.identity import model_code_digest, settings_differences, shared_settings
+from fedmol.federation.identity import settings_differences, shared_settings
 from fedmol.federation.messages import LARGEST_ECHO, Standing
 from fedmol.federation.settings import Settings
+from fedmol.federation.versions import SEMANTICS, check_semantics
 from fedmol.training.flat import manifest
 from fedmol_collaborator.doctor.line import Line, Sounding
 from fedmol_collaborator.handshake import try_handshake
@@ -78,14 +79,13 @@ def same_run(standing: Standing, run: str) -> Finding:
     return ok(f"the aggregator serves run {run}")
 
 
-def same_code(standing: Standing) -> Finding:
-    own = model_code_digest()
-    if own != standing.model_code:
-        return failed(
-            f"{own[:12]} here, {standing.model_code[:12]} at the aggregator",
-            "install the same version of fedmol on both sides (the same image digest, in containers)",
-        )
-    return ok(f"{own[:12]} on both sides")
+def same_versions(standing: Standing) -> Finding:
+    """Whether both compute the same. That they understand each other, the answer has shown."""
+    try:
+        check_semantics(standing.semantics, "the aggregator")
+    except FedmolError as differs:
+        return failed(differs.message, differs.cure)
+    return ok(f"semantics {SEMANTICS} on both sides, protocol {standing.protocol} at the aggregator")
 
 
 def same_model(settings: Settings, standing: Standing) -> Finding:

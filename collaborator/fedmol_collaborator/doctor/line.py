@@ -14,8 +14,9 @@ import grpc
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.identity import peer_name
-from fedmol.federation.messages import ECHO, PROBE, SERVICE, Probe, Standing, decode_error
+from fedmol.federation.messages import ECHO, PROBE, SERVICE, Probe, Standing, decode_error, read
 from fedmol.federation.settings import NetworkSettings
+from fedmol.federation.versions import PROTOCOL, written
 
 _PATIENCE = 20.0  # seconds
 _OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.enable_retries", 0)]
@@ -50,7 +51,7 @@ class Line:
         """Raises FedmolError with the aggregator's own refusal, or when the call does not get through."""
         request, sent, began = Probe(peer=peer_name(site)).encode(), time.time(), time.monotonic()
         reply = self._call(PROBE, request)
-        return Sounding(Standing.model_validate_json(reply), sent, time.monotonic() - began)
+        return Sounding(read(Standing, reply, "the aggregator"), sent, time.monotonic() - began)
 
     def echo(self, size: int) -> float:
         """The seconds that `size` random bytes take to the aggregator and back."""
@@ -72,9 +73,9 @@ def _reason(error: grpc.RpcError) -> FedmolError:
         return refusal
     if error.code() is grpc.StatusCode.UNIMPLEMENTED:
         return FedmolError(
-            Exit.MODEL_DIFFERS,
+            Exit.PROTOCOL_DIFFERS,
             "the aggregator's fedmol does not know this call",
-            "install the same version of fedmol on both sides",
+            f"install a fedmol of protocol {written(PROTOCOL)} on both sides",
         )
     return FedmolError(
         Exit.AGGREGATOR_UNREACHABLE,

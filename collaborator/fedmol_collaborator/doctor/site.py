@@ -77,7 +77,7 @@ def _agreement(settings: Settings, own: SiteFolders) -> list[Check]:
     asked = [Check("run", lambda known: crossing.same_run(standing(known), run), ("admission",))] if run else []
     return [
         *asked,
-        Check("same code", lambda known: crossing.same_code(standing(known)), ("admission",)),
+        Check("same versions", lambda known: crossing.same_versions(standing(known)), ("admission",)),
         Check("same model", lambda known: crossing.same_model(settings, standing(known)), ("admission",)),
         Check("same settings", lambda known: crossing.same_settings(settings, standing(known)), ("admission",)),
     ]

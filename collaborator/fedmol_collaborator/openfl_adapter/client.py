@@ -27,6 +27,7 @@ from fedmol.federation.messages import (
     RoundOpening,
     Welcome,
     decode_error,
+    read,
 )
 from fedmol.federation.settings import NetworkSettings
 from fedmol.fl.payload import MODEL
@@ -106,7 +107,7 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
 
     def join(self, joining: Joining) -> Welcome:
         reply = self._persist(lambda: self._own(JOIN)(joining.encode(), timeout=self.network.call_deadline))
-        return Welcome.model_validate_json(reply)
+        return read(Welcome, reply, "the aggregator")
 
     def report(self, progress: Progress) -> None:
         """One attempt, soon given up."""
@@ -122,7 +123,7 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         if tasks and (self.opening is None or self.opening.round != round_number + 1):
             request = OpeningRequest(**self._ids, changes=self.known_changes()).encode()
             reply = self._persist(lambda: self._own(OPENING)(request, timeout=self.network.call_deadline))
-            self.opening = RoundOpening.model_validate_json(reply)
+            self.opening = read(RoundOpening, reply, "the aggregator")
             self.on_opening(self.opening)
         return tasks, round_number, 0, quit
 

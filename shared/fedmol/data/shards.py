@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from blake3 import blake3
 from numpy.typing import NDArray
 from rdkit import rdBase
 from torch import Tensor
@@ -24,6 +25,7 @@ _FORMAT = "2"  # of the cache; a change makes old caches unread
 _HASH_RANGE = 1 << 64
 _GRAPHS = "atoms", "bonds", "counts"
 _LARGEST_CACHE = 64 * 2**30  # bytes
+_HASHED = 4096  # molecules at a time
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,19 @@ def _cache_file(cache: Path, path: Path, content: bytes, column: str, vocabulary
     parts = [_FORMAT, rdBase.rdkitVersion, str(is_smiles_file(path)), column, vocabulary.digest()]
     key = hashlib.sha256("\n".join(parts).encode() + hashlib.sha256(content).digest()).hexdigest()
     return cache / f"shard-{key[:32]}.safetensors"
+
+
+def shard_digest(run: str, training: Graphs, validation: Graphs) -> str:
+    """BLAKE3 (hex) of a site's graphs in their order, keyed by the run's id so that no two runs' digests are alike."""
+    key = blake3(run.encode(), derive_key_context="fedmol: digest of a shard in a run").digest()
+    hashed = blake3(key=key)
+    for graphs in (training.trimmed(), validation.trimmed()):
+        hashed.update(len(graphs).to_bytes(8, "little") + graphs.width.to_bytes(8, "little"))
+        for start in range(0, len(graphs), _HASHED):
+            part = graphs[start : start + _HASHED]
+            for values in (part.atoms, part.bonds, part.counts):
+                hashed.update(values.contiguous().numpy().tobytes())
+    return hashed.hexdigest()
 
 
 def _store(path: Path, shard: Shard) -> None:

@@ -48,7 +48,7 @@ def denoiser_of(settings: Settings) -> Denoiser:
 
 def model_of(settings: Settings, agreement: Agreement, weights: Vector) -> TrainedModel:
     """The model with the weights that left a round, ready to sample."""
-    denoiser, census = denoiser_of(settings), Census.from_json(agreement.census)
+    denoiser, census = denoiser_of(settings), Census.from_json(agreement.census.model_dump())
     unflatten_into(denoiser, weights, manifest(denoiser))
     return TrainedModel(
         denoiser.eval(),
@@ -69,7 +69,7 @@ def save_final_model(path: Path, settings: Settings, agreement: Agreement, weigh
         denoiser,
         preset=settings.model.preset,
         vocabulary_name=settings.model.vocabulary,
-        census=Census.from_json(agreement.census),
+        census=Census.from_json(agreement.census.model_dump()),
         meta={"rounds": rounds, "digest": vector_digest(weights)},
     )
 

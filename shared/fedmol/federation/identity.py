@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 from typing import Any
 
-import fedmol
 from fedmol.federation.settings import Settings
 
 _OWN = ("device", "processes", "threads", "execution")
-_MODEL_CODE = ("execution.py", "graphs.py", "diffusion", "fl/local_methods", "network", "training")
 
 
 def peer_name(site: str) -> str:
@@ -31,18 +28,6 @@ def aggregator_name(run: str) -> str:
 def digest(document: Any) -> str:
     """SHA-256 of a JSON document, independent of the order of its keys."""
     return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
-
-
-def model_code_digest() -> str:
-    """SHA-256 over the source of everything that decides what a given model computes."""
-    root = Path(fedmol.__file__).parent
-    sources = sorted(
-        path for name in _MODEL_CODE for path in ([root / name] if name.endswith(".py") else (root / name).glob("*.py"))
-    )
-    total = hashlib.sha256()
-    for path in sources:
-        total.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return total.hexdigest()
 
 
 def shared_settings(settings: Settings) -> dict[str, Any]:

@@ -1,16 +1,21 @@
 """What a site and the aggregator say to each other beside OpenFL's own protocol: joining, progress, and trying.
 
-They travel as JSON over the same mTLS port, as the gRPC service `fedmol.Federation`.
+They travel as JSON over the same mTLS port, as the gRPC service `fedmol.Federation`. Every message says the version of
+the protocol that its sender speaks, see `fedmol.federation.versions`; `read` is the only way from bytes to a message.
+Types are closed and strict: no text or truth value is a number, and everything has a bound.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+import re
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+import pydantic_core
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.federation.versions import BEFORE, PATTERN, PROTOCOL, check_protocol, parsed, written
 
 SERVICE = "fedmol.Federation"
 JOIN = "Join"
@@ -22,12 +27,94 @@ LARGEST_ECHO = 2**20  # bytes
 LARGEST_CONTROL = 64 * 2**10  # bytes of any other request
 LARGEST_CHANGE = 16 * 2**10  # characters
 
+RunId = Annotated[str, Field(min_length=1, max_length=128)]
+PeerName = Annotated[str, Field(pattern="^c-[0-9a-f]{16}$")]
+SiteName = Annotated[str, Field(min_length=1, max_length=64)]
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Molecules = Annotated[int, Field(ge=2, le=10**9)]
+Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Semantics = Annotated[int, Field(ge=1, le=10**6)]
+Histogram = Annotated[tuple[Annotated[int, Field(ge=0, le=2**53)], ...], Field(min_length=1, max_length=1024)]
 
-class Message(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+_Integer = Annotated[int, Field(ge=-(2**63), lt=2**64)]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Text = Annotated[str, Field(max_length=256)]
+SharedSettings = Annotated[
+    dict[Annotated[str, Field(min_length=1, max_length=64)], bool | _Integer | _Number | _Text | None],
+    Field(max_length=256),
+]
+
+
+class Part(BaseModel):
+    """What messages are made of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Message(Part):
+    protocol: Annotated[str, Field(pattern=PATTERN)] = written(PROTOCOL)
 
     def encode(self) -> bytes:
         return self.model_dump_json().encode()
+
+
+M = TypeVar("M", bound=Message)
+
+
+def read(kind: type[M], content: bytes, sender: str) -> M:
+    """The message that `sender` ("the site", "the aggregator") has sent.
+
+    Fields that are not known here are ignored when the sender's minor version is higher, and refused otherwise.
+
+    Raises:
+        FedmolError: PROTOCOL_DIFFERS, or MESSAGE_REFUSED with the first thing that is wrong.
+    """
+    theirs = _protocol(content, sender)
+    check_protocol(theirs, sender)
+    try:
+        return kind.model_validate_json(content, extra="ignore" if theirs > PROTOCOL else "forbid")
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise _refused(sender, kind.__name__, f"{where[:80]!r}: {first['msg'][:160]}") from None
+
+
+def _protocol(content: bytes, sender: str) -> tuple[int, int]:
+    try:
+        document = pydantic_core.from_json(content)
+    except ValueError as error:
+        raise _refused(sender, "message", str(error)[:160]) from None
+    if not isinstance(document, dict):
+        raise _refused(sender, "message", "it is no JSON object")
+    said = document.get("protocol", written(BEFORE))
+    if not isinstance(said, str) or re.fullmatch(PATTERN, said) is None:
+        raise _refused(sender, "message", "'protocol' is no version such as 2.0")
+    return parsed(said)
+
+
+def _refused(sender: str, kind: str, what: str) -> FedmolError:
+    return FedmolError(
+        Exit.MESSAGE_REFUSED,
+        f"a {kind} from {sender} is not one of protocol {written(PROTOCOL)}: {what}",
+        f"run an unchanged release of fedmol at {sender}, and nothing between the two that changes what they say",
+    )
+
+
+class CensusCounts(Part):
+    """A census, see `fedmol.diffusion.census`. The vocabulary says how many classes there are."""
+
+    atoms: Histogram
+    bonds: Histogram
+    sizes: Histogram
+
+
+class Counts(Part):
+    """What a site says of its shard."""
+
+    molecules: Molecules  # for training
+    census: CensusCounts  # of these
+    seconds_per_step: Seconds | None = None  # where the steps are fitted to a time
+    shard: Digest  # see `fedmol.data.shards.shard_digest`
 
 
 class Joining(Message):
@@ -36,27 +123,26 @@ class Joining(Message):
     Nothing in it says more of the shard than its counts.
     """
 
-    run: str
-    peer: str
-    model_code: str
-    vocabulary: str
-    manifest: str
-    payload: str
-    settings: dict[str, Any]
-    molecules: Annotated[int, Field(ge=0, le=10**9)] = 0
-    census: dict[str, Any] | None = None
-    seconds_per_step: float | None = None
+    semantics: Semantics
+    run: RunId
+    peer: PeerName
+    vocabulary: Digest
+    manifest: Digest
+    payload: Digest
+    settings: SharedSettings
+    counts: Counts | None = None
 
 
-class Agreement(Message):
-    """What the federation settled on before round 1; the same for everyone, and for ever in this run."""
+class Agreement(Part):
+    """What the federation settled on before round 1; the same for everyone. Sites that come later are added."""
 
-    census: dict[str, Any]
-    molecules: dict[str, int]
-    local_steps: int
+    census: CensusCounts
+    molecules: dict[SiteName, Molecules]
+    local_steps: Annotated[int, Field(ge=1, le=10**9)]
+    shards: dict[SiteName, Digest]
 
 
-class SignedChange(Message):
+class SignedChange(Part):
     """A change of the run that the coordinator has signed, see `fedmol.federation.changes`."""
 
     document: Annotated[str, Field(max_length=LARGEST_CHANGE)]
@@ -84,33 +170,33 @@ class Progress(Message):
     loss: float | None = None
     molecules_per_second: float | None = None
     seconds_left: float | None = None  # of the round's training
-    model_digest: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] | None = None  # of the final model, once it is here
+    model_digest: Digest | None = None  # of the final model, once it is here
 
 
 class Probe(Message):
     """A site asks what it would meet, and does not join by that."""
 
-    peer: str
+    peer: PeerName
 
 
 class Standing(Message):
     """The answer to `Probe`: what a site that joined now would have to agree with."""
 
-    run: str
-    time: float  # of the aggregator's clock, in seconds since 1970
-    model_code: str
-    vocabulary: str
-    manifest: str
-    payload: str
-    settings: dict[str, Any]
+    semantics: Semantics
+    run: RunId
+    time: _Number  # of the aggregator's clock, in seconds since 1970
+    vocabulary: Digest
+    manifest: Digest
+    payload: Digest
+    settings: SharedSettings
 
 
 class OpeningRequest(Message):
     """A site asks about the open round before it takes its model."""
 
-    run: str
-    peer: str
-    changes: Annotated[int, Field(ge=0)] = 0  # how many of the run's changes the site knows
+    run: RunId
+    peer: PeerName
+    changes: Annotated[int, Field(ge=0, le=10**6)] = 0  # how many of the run's changes the site knows
 
 
 class RoundOpening(Message):
@@ -124,14 +210,22 @@ class RoundOpening(Message):
 
 
 def encode_error(error: FedmolError) -> str:
-    """An error as the detail text of a gRPC status."""
-    return json.dumps({"exit": error.exit.slug, "message": error.message, "cure": error.cure})
+    """An error as the detail text of a gRPC status.
+
+    Programs of protocol 1 do not know PROTOCOL_DIFFERS, which is for them above all: they read another code.
+    """
+    if error.exit is Exit.PROTOCOL_DIFFERS:
+        exits = {"exit": Exit.MODEL_DIFFERS.slug, "precisely": error.exit.slug}
+    else:
+        exits = {"exit": error.exit.slug}
+    return json.dumps({**exits, "message": error.message, "cure": error.cure})
 
 
 def decode_error(detail: str) -> FedmolError | None:
     """The error in a gRPC status, or None when the text is not one of ours."""
     try:
         said = json.loads(detail)
-        return FedmolError(Exit[said["exit"].upper().replace("-", "_")], said["message"], said["cure"])
-    except (ValueError, KeyError, TypeError):
+        slug = said.get("precisely", said["exit"])
+        return FedmolError(Exit[slug.upper().replace("-", "_")], said["message"], said["cure"])
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -34,7 +34,7 @@ def train_baseline(settings: Settings, agreement: Agreement, graphs: Graphs, fol
     if path.exists():
         return path
     total = settings.training.rounds * agreement.local_steps * len(agreement.molecules)
-    census = Census.from_json(agreement.census)
+    census = Census.from_json(agreement.census.model_dump())
     kept = folder / "position.safetensors"
     losses: list[tuple[int, float]] = []
 

@@ -11,7 +11,7 @@ from fedmol.chem.encoding import encode
 from fedmol.diffusion import Census
 from fedmol.events import EventLog
 from fedmol.federation.assembly import denoiser_of, vocabulary_of
-from fedmol.federation.messages import Agreement
+from fedmol.federation.messages import Agreement, CensusCounts
 from fedmol.federation.settings import Settings, dump, parse
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
 from fedmol.fl.payload import vector_digest
@@ -38,7 +38,8 @@ class State:
         vocabulary = vocabulary_of(self.settings)
         sizes = (len(vocabulary.atoms), len(vocabulary.bonds), vocabulary.max_atoms)
         self.census = Census.take(encode(SMILES, vocabulary).graphs, *sizes)
-        self.agreement = Agreement(census=self.census.to_json(), molecules={"north": 8}, local_steps=4)
+        counts = CensusCounts.model_validate(self.census.to_json(), strict=False)
+        self.agreement = Agreement(census=counts, molecules={"north": 8}, local_steps=4, shards={"north": "5" * 64})
         self.weights = flatten(denoiser_of(self.settings))
         self.log = EventLog(work / "events.jsonl", run=run, site="aggregator")
         (work / "settings.yaml").write_text(dump(self.settings))

@@ -12,12 +12,14 @@ from fedmol.chem import vocabulary as vocabularies
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
 from fedmol.federation.changes import Changes
-from fedmol.federation.identity import model_code_digest, peer_name, shared_settings
+from fedmol.federation.identity import peer_name, shared_settings
 from fedmol.federation.manifest import manifest_of
-from fedmol.federation.messages import Joining, Probe, Progress, Standing, Welcome
+from fedmol.federation.messages import Agreement, CensusCounts, Counts, Joining, Probe, Progress, Standing, Welcome
 from fedmol.federation.settings import Settings, parse
+from fedmol.federation.versions import SEMANTICS
 from fedmol.fl.presence import Presence
 from fedmol.fl.rounds import RoundRule
+from fedmol_aggregator.agreement import local_steps
 from fedmol_aggregator.audit import Audit
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.gathering import Gathering, Roster
@@ -34,8 +36,17 @@ def settings(**changes: Any) -> Settings:
     return parse({"sites": [{"name": "north"}, {"name": "south"}], **changes}, "test")
 
 
-def census(carbons: int) -> dict[str, list[int]]:
-    return {"atoms": [carbons, 1], "bonds": [5, 2], "sizes": [0, 0, 3]}
+MANIFEST, PAYLOAD = "1" * 64, "2" * 64
+
+
+def counts(molecules: int = 10, oxygens: int = 0, shard: int = 0, seconds: float | None = None) -> Counts:
+    """Those of so many molecules C-C, of which `oxygens` are C-O."""
+    census = CensusCounts(
+        atoms=(2 * molecules - oxygens, 0, oxygens, *[0] * 5),
+        bonds=(0, 2 * molecules, 0, 0),
+        sizes=(0, 0, molecules, *[0] * 7),
+    )
+    return Counts(molecules=molecules, census=census, shard=f"{shard:064x}", seconds_per_step=seconds)
 
 
 class Door:
@@ -48,7 +59,7 @@ class Door:
         presence = Presence(settings.site_names, 60, self.events, self.clock)
         rule = RoundRule(settings.site_names, settings.quorum, 100, presence, clock=self.clock)
         self.gathering = Gathering(settings, folder / "agreement.json", self.events, self.clock)
-        roster = Roster(settings, "r", self.vocabulary, "manifest", "payload")
+        roster = Roster(settings, "r", self.vocabulary, MANIFEST, PAYLOAD)
         changes = Changes(manifest_of("r", settings))
         self.gate = Gate(roster, self.gathering, presence, rule, Audit(self.events), self.events, changes)
 
@@ -56,13 +67,12 @@ class Door:
         said: dict[str, Any] = {
             "run": "r",
             "peer": peer_name(site),
-            "model_code": model_code_digest(),
+            "semantics": SEMANTICS,
             "vocabulary": self.vocabulary.digest(),
-            "manifest": "manifest",
-            "payload": "payload",
+            "manifest": MANIFEST,
+            "payload": PAYLOAD,
             "settings": shared_settings(self.settings),
-            "molecules": 10,
-            "census": census(7),
+            "counts": counts(),
         }
         return Joining(**{**said, **changes})
 
@@ -80,18 +90,20 @@ def door(tmp_path: Path) -> Door:
 
 
 def test_the_agreement_is_the_sum_once_everyone_is_here(door: Door) -> None:
-    assert door.join("north", molecules=30).state == "wait"
-    welcome = door.join("south", molecules=10, census=census(3))
+    assert door.join("north", counts=counts(30, shard=1)).state == "wait"
+    welcome = door.join("south", counts=counts(10, oxygens=3, shard=2))
     assert welcome.agreement is not None
-    assert welcome.agreement.census["atoms"] == [10, 2]
+    assert welcome.agreement.census.atoms[:3] == (77, 0, 3)
+    assert welcome.agreement.census.sizes[2] == 40
     assert welcome.agreement.molecules == {"north": 30, "south": 10}
-    assert door.join("north").agreement == welcome.agreement
+    assert welcome.agreement.shards == {"north": f"{1:064x}", "south": f"{2:064x}"}
+    assert door.join("north", counts=counts(30, shard=1)).agreement == welcome.agreement
     agreed = [event.fields for event in read(door.events.path) if event.kind == "agreement"]
     assert [fields["weights"] for fields in agreed] == [{"north": 0.75, "south": 0.25}]
 
 
 def test_an_introduction_without_a_shard_is_let_in_but_not_counted(door: Door) -> None:
-    assert door.join("north", molecules=0, census=None).state == "wait"
+    assert door.join("north", counts=None).state == "wait"
     assert door.join("south").state == "wait"
     assert door.gathering.joined.keys() == {"south"}
 
@@ -100,20 +112,86 @@ def test_the_agreement_survives_a_restart_and_later_sites_do_not_change_it(door:
     door.join("north")
     agreed = door.join("south").agreement
     again = Door(tmp_path, settings())
-    assert again.join("south", census=census(99)).agreement == agreed
+    assert again.join("south").agreement == agreed
+
+
+@pytest.mark.parametrize("other", [counts(12, shard=0), counts(10, shard=9)], ids=["molecules", "digest"])
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_site_that_comes_back_with_another_shard_is_refused(
+    door: Door, tmp_path: Path, restarted: bool, other: Counts
+) -> None:
+    door.join("north")
+    agreed = door.join("south").agreement
+    again = Door(tmp_path, settings()) if restarted else door
+    with pytest.raises(FedmolError, match=f"began with 10 molecules.*comes back with {other.molecules}") as caught:
+        again.join("north", counts=other)
+    assert caught.value.exit is Exit.SHARD_CHANGED
+    assert again.kinds()[-1] == ("site_refused", "north")
+    assert again.join("north").agreement == agreed
+
+
+def test_another_shard_that_was_accepted_gets_its_weight_and_changes_nothing_else(door: Door, tmp_path: Path) -> None:
+    door.join("north")
+    agreed = door.join("south").agreement
+    door.gathering.expect(door.settings, accepted={"north"})
+    amended = door.join("north", counts=counts(30, shard=9)).agreement
+    assert agreed is not None
+    assert amended == agreed.model_copy(
+        update={"molecules": {"north": 30, "south": 10}, "shards": {**agreed.shards, "north": f"{9:064x}"}}
+    )
+    assert Door(tmp_path, settings()).gathering.agreement == amended
+
+
+def test_before_the_agreement_the_newest_counts_of_a_site_hold(door: Door) -> None:
+    door.join("north", counts=counts(30, shard=1))
+    door.join("north", counts=counts(20, shard=2))
+    door.join("north", counts=counts(20, shard=2))
+    agreed = door.join("south").agreement
+    assert agreed is not None
+    assert agreed.molecules == {"north": 20, "south": 10}
+    assert agreed.census.sizes[2] == 30
+    said = [e.fields["molecules"] for e in read(door.events.path) if (e.kind, e.site) == ("site_joined", "north")]
+    assert said == [30, 20]
+
+
+def test_a_site_cannot_fill_the_log_with_ever_other_counts(door: Door) -> None:
+    for number in range(2, 18):
+        door.join("north", counts=counts(number))
+    for number in range(18, 100):
+        with pytest.raises(FedmolError, match="16 times with other counts") as caught:
+            door.join("north", counts=counts(number))
+    assert caught.value.exit is Exit.SHARD_CHANGED
+    assert len(door.kinds()) == 17
+    assert door.join("south").agreement is not None
 
 
 def test_a_site_that_comes_after_the_agreement_gets_a_weight_and_changes_nothing_else(tmp_path: Path) -> None:
     door = Door(tmp_path, settings(rounds={"quorum": 1}))
-    door.join("north", molecules=30)
+    door.join("north", counts=counts(30, oxygens=1))
     door.clock.now = 121
-    agreed = door.join("north").agreement
-    late = door.join("south", molecules=10, census=census(99)).agreement
+    agreed = door.join("north", counts=counts(30, oxygens=1)).agreement
+    late = door.join("south", counts=counts(10, oxygens=10)).agreement
     assert agreed is not None
     assert late is not None
     assert (agreed.molecules, late.molecules) == ({"north": 30}, {"north": 30, "south": 10})
     assert (late.census, late.local_steps) == (agreed.census, agreed.local_steps)
     assert Door(tmp_path, door.settings).gathering.agreement == late
+
+
+def test_a_late_site_with_classes_that_nobody_had_is_refused_and_told_which(tmp_path: Path) -> None:
+    door = Door(tmp_path, settings(rounds={"quorum": 1}))
+    door.join("north")
+    door.clock.now = 121
+    agreed = door.join("north").agreement
+    with pytest.raises(FedmolError, match="3 atoms O") as caught:
+        door.join("south", counts=counts(10, oxygens=3))
+    assert caught.value.exit is Exit.VOCABULARY_DIFFERS
+    assert "leave the molecules" in caught.value.cure
+    assert door.gathering.agreement == agreed
+    assert door.kinds()[-1] == ("site_refused", "south")
+    late = door.join("south").agreement
+    assert late is not None
+    assert late.molecules == {"north": 10, "south": 10}
 
 
 @pytest.mark.parametrize("content", [None, b"{}", b"\x00" * 100, b"[" * 100_000])
@@ -140,9 +218,40 @@ def test_another_agreement_than_the_logged_one_is_refused(door: Door, tmp_path: 
     door.join("north")
     door.join("south")
     path = tmp_path / "agreement.json"
-    path.write_text(path.read_text().replace("10", "99"))
-    with pytest.raises(FedmolError, match="another agreement than the event log has"):
+    path.write_text(path.read_text().replace('"north": 10', '"north": 99').replace('"north":10', '"north":99'))
+    with pytest.raises(FedmolError, match=r"another agreement than events\.jsonl has"):
         Door(tmp_path, settings())
+
+
+def test_a_file_that_is_one_site_behind_the_log_is_brought_up(tmp_path: Path) -> None:
+    """As when the process ended between the two."""
+    door = Door(tmp_path, settings(rounds={"quorum": 1}))
+    door.join("north")
+    door.clock.now = 121
+    door.join("north")
+    path = tmp_path / "agreement.json"
+    before = path.read_text()
+    late = door.join("south").agreement
+    path.write_text(before)
+    kinds = door.kinds()
+    assert Door(tmp_path, door.settings).gathering.agreement == late
+    assert Agreement.model_validate_json(path.read_text()) == late
+    assert door.kinds() == kinds
+
+
+def test_the_log_of_a_run_of_protocol_1_is_refused_by_name(door: Door, tmp_path: Path) -> None:
+    census = {"atoms": [7, 1], "bonds": [5, 2], "sizes": [0, 0, 3]}
+    fields: dict[str, Any] = {
+        "molecules": {"north": 10},
+        "weights": {"north": 1.0},
+        "census": census,
+        "local_steps": 60,
+    }
+    door.events.write("agreement", **fields)
+    with pytest.raises(FedmolError, match="an agreement of an earlier protocol") as caught:
+        Door(tmp_path, settings())
+    assert caught.value.exit is Exit.STATE_UNUSABLE
+    assert "the fedmol that began it" in caught.value.cure
 
 
 def test_the_quorum_agrees_alone_after_the_deadline(tmp_path: Path) -> None:
@@ -163,10 +272,30 @@ def test_too_few_sites_at_the_deadline_lose_the_quorum(door: Door) -> None:
 
 def test_a_time_budget_is_fitted_to_the_slowest_site(tmp_path: Path) -> None:
     door = Door(tmp_path, settings(training={"budget_minutes": 10, "rounds": 6}))
-    door.join("north", seconds_per_step=0.1)
-    welcome = door.join("south", seconds_per_step=0.5)
+    door.join("north", counts=counts(seconds=0.1))
+    welcome = door.join("south", counts=counts(seconds=0.25))
     assert welcome.agreement is not None
-    assert welcome.agreement.local_steps == 200
+    assert welcome.agreement.local_steps == 400
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps"),
+    [((0.1, 0.1, 99.0), 250), ((0.1, 0.2, 0.3), 333), ((0.1, 99.0), 250), ((1e-9, 0.1, 0.1), 1000)],
+)
+def test_no_site_counts_as_slower_than_four_times_the_lower_median(seconds: tuple[float, ...], steps: int) -> None:
+    training = settings(training={"budget_minutes": 10, "rounds": 6}).training
+    assert local_steps(training, seconds) == steps
+
+
+@pytest.mark.parametrize(("seconds", "exit"), [(None, Exit.MESSAGE_REFUSED), (100.1, Exit.BAD_SETTINGS)])
+def test_a_site_without_a_speed_or_with_less_than_a_step_a_round_is_refused(
+    tmp_path: Path, seconds: float | None, exit: Exit
+) -> None:
+    door = Door(tmp_path, settings(training={"budget_minutes": 10, "rounds": 6}))
+    with pytest.raises(FedmolError, match="budget_minutes") as caught:
+        door.join("north", counts=counts(seconds=seconds))
+    assert caught.value.exit is exit
+    assert not door.gathering.joined
 
 
 @pytest.mark.parametrize(
@@ -174,10 +303,10 @@ def test_a_time_budget_is_fitted_to_the_slowest_site(tmp_path: Path) -> None:
     [
         ("south", {}, Exit.CERTIFICATE_OF_ANOTHER_SITE),
         ("north", {"run": "other"}, Exit.UNKNOWN_RUN),
-        ("north", {"vocabulary": "0"}, Exit.VOCABULARY_DIFFERS),
-        ("north", {"model_code": "0"}, Exit.MODEL_DIFFERS),
-        ("north", {"manifest": "0"}, Exit.MODEL_DIFFERS),
-        ("north", {"payload": "0"}, Exit.MODEL_DIFFERS),
+        ("north", {"vocabulary": "0" * 64}, Exit.VOCABULARY_DIFFERS),
+        ("north", {"semantics": SEMANTICS + 1}, Exit.MODEL_DIFFERS),
+        ("north", {"manifest": "0" * 64}, Exit.MODEL_DIFFERS),
+        ("north", {"payload": "0" * 64}, Exit.MODEL_DIFFERS),
         ("north", {"settings": {}}, Exit.BAD_SETTINGS),
     ],
 )
@@ -206,10 +335,26 @@ def test_differing_settings_are_named_one_by_one(door: Door) -> None:
     assert "training.batch_size is 7" in caught.value.message
 
 
-def test_nonsense_on_the_wire_is_another_version(door: Door) -> None:
+@pytest.mark.parametrize(
+    ("request_", "exit"),
+    [
+        (b'{"hello": 1}', Exit.PROTOCOL_DIFFERS),
+        (b'{"hello": 1, "protocol": "2.0"}', Exit.MESSAGE_REFUSED),
+        (b'{"protocol": 2}', Exit.MESSAGE_REFUSED),
+        (b'{"protocol": "3.1"}', Exit.PROTOCOL_DIFFERS),
+        (b"[" * 60_000, Exit.MESSAGE_REFUSED),
+        (b'{"protocol":' * 5_000, Exit.MESSAGE_REFUSED),
+        (b"\xff\x00", Exit.MESSAGE_REFUSED),
+        (b"", Exit.MESSAGE_REFUSED),
+        (b"7", Exit.MESSAGE_REFUSED),
+    ],
+)
+def test_nonsense_on_the_wire_refuses_its_sender_by_name(door: Door, request_: bytes, exit: Exit) -> None:
     with pytest.raises(FedmolError) as caught:
-        door.gate.join("north", b'{"hello": 1}')
-    assert caught.value.exit is Exit.MODEL_DIFFERS
+        door.gate.join("north", request_)
+    assert caught.value.exit is exit
+    assert len(caught.value.message) < 500
+    assert door.kinds() == [("site_refused", "north")]
 
 
 def test_progress_is_logged_when_the_phase_changes_and_not_at_every_pulse(door: Door) -> None:
@@ -235,7 +380,7 @@ def test_a_probe_answers_what_a_site_must_agree_with_and_leaves_no_trace(door: D
     door.gate.presence.lost()
     before = door.kinds()
     standing = _probe(door, "north", "north")
-    assert (standing.run, standing.manifest, standing.model_code) == ("r", "manifest", model_code_digest())
+    assert (standing.run, standing.manifest, standing.semantics) == ("r", MANIFEST, SEMANTICS)
     assert standing.settings == shared_settings(door.settings)
     assert standing.time == pytest.approx(time.time(), abs=60)
     assert door.kinds() == before

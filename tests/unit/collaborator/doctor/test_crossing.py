@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from fedmol.federation.assembly import denoiser_of, vocabulary_of
-from fedmol.federation.identity import model_code_digest, shared_settings
+from fedmol.federation.identity import shared_settings
 from fedmol.federation.messages import Standing
 from fedmol.federation.settings import Settings, parse
+from fedmol.federation.versions import SEMANTICS
 from fedmol.training.flat import manifest
 from fedmol_collaborator.doctor import crossing
 from fedmol_collaborator.doctor.line import Sounding
@@ -25,10 +26,10 @@ def standing(**changes: Any) -> Standing:
     said: dict[str, Any] = {
         "run": "trial-1",
         "time": 1000.0,
-        "model_code": model_code_digest(),
+        "semantics": SEMANTICS,
         "vocabulary": vocabulary_of(ours).digest(),
         "manifest": manifest(denoiser_of(ours)).digest,
-        "payload": "payload",
+        "payload": "9" * 64,
         "settings": shared_settings(ours),
     }
     return Standing(**{**said, **changes})
@@ -63,7 +64,7 @@ def test_the_round_trip_is_the_median(seconds: float, state: str) -> None:
 
 def test_equal_parties() -> None:
     ours = settings()
-    assert crossing.same_code(standing()).state == "ok"
+    assert crossing.same_versions(standing()).state == "ok"
     assert crossing.same_model(ours, standing()).state == "ok"
     assert crossing.same_settings(ours, standing()).state == "ok"
 
@@ -75,10 +76,10 @@ def test_another_run() -> None:
     assert "--run" in finding.cure
 
 
-def test_another_code() -> None:
-    finding = crossing.same_code(standing(model_code="0" * 64))
-    assert (finding.state, "000000000000 at the aggregator" in finding.found) == ("failed", True)
-    assert "same version" in finding.cure
+def test_other_semantics() -> None:
+    finding = crossing.same_versions(standing(semantics=SEMANTICS + 1))
+    assert (finding.state, f"semantics {SEMANTICS + 1}" in finding.found) == ("failed", True)
+    assert f"semantics {SEMANTICS + 1} on both sides" in finding.cure
 
 
 def test_another_vocabulary_and_another_model() -> None:

@@ -1,0 +1,57 @@
+"""The two versions by which aggregator and sites know whether they can work together.
+
+The protocol, `PROTOCOL`, is what they say to each other:
+
+- The major number must be equal. It rises when a message changes so that the other side could no longer read it.
+- The minor number may differ. It rises when a message gets a new field that the other side can do without: whoever
+  knows only a lower minor number ignores what it does not know, but only from a peer that says a higher one. From all
+  others an unknown field is refused.
+
+The semantics, `SEMANTICS`, is what a given model and seed compute, up to rounding. It must be equal. Raise it whenever
+a change of training, loss, noise, optimiser or sampling changes results; tests/golden holds numbers that tell when.
+
+The version of the package, and that of torch, may differ. Programs before protocol 2 compared a hash of their sources
+and did not say a version at all.
+"""
+
+from __future__ import annotations
+
+from fedmol.errors import Exit, FedmolError
+
+PROTOCOL = (2, 0)
+SEMANTICS = 1
+
+PATTERN = r"^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$"  # of a protocol's number as it is written
+BEFORE = (1, 0)  # what a message without a version is taken for
+
+
+def written(version: tuple[int, int]) -> str:
+    return "{}.{}".format(*version)
+
+
+def parsed(text: str) -> tuple[int, int]:
+    """The version that is written as `text`, which matches `PATTERN`."""
+    major, minor = text.split(".")
+    return int(major), int(minor)
+
+
+def check_protocol(theirs: tuple[int, int], peer: str) -> None:
+    """Raises FedmolError PROTOCOL_DIFFERS when `peer` ("the site", "the aggregator") has another major version."""
+    if theirs[0] != PROTOCOL[0]:
+        said = f"protocol {written(theirs)}" if theirs != BEFORE else "protocol 1"
+        raise FedmolError(
+            Exit.PROTOCOL_DIFFERS,
+            f"{peer} speaks fedmol's {said}, this side speaks protocol {written(PROTOCOL)}",
+            f"install a fedmol of protocol {max(theirs[0], PROTOCOL[0])} on both sides; minor versions may differ",
+        )
+
+
+def check_semantics(theirs: int, peer: str) -> None:
+    """Raises FedmolError MODEL_DIFFERS when `peer` computes other models from the same numbers."""
+    if theirs != SEMANTICS:
+        raise FedmolError(
+            Exit.MODEL_DIFFERS,
+            f"{peer} trains by fedmol's semantics {theirs}, this side by semantics {SEMANTICS}: the same model and "
+            "molecules would give other results",
+            f"install a fedmol with semantics {max(theirs, SEMANTICS)} on both sides (fedmol --version)",
+        )
