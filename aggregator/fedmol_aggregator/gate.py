@@ -25,8 +25,9 @@ from fedmol.fl.presence import Presence
 from fedmol.fl.rounds import RoundRule
 from fedmol_aggregator.audit import Audit
 from fedmol_aggregator.gathering import Gathering, Roster
+from fedmol_aggregator.signs import SignsOfLife
 
-_PROGRESS_EVERY = 2.0  # seconds between two progress events of one site in the same phase
+_TOLD = {"step", "steps", "loss", "molecules_per_second", "seconds_left", "model_digest"}
 
 
 class Gate:
@@ -42,7 +43,7 @@ class Gate:
     ) -> None:
         self.roster, self.gathering, self.presence, self.rule = roster, gathering, presence, rule
         self.audit, self.events, self.changes = audit, events, changes
-        self._shown: dict[str, tuple[float, str]] = {}
+        self.signs = SignsOfLife(presence.clock)
 
     def admit(self, site: str, peer: str, run: str) -> None:
         """A call of `site`, whose certificate has been seen, for a run. Raises FedmolError when name or run differ."""
@@ -72,16 +73,14 @@ class Gate:
         )
         return said.encode()
 
-    def report(self, site: str, request: bytes) -> Progress:
-        """A sign of life, with progress."""
-        progress = read(Progress, request, "the site")
+    def report(self, site: str, request: bytes, round: int) -> Progress:
+        """A sign of life, with progress, while `round` is open."""
+        progress = self.audit.checking(site, lambda: read(Progress, request, "the site"))
         self.admit(site, progress.peer, progress.run)
         if progress.phase == "failed":
             self.presence.left(site)
-        now, (then, phase) = self.presence.clock(), self._shown.get(site, (float("-inf"), ""))
-        if progress.phase != phase or now - then >= _PROGRESS_EVERY:
-            self._shown[site] = (now, progress.phase)
-            fields = progress.model_dump(exclude={"run", "peer", "round", "phase"}, exclude_none=True)
+        if self.signs.worth_an_event(site, progress.phase, round):
+            fields = progress.model_dump(include=_TOLD, exclude_none=True)
             self.events.write("site_progress", site=site, round=progress.round, phase=progress.phase, **fields)
         return progress
 
@@ -92,7 +91,7 @@ class Gate:
 
     def opening(self, site: str, request: bytes, opening: Opening) -> bytes:
         """What a site should know of the open round."""
-        asked = read(OpeningRequest, request, "the site")
+        asked = self.audit.checking(site, lambda: read(OpeningRequest, request, "the site"))
         self.admit(site, asked.peer, asked.run)
         return RoundOpening(**asdict(opening), changes=tuple(self.changes.signed[asked.changes :])).encode()
 

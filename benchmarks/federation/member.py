@@ -37,6 +37,7 @@ from fedmol.federation.messages import (
     OpeningRequest,
     Progress,
     RoundOpening,
+    SitePhase,
     Welcome,
     read,
 )
@@ -103,7 +104,7 @@ class Member:
                 return welcome.agreement
             time.sleep(_BETWEEN_JOINS)
 
-    def report(self, phase: str, round: int | None = None, **more: Any) -> None:
+    def report(self, phase: SitePhase, round: int | None = None, **more: Any) -> None:
         """A sign of life."""
         self.call(REPORT, Progress(run=self.run, peer=self.peer, round=round, phase=phase, **more).encode(), SERVICE)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedmol.events import EventLog
-from fedmol.federation.messages import Progress
+from fedmol.federation.messages import Progress, SitePhase
 
 log = logging.getLogger("fedmol.site")
 
@@ -31,7 +31,7 @@ class Pulse:
     def start(self) -> None:
         self._thread.start()
 
-    def phase(self, phase: str, round: int | None = None, **fields: Any) -> None:
+    def phase(self, phase: SitePhase, round: int | None = None, **fields: Any) -> None:
         """The site enters a phase of its work."""
         self.progress = Progress(run=self.progress.run, peer=self.progress.peer, round=round, phase=phase)
         self.events.write("phase", round=round, phase=phase, **fields)

@@ -122,7 +122,7 @@ class Calls:
         return self.gate.join(site, _only(messages, LARGEST_CONTROL))
 
     def report(self, site: str, messages: Messages, context: grpc.ServicerContext) -> bytes:
-        progress = self.gate.report(site, _only(messages, LARGEST_CONTROL))
+        progress = self.gate.report(site, _only(messages, LARGEST_CONTROL), self.engine.round)
         if self.engine.finished and progress.model_digest == self.engine.model_digest:
             self.deliveries.note(site, self.engine.model_digest)
         return b""

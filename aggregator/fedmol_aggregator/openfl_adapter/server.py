@@ -12,7 +12,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +80,17 @@ class FederationServer:
     def serving(self) -> Iterator[None]:
         """Answer calls while the block lasts. Raises FedmolError ADDRESS_IN_USE."""
         server, over = self._listen(), threading.Event()
-        for watch in (self.clock.watch, self.streams.watch, self.meter.watch):
+        repeats = self.gate.audit.repeats, self.engine.repeats
+        for watch in (self.clock.watch, self.streams.watch, self.meter.watch, *(one.watch for one in repeats)):
             threading.Thread(target=watch, args=(over,), name="watch", daemon=True).start()
         try:
             yield
         finally:
             server.stop(grace=2).wait()
             over.set()
+            with suppress(OSError):  # the disk is full, which is why the block ends
+                for one in repeats:
+                    one.settle(everything=True)
 
     def play(self, stop: threading.Event, take_changes: Callable[[], None]) -> None:
         """Close rounds until the last one is done or `stop` is set. `take_changes` is called again and again.

@@ -36,6 +36,12 @@ Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
 Semantics = Annotated[int, Field(ge=1, le=10**6)]
 Histogram = Annotated[tuple[Annotated[int, Field(ge=0, le=2**53)], ...], Field(min_length=1, max_length=1024)]
 
+Steps = Annotated[int, Field(ge=0, le=10**9)]
+SitePhase = Literal[
+    "connecting", "reading shard", "waiting for the others", "catching up", "receiving model", "validating", "training",
+    "sending", "finished", "failed", "stopped",
+]  # fmt: skip
+
 _Integer = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Text = Annotated[str, Field(max_length=256)]
@@ -161,15 +167,15 @@ class Welcome(Message):
 class Progress(Message):
     """Sent about once a second, and so a sign of life; answered with nothing."""
 
-    run: str
-    peer: str
-    round: int | None
-    phase: str
-    step: int = 0
-    steps: int = 0
-    loss: float | None = None
-    molecules_per_second: float | None = None
-    seconds_left: float | None = None  # of the round's training
+    run: RunId
+    peer: PeerName
+    round: Annotated[int, Field(ge=1, le=10**6)] | None
+    phase: SitePhase
+    step: Steps = 0
+    steps: Steps = 0
+    loss: _Number | None = None
+    molecules_per_second: _Number | None = None
+    seconds_left: _Number | None = None  # of the round's training
     model_digest: Digest | None = None  # of the final model, once it is here
 
 

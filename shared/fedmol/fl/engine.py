@@ -31,8 +31,9 @@ from fedmol.fl.terms import Terms
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.uploads import Reception, Record, UploadStore
 from fedmol.fl.weights import shares
+from fedmol.telemetry.repeats import Repeats
 
-_MOST_REFUSALS = 8  # of a site's uploads in a round, that are logged
+_MOST_KINDS = 4096  # of refused and late uploads, by site and round: all come from members
 
 
 class StaleRound(Exception):
@@ -77,8 +78,7 @@ class RoundEngine:
         self.before_round: Callable[[int], None] = lambda _: None  # told of each round before it opens
         self._closing = False
         self._failure: OSError | None = None
-        self._late: set[tuple[str, int]] = set()
-        self._refused: dict[str, int] = {}  # how often in the open round, by site
+        self.repeats = Repeats(events, _MOST_KINDS, rule.clock)  # of what is wrong with uploads
         self._reports: dict[str, dict[str, Record]] = {}
         self._cpu = time.process_time()
         if not self.finished:
@@ -267,16 +267,15 @@ class RoundEngine:
             )
 
     def _note_late(self, site: str, round: int) -> None:
-        if (site, round) not in self._late and 0 < round <= self.round:
-            self._late.add((site, round))
-            self.events.write("update_late", site=site, round=round)
+        if 0 < round <= self.round:
+            self.repeats.note("update_late", site, self._which(round), round=round)
 
     def _note_refusal(self, site: str, round: int, reason: str) -> None:
-        with self._lock:
-            self._refused[site] = self._refused.get(site, 0) + 1
-            told = self._refused[site] <= _MOST_REFUSALS
-        if told:
-            self.events.write("update_refused", site=site, round=round, reason=reason)
+        self.repeats.note("update_refused", site, self._which(round), round=round, reason=reason)
+
+    def _which(self, round: int) -> str:
+        """The newest two rounds get events of their own; older ones can be named in any number."""
+        return f"{round}" if round >= self.round - 1 else "older"
 
     def _close(self, reports: dict[str, dict[str, Record]]) -> None:
         round, reach = self.round, self.terms.reach(self.round)
@@ -318,7 +317,7 @@ class RoundEngine:
 
     def _advance(self, following: Checkpoint) -> None:
         with self._lock:
-            self._last, self._reports, self._refused = following, {}, {}
+            self._last, self._reports = following, {}
             self.round += 1
             self.before_round(self.round)
         self.uploads.keep_from(self.round - 1)  # those of the round just closed can make its file again

@@ -133,14 +133,14 @@ def _update_received(run: Run, event: Event, time: float) -> None:
 
 def _update_refused(run: Run, event: Event, time: float) -> None:
     site = _alive(run, event, time)
-    site.updates["refused"] += 1
+    site.updates["refused"] += _times(event)
     site.state, site.detail = "refused", str(event.fields["reason"])
     run.report(Incident(time, "update refused", site.name, event.round, site.detail))
 
 
 def _update_late(run: Run, event: Event, time: float) -> None:
     site = _alive(run, event, time)
-    site.updates["late"] += 1
+    site.updates["late"] += _times(event)
     run.report(Incident(time, "update came too late", site.name, event.round, "it was not counted"))
 
 
@@ -183,7 +183,7 @@ def _site_returned(run: Run, event: Event, time: float) -> None:
 def _site_refused(run: Run, event: Event, time: float) -> None:
     reason, detail = str(event.fields["reason"]), str(event.fields.get("detail") or "")
     known = reason if reason in REFUSALS else "other"
-    run.refusals[known] = run.refusals.get(known, 0) + 1
+    run.refusals[known] = run.refusals.get(known, 0) + _times(event)
     if event.site in run.sites:
         run.sites[event.site].state, run.sites[event.site].detail = "refused", f"{reason}: {detail}"
     who = "" if event.site == run.owner else event.site
@@ -271,6 +271,11 @@ def _alive(run: Run, event: Event, time: float) -> Site:
 def _phase(current: Round, site: Site) -> Phase | None:
     spans = current.spans.get(site.name)
     return spans[-1].phase if spans else None
+
+
+def _times(event: Event) -> int:
+    """How often it happened: what is repeated adds up to one event."""
+    return int(event.fields.get("times", 1))
 
 
 def _number(event: Event) -> int:

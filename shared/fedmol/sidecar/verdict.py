@@ -5,7 +5,7 @@ from __future__ import annotations
 from fedmol.formats import duration, misses, names
 from fedmol.sidecar.state import Run, RunState, Site, SiteState
 
-LATE_AFTER = 6.0  # seconds; a site in a run gives a sign of life every second, and every other one is logged
+LATE_AFTER = 12.0  # seconds; a site in a run gives a sign of life every second, and one in eight at least is logged
 SILENT_AFTER = 15.0  # seconds in which nobody wrote anything
 _ALIVE = ("reading", "waiting", "validating", "training", "sending", "connecting")
 

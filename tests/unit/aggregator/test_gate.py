@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from fedmol.events import EventLog, read
 from fedmol.federation.changes import Changes
 from fedmol.federation.identity import peer_name, shared_settings
 from fedmol.federation.manifest import manifest_of
-from fedmol.federation.messages import Agreement, CensusCounts, Counts, Joining, Probe, Progress, Standing, Welcome
+from fedmol.federation.messages import Agreement, CensusCounts, Counts, Joining, Probe, Standing, Welcome
 from fedmol.federation.settings import Settings, parse
 from fedmol.federation.versions import SEMANTICS
 from fedmol.fl.presence import Presence
@@ -357,18 +358,50 @@ def test_nonsense_on_the_wire_refuses_its_sender_by_name(door: Door, request_: b
     assert door.kinds() == [("site_refused", "north")]
 
 
-def test_progress_is_logged_when_the_phase_changes_and_not_at_every_pulse(door: Door) -> None:
-    def report(phase: str, step: int) -> None:
-        progress = Progress(run="r", peer=peer_name("north"), round=1, phase=phase, step=step, steps=9)
-        door.gate.report("north", progress.encode())
+def _report(door: Door, **said: Any) -> None:
+    document = {"protocol": "2.0", "run": "r", "peer": peer_name("north"), "round": 1, "phase": "training", **said}
+    door.gate.report("north", json.dumps(document).encode(), 1)
 
+
+def test_progress_is_logged_when_the_phase_changes_and_not_at_every_pulse(door: Door) -> None:
     for step in range(5):
-        report("training", step)
-    report("sending", 9)
-    door.clock.now = 3
-    report("sending", 9)
+        _report(door, step=step, steps=9)
+    _report(door, phase="sending", step=9, steps=9)
+    door.clock.now = 4
+    _report(door, phase="sending", step=9, steps=9)
     shown = [(e.phase, e.fields["step"]) for e in read(door.events.path) if e.kind == "site_progress"]
     assert shown == [("training", 0), ("sending", 9), ("sending", 9)]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("phase", "dreaming"),
+        ("phase", "x" * 60_000),
+        ("phase", None),
+        ("step", 10**400),
+        ("step", -1),
+        ("step", True),
+        ("step", 1.5),
+        ("steps", "9"),
+        ("loss", float("nan")),
+        ("loss", float("inf")),
+        ("loss", "2.5"),
+        ("seconds_left", [1]),
+        ("round", 0),
+        ("round", 2**63),
+        ("model_digest", "ab"),
+        ("surprise", 1),
+        ("run", "r" * 200),
+    ],
+)
+def test_a_report_that_says_more_than_it_may_is_refused_by_name(door: Door, field: str, value: Any) -> None:
+    with pytest.raises(FedmolError, match=field) as caught:
+        _report(door, **{field: value})
+    assert caught.value.exit is Exit.MESSAGE_REFUSED
+    (event,) = read(door.events.path)
+    assert (event.kind, event.site) == ("site_refused", "north")
+    assert len(event.fields["detail"]) < 400
 
 
 def _probe(door: Door, site: str, certified: str) -> Standing:

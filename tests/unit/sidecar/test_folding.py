@@ -46,7 +46,7 @@ def test_a_silent_site_is_late_and_then_lost_and_comes_back(story: Story) -> Non
     story.start().gather().train("north", 1)
     state, detail = _states(story.folder, later=LATE_AFTER + 2)["north"]
     assert state == "late"
-    assert "silent for 8" in detail
+    assert "silent for 14" in detail
     assert "training" in detail
     story.log.write("site_lost", site="north", silent_seconds=60.2)
     assert _states(story.folder)["north"] == ("lost", "silent for 60 s, then given up")

@@ -65,7 +65,7 @@ def test_names_and_labels_keep_to_the_rules(story: Story) -> None:
 
 def test_a_late_site_is_late_here_too(story: Story) -> None:
     story.start().gather().train("north", 1)
-    scrape = Scrape(watching(story.folder, later=8))
+    scrape = Scrape(watching(story.folder, later=14))
     assert scrape.value("fedmol_site_state", site="north", state="late") == 1
     assert scrape.value("fedmol_site_state", site="north", state="training") == 0
 

@@ -96,12 +96,12 @@ def test_the_bar_of_a_silent_site_ends_where_it_was_last_heard_of(story: Story) 
     run.rounds[1].enter("north", "train", began)
     run.sites["north"].seen = run.last_event = began + 8
     widths = {}
-    for later in (1, 12):
+    for later in (1, 13):
         drawn = timeline(run, began + 8 + later)
         assert drawn is not None
         widths[later] = float(re.findall(r'class="train".*? width="([\d.]+)%"', drawn.rows[0].bar)[-1])
     assert widths[1] == pytest.approx(100, abs=1)
-    assert widths[12] == pytest.approx(40, abs=1)
+    assert widths[13] == pytest.approx(100 * 8 / 21, abs=1)
 
 
 def test_of_many_sites_those_in_trouble_come_first(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""What is said again and again adds up: the first at once, then one event a minute that says how often.
+
+So a log grows with what there is to tell, and not with the pace at which somebody knocks.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from fedmol.events import EventLog
+
+EVERY = 60.0  # seconds between two events about the same
+OTHERS = "others"  # stands for the sites of all that do not get an event of their own
+
+
+@dataclass
+class _Said:
+    written: float  # when an event was written last
+    times: int = 0  # how often since
+    newest: dict[str, Any] = field(default_factory=dict)
+
+
+class Repeats:
+    """At most `most` kinds of the same get events of their own; whatever else there is adds up under `OTHERS`."""
+
+    def __init__(self, events: EventLog, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.events, self.most, self.clock = events, most, clock
+        self._lock = threading.Lock()
+        self._said: dict[tuple[str, str | None, str], _Said] = {}
+
+    def note(self, kind: str, site: str | None, about: str, **fields: Any) -> None:
+        """An event of `kind` about `site`; those that have the same `about` add up. The newest fields are written."""
+        now = self.clock()
+        with self._lock:
+            key = (kind, site, about)
+            if key not in self._said and len(self._said) >= self.most:
+                key, site = (kind, OTHERS, ""), OTHERS
+            said = self._said.get(key)
+            if said is not None:
+                said.times, said.newest = said.times + 1, fields
+            else:
+                self._said[key] = _Said(now)
+        if said is None:
+            self.events.write(kind, site=site, **fields)
+        self.settle()
+
+    def settle(self, everything: bool = False) -> None:
+        """Write what has added up and is due; with `everything` also what is not, because nothing more will come."""
+        now, due = self.clock(), []
+        with self._lock:
+            for key, said in list(self._said.items()):
+                if now - said.written < EVERY and not everything:
+                    continue
+                if said.times:
+                    due.append((key, said.times, said.newest))
+                    self._said[key] = _Said(now)
+                else:
+                    del self._said[key]  # a quiet minute: the next one is told at once
+        for (kind, site, _), times, newest in due:
+            self.events.write(kind, site=site, times=times, **newest)
+
+    def watch(self, stop: threading.Event) -> None:
+        """Write what is due until `stop` is set. The end is for `settle`."""
+        while not stop.wait(1.0):
+            with suppress(OSError):  # a full disk ends the run elsewhere
+                self.settle()

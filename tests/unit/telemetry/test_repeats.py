@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from fedmol.events import Event, EventLog, read
+from fedmol.telemetry.repeats import OTHERS, Repeats
+
+
+class Said:
+    def __init__(self, folder: Path, most: int = 8) -> None:
+        self.now = 0.0
+        self.log = EventLog(folder / "events.jsonl", run="r", site="aggregator")
+        self.repeats = Repeats(self.log, most, lambda: self.now)
+
+    def refuse(self, site: str | None = "north", reason: str = "usage", detail: str = "x") -> None:
+        self.repeats.note("site_refused", site, reason, reason=reason, detail=detail)
+
+    @property
+    def events(self) -> list[Event]:
+        return list(read(self.log.path))
+
+    @property
+    def times(self) -> list[int]:
+        return [event.fields.get("times", 1) for event in self.events]
+
+
+@pytest.fixture
+def said(tmp_path: Path) -> Said:
+    return Said(tmp_path)
+
+
+def test_the_first_is_told_at_once_and_the_rest_once_a_minute_with_how_often(said: Said) -> None:
+    for tenth in range(1800):  # three minutes, ten a second
+        said.now = tenth / 10
+        said.refuse(detail=str(tenth))
+    said.now = 180.0
+    said.repeats.settle()
+    assert said.times == [1, 600, 600, 599]
+    assert [event.fields["detail"] for event in said.events] == ["0", "600", "1200", "1799"]
+
+
+def test_what_is_still_counted_is_told_at_the_end(said: Said) -> None:
+    for _ in range(3):
+        said.refuse()
+    said.repeats.settle(everything=True)
+    assert said.times == [1, 2]
+
+
+def test_after_a_quiet_minute_the_next_one_is_told_at_once_again(said: Said) -> None:
+    said.refuse()
+    said.now = 61.0
+    said.repeats.settle()
+    said.refuse()
+    assert said.times == [1, 1]
+
+
+def test_sites_and_reasons_are_told_apart_up_to_a_number_and_then_together(said: Said) -> None:
+    for number in range(100):
+        said.refuse(f"site-{number}")
+    said.repeats.settle(everything=True)
+    assert [event.site for event in said.events] == [*(f"site-{number}" for number in range(8)), OTHERS, OTHERS]
+    assert sum(said.times) == 100
