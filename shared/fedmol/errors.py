@@ -5,6 +5,10 @@ from __future__ import annotations
 import errno
 from enum import IntEnum
 
+from fedmol.shown import plain_lines
+
+_LONGEST = 4000  # characters of a message or a cure
+
 
 class Exit(IntEnum):
     """Exit codes of `fedmol`, `fedmol-aggregator` and `fedmol-collaborator`."""
@@ -57,13 +61,16 @@ STORAGE_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBI
 
 
 class FedmolError(Exception):
-    """What is wrong and where (`message`), what to do about it (`cure`), and how to exit."""
+    """What is wrong and where (`message`), what to do about it (`cure`), and how to exit.
+
+    Both may quote another party or a file: here they become fit for a terminal, see `fedmol.shown`.
+    """
 
     def __init__(self, exit: Exit, message: str, cure: str) -> None:
-        super().__init__(message)
         self.exit = exit
-        self.message = message
-        self.cure = cure
+        self.message = plain_lines(message, _LONGEST)
+        self.cure = plain_lines(cure, _LONGEST)
+        super().__init__(self.message)
 
     def __str__(self) -> str:
         return f"{self.message}\n  cure: {self.cure}\n  see:  {self.exit.page} (exit code {self.exit.value})"
