@@ -50,6 +50,15 @@ def claim(folder: Path, owner: Owner) -> int:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = _take(folder / _LOCK)
+    try:
+        _require_owner(folder, owner)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _require_owner(folder: Path, owner: Owner) -> None:
     path = folder / _OWNER
     found = _read(path) if path.exists() else _by_its_log(folder / _LOG)
     if found is not None and found != owner:
@@ -60,7 +69,6 @@ def claim(folder: Path, owner: Owner) -> int:
         )
     if not path.exists():
         files.write_bytes(path, _READER.dump_json(owner), mode=0o600)
-    return lock
 
 
 def _take(path: Path) -> int:
@@ -72,7 +80,7 @@ def _take(path: Path) -> int:
         os.close(lock)
         raise FedmolError(
             Exit.FOLDER_IN_USE,
-            f"another process works in {path.parent}" + (f": {holder}" if holder.isdecimal() else ""),
+            f"another process works in {path.parent}" + (f" (process {holder})" if holder.isdecimal() else ""),
             "stop it, or give every party of every run a working folder of its own",
         ) from None
     os.ftruncate(lock, 0)

@@ -10,7 +10,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.engine import StaleRound
 from fedmol.fl.payload import MODEL, vector_digest
 from fedmol.fl.strategies import FedAdam
-from fedmol.fl.tasks import LOSS, SECONDS, TRAIN, VALIDATE
+from fedmol.fl.tasks import LOSS, SECONDS, TASKS, TRAIN, VALIDATE
 
 
 def test_a_round_ends_with_the_weighted_mean_to_the_last_bit(federation: Build) -> None:
@@ -244,3 +244,64 @@ def test_an_upload_for_a_round_that_has_not_begun_is_refused_and_logged(federati
     one.engine.repeats.settle(everything=True)
     assert [event.fields.get("times", 1) for event in one.said("update_refused")] == [1, 2]
     one.play(4)
+
+
+def amend(one: Federation, sites: list[str], rounds: int = 4) -> None:
+    one.engine.amend(rounds, sites, len(sites), 1000.0, 0.001)
+
+
+def test_what_a_removed_site_sent_in_the_open_round_is_dropped(federation: Build) -> None:
+    one, plain = federation(), federation({"a": 10, "b": 30})
+    one.play(1)
+    plain.engine._last = one.engine._last  # the same model at the start of round 2
+    plain.engine.round = 2
+    one.report("c", 2)
+    one.report("a", 2)
+    amend(one, ["a", "b"])
+    assert one.engine.reported() == {"a"}
+    with pytest.raises(FedmolError, match="no part in this round"):
+        one.report("c", 2)
+    assert one.engine.tasks("c") == (2, [])
+    one.report("b", 2)
+    assert one.engine.tick()
+    for site in ("a", "b"):
+        plain.report(site, 2)
+    assert plain.engine.tick()
+    assert one.model.tobytes() == plain.model.tobytes()
+    assert one.said("round_finished")[-1].fields["missing"] == []
+
+
+def test_a_removed_site_does_not_come_back_with_a_restart(federation: Build) -> None:
+    one = federation()
+    for site in ("a", "c"):
+        one.report(site, 1)
+    amend(one, ["a", "b"])
+    one.restart()
+    amend(one, ["a", "b"])
+    assert one.engine.reported() == {"a"}
+
+
+def test_sites_and_rounds_are_those_of_the_round_that_opens(federation: Build) -> None:
+    one = federation(rounds=2)
+    one.engine.before_round = lambda round: amend(one, ["a", "b", "c"][: 3 - (round == 2)], rounds=3)
+    one.play(1)
+    assert one.engine.tasks("c") == (2, [])
+    for site in ("a", "b"):
+        one.report(site, 2)
+    assert one.engine.tick()
+    assert not one.engine.finished
+    assert [task.name for task in one.engine.tasks("c")[1]] == list(TASKS)
+    one.play(3)
+    assert one.engine.finished
+
+
+def test_a_finished_run_goes_on_giving_its_model_out(federation: Build) -> None:
+    one = federation(rounds=2)
+    one.play(2)
+    assert one.engine.finished
+    assert one.engine.opening("a").round == 3
+    assert one.engine.entering(3)[MODEL].tobytes() == one.model.tobytes()
+    with pytest.raises(StaleRound):
+        one.engine.entering(2)
+    one.restart()
+    assert one.engine.entering(3)[MODEL].tobytes() == one.model.tobytes()
