@@ -1,0 +1,163 @@
+"""A run whose sites and rounds change while it goes on."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from stage import AGGREGATOR, Stage, small_settings
+
+from fedmol.cli.main import run as fedmol
+from fedmol.errors import Exit
+from fedmol.federation import certificates
+from fedmol.federation.settings import Settings
+from fedmol.fl.payload import vector_digest
+
+Build = Callable[[Settings], Stage]
+
+SITE = "fedmol_collaborator.site_training:SiteTraining"
+
+
+def four_sites() -> Settings:
+    return small_settings(
+        sites=[{"name": name} for name in ("a", "b", "c", "d")],
+        training={"rounds": 6, "local_steps": 3},
+        rounds={"quorum": 3, "lost_after": 4, "farewell": 60},
+    )
+
+
+def sign(run: Stage, *options: str) -> None:
+    work, authority = run.folder / AGGREGATOR, run.folder / "certs" / "authority"
+    assert fedmol(["change", str(work), "--ca", str(authority), *options]) == 0
+
+
+def let_in(run: Stage, name: str, like: str) -> None:
+    """Make what a site needs that was not there when the run began, with the molecules of another one."""
+    authority, folder = run.folder / "certs" / "authority", run.folder / "sites" / name
+    certificates.issue_site(authority, run.folder / "certs" / f"site-{name}", name, timedelta(days=1))
+    folder.mkdir()
+    (folder / "shard.csv").write_bytes((run.folder / "sites" / like / "shard.csv").read_bytes())
+    party = run.parties[like]
+    command = [word.replace(f"site-{like}", f"site-{name}").replace(f"/{like}", f"/{name}") for word in party.command]
+    command[command.index("--site") + 1] = name
+    run.parties[name] = replace(party, name=name, command=command, log=run.folder / "logs" / f"{name}.log")
+
+
+def play(run: Stage) -> None:
+    """One site is removed, one added, one comes back after two rounds, and there are four rounds more."""
+    let_in(run, "e", like="d")
+    run.start(AGGREGATOR, "a", "b", "d")
+    run.wait_for(lambda event: event.kind == "run_started")
+    sign(run, "--from-round", "3", "--remove", "d", "--quorum", "2")
+    run.wait_for(lambda event: event.kind == "settings_changed")  # the next one names it
+    sign(run, "--from-round", "4", "--quorum", "3")
+    run.wait_for(lambda event: event.kind == "settings_changed" and event.fields["number"] == 2)
+    sign(run, "--from-round", "5", "--add", "e", "--quorum", "4")
+    run.wait_for(lambda event: event.kind == "settings_changed" and event.fields["number"] == 3)
+    sign(run, "--from-round", "6", "--rounds", "10")
+    run.crash("c", f"{SITE}.validate", "before", 2)
+    assert run.wait("c") == -signal.SIGKILL
+    run.wait_for(lambda event: event.kind == "round_started" and event.round == 4)
+    run.start("c", "e")
+    assert run.wait("d") == Exit.REMOVED
+    assert {name: run.wait(name) for name in (AGGREGATOR, "a", "b", "c", "e")} == dict.fromkeys(
+        (AGGREGATOR, "a", "b", "c", "e"), 0
+    )
+
+
+@pytest.mark.slow
+def test_the_log_tells_all_changes_and_the_same_again_gives_the_same_bytes(stage: Build) -> None:
+    models = []
+    for _ in range(2):
+        run = stage(four_sites())
+        play(run)
+        counted = {event.round: event.fields["sites"] for event in run.events("round_finished")}
+        assert counted == {
+            1: ["a", "b", "c", "d"],
+            2: ["a", "b", "d"],
+            3: ["a", "b"],
+            4: ["a", "b", "c"],
+            **{round: ["a", "b", "c", "e"] for round in range(5, 11)},
+        }
+        missed = {event.round: event.fields["missing"] for event in run.events("round_finished")}
+        assert missed == {2: ["c"], 3: ["c"], **{round: [] for round in (1, *range(4, 11))}}
+        assert [(event.round, event.fields["changes"]) for event in run.events("settings_changed")] == [
+            (3, {"remove": ["d"], "quorum": 2}),
+            (4, {"quorum": 3}),
+            (5, {"add": ["e"], "quorum": 4}),
+            (6, {"rounds": 10}),
+        ]
+        for site in ("a", "b", "c", "e"):
+            assert [event.fields["number"] for event in run.events("settings_changed", site)] == [1, 2, 3, 4]
+        models.append(_final_models(run))
+    assert len({digest for held in models for digest in held}) == 1
+
+
+def _final_models(run: Stage) -> list[str]:
+    """The bytes of the final model wherever it has to be, and the digest of its weights."""
+    folders = [run.folder / AGGREGATOR, *(run.folder / "sites" / site for site in ("a", "b", "c", "e"))]
+    files = {(folder / "model.safetensors").read_bytes() for folder in folders}
+    assert len(files) == 1
+    (finished,) = run.events("run_finished")
+    assert finished.fields["model_digest"] == vector_digest(run.checkpoint(10))
+    return [finished.fields["model_digest"]]
+
+
+def _with(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "entry"),
+    [
+        ("seed: 0", "seed: 1", "seed is 1, the run has 0"),
+        ("learning_rate: 0.002", "learning_rate: 0.004", "training.learning_rate is 0.004, the run has 0.002"),
+        ("  rounds: 3", "  rounds: 5", "training.rounds is 5, the run has 3"),
+        ("layers: 1", "layers: 2", "model.layers is 2, the run has 1"),
+        ("name: fedavg", "name: fedadam", "strategy.name is 'fedadam', the run has 'fedavg'"),
+        ("- name: west", "- name: west\n- name: third", "sites is ['model', 'third', 'west'], the run has"),
+        ("- name: west\n", "", "sites is ['model'], the run has"),
+        ("  deadline: 90", "  deadline: 30", "rounds.deadline is 30.0, the run has 90.0"),
+    ],
+)
+def test_a_restart_with_other_settings_is_refused_and_names_them(stage: Build, old: str, new: str, entry: str) -> None:
+    run = stage(small_settings())
+    run.start(AGGREGATOR)
+    run.wait_for(lambda event: event.kind == "run_started")
+    run.signal(AGGREGATOR, signal.SIGKILL)
+    run.wait(AGGREGATOR)
+    _with(run.folder / "settings.yaml", old, new)
+    run.start(AGGREGATOR)
+    assert run.wait(AGGREGATOR) == Exit.CHANGE_REFUSED
+    assert entry in run.log(AGGREGATOR)
+    _with(
+        run.folder / "settings.yaml", new or "sites:\n- name: model\n", old if new else "sites:\n- name: model\n" + old
+    )
+    run.start()
+    assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
+
+
+def test_a_change_that_does_not_fit_is_named_and_the_run_goes_on(stage: Build, tmp_path: Path) -> None:
+    run = stage(small_settings())
+    run.start(AGGREGATOR)
+    run.wait_for(lambda event: event.kind == "run_started")
+    certificates.make_ca(tmp_path / "other", "fedmol", timedelta(days=1))
+    work, other = run.folder / AGGREGATOR, tmp_path / "other"
+    assert fedmol(["change", str(work), "--ca", str(other), "--quorum", "1"]) == 0
+    refused = run.wait_for(lambda event: event.kind == "change_refused")
+    assert refused.fields["reason"] == "certificate-foreign"
+    (work / "changes" / "0001.json").unlink()
+    for content in (b"", b"{}", b"[" * 100_000, bytes(100_000)):
+        (work / "changes" / "0001.json").write_bytes(content)
+        run.wait_for(lambda event: event.kind == "change_refused" and event.seq > refused.seq)
+    (work / "changes" / "0001.json").unlink()
+    sign(run, "--quorum", "1")
+    run.wait_for(lambda event: event.kind == "settings_changed")
+    run.start("model", "west")
+    assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)

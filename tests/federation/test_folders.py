@@ -1,0 +1,68 @@
+"""A working folder belongs to one party of one run, and to one process at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from stage import AGGREGATOR, Stage, small_settings
+
+from fedmol.errors import Exit
+from fedmol.federation.settings import Settings
+
+Build = Callable[[Settings], Stage]
+
+
+def start(run: Stage, name: str, **replaced: object) -> int:
+    """The exit code of one more process of a party, with some of its arguments replaced."""
+    party = run.parties[name]
+    command = list(party.command)
+    for option, value in replaced.items():
+        command[command.index(f"--{option}") + 1] = str(value)
+    run.parties["other"] = replace(party, command=command, log=run.folder / "other.log", process=None)
+    run.start("other")
+    return run.wait("other")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    skipped = ("alive", "lock")
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name not in skipped}
+
+
+def test_two_processes_do_not_work_in_one_folder(stage: Build) -> None:
+    run = stage(small_settings())
+    run.start(AGGREGATOR, "west")
+    for name in (AGGREGATOR, "west"):
+        run.wait_for(lambda event: True, name)
+        assert start(run, name) == Exit.FOLDER_IN_USE
+        assert "another process works in" in run.log("other")
+    run.start("model")
+    assert {name: run.wait(name) for name in (AGGREGATOR, "west", "model")} == {AGGREGATOR: 0, "west": 0, "model": 0}
+
+
+@pytest.mark.parametrize("name", [AGGREGATOR, "west"])
+def test_a_finished_folder_answers_for_its_own_run_only(undisturbed: Stage, name: str) -> None:
+    folder = undisturbed.events_path(name).parent
+    before = contents(folder)
+    assert start(undisturbed, name, run="another") == Exit.STATE_UNUSABLE
+    assert "of run 'stage'" in undisturbed.log("other")
+    assert contents(folder) == before
+
+
+@pytest.mark.parametrize("other", ["model", AGGREGATOR])
+def test_a_site_does_not_take_another_party_s_folder(undisturbed: Stage, other: str) -> None:
+    folder = undisturbed.events_path(other).parent
+    before = contents(folder)
+    assert start(undisturbed, "west", work=folder) == Exit.STATE_UNUSABLE
+    who = "the aggregator" if other == AGGREGATOR else "site 'model'"
+    assert f"is the working folder of {who} of run 'stage', not of site 'west'" in undisturbed.log("other")
+    assert contents(folder) == before
+
+
+def test_the_aggregator_does_not_take_a_site_s_folder(undisturbed: Stage) -> None:
+    folder = undisturbed.events_path("west").parent
+    before = contents(folder)
+    assert start(undisturbed, AGGREGATOR, work=folder) == Exit.STATE_UNUSABLE
+    assert contents(folder) == before
