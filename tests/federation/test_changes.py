@@ -113,32 +113,26 @@ def _with(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "entry"),
-    [
-        ("seed: 0", "seed: 1", "seed is 1, the run has 0"),
-        ("learning_rate: 0.002", "learning_rate: 0.004", "training.learning_rate is 0.004, the run has 0.002"),
-        ("  rounds: 3", "  rounds: 5", "training.rounds is 5, the run has 3"),
-        ("layers: 1", "layers: 2", "model.layers is 2, the run has 1"),
-        ("name: fedavg", "name: fedadam", "strategy.name is 'fedadam', the run has 'fedavg'"),
-        ("- name: west", "- name: west\n- name: third", "sites is ['model', 'third', 'west'], the run has"),
-        ("- name: west\n", "", "sites is ['model'], the run has"),
-        ("  deadline: 90", "  deadline: 30", "rounds.deadline is 30.0, the run has 90.0"),
-    ],
-)
-def test_a_restart_with_other_settings_is_refused_and_names_them(stage: Build, old: str, new: str, entry: str) -> None:
+def test_a_restart_with_other_settings_is_refused_and_names_them(stage: Build) -> None:
     run = stage(small_settings())
     run.start(AGGREGATOR)
     run.wait_for(lambda event: event.kind == "run_started")
     run.signal(AGGREGATOR, signal.SIGKILL)
     run.wait(AGGREGATOR)
-    _with(run.folder / "settings.yaml", old, new)
+    settings = run.folder / "settings.yaml"
+    before = settings.read_bytes()
+    _with(settings, "seed: 0", "seed: 1")
+    _with(settings, "  rounds: 3", "  rounds: 5")
+    _with(settings, "- name: west", "- name: west\n- name: third")
     run.start(AGGREGATOR)
     assert run.wait(AGGREGATOR) == Exit.CHANGE_REFUSED
-    assert entry in run.log(AGGREGATOR)
-    _with(
-        run.folder / "settings.yaml", new or "sites:\n- name: model\n", old if new else "sites:\n- name: model\n" + old
-    )
+    for entry in (
+        "seed is 1, the run has 0",
+        "training.rounds is 5, the run has 3",
+        "sites is ['model', 'third', 'west']",
+    ):
+        assert entry in run.log(AGGREGATOR)
+    settings.write_bytes(before)
     run.start()
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
 

@@ -15,15 +15,15 @@ from fedmol.federation.settings import Settings
 Build = Callable[[Settings], Stage]
 
 
-def start(run: Stage, name: str, **replaced: object) -> int:
+def start(stage: Stage, name: str, **replaced: object) -> int:
     """The exit code of one more process of a party, with some of its arguments replaced."""
-    party = run.parties[name]
+    party = stage.parties[name]
     command = list(party.command)
     for option, value in replaced.items():
         command[command.index(f"--{option}") + 1] = str(value)
-    run.parties["other"] = replace(party, command=command, log=run.folder / "other.log", process=None)
-    run.start("other")
-    return run.wait("other")
+    stage.parties["other"] = replace(party, command=command, log=stage.folder / "other.log", process=None)
+    stage.start("other")
+    return stage.wait("other")
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -1,0 +1,126 @@
+"""What the aggregator holds a restart, and the coordinator's changes, against."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.events import EventLog, read
+from fedmol.federation import certificates
+from fedmol.federation.changes import Change, sign
+from fedmol.federation.settings import Settings, parse
+from fedmol_aggregator.course import Course
+
+RUN = "trial-1"
+
+
+def federation(**changes: Any) -> Settings:
+    return parse({"sites": [{"name": "north"}, {"name": "south"}], **changes}, "test")
+
+
+class Desk:
+    """A coordinator's working folder, and the authority."""
+
+    def __init__(self, folder: Path) -> None:
+        self.work, self.authority = folder / "work", folder / "ca"
+        certificates.make_ca(self.authority, "fedmol", timedelta(days=1))
+
+    def start(self, settings: Settings) -> Course:
+        self.events = EventLog(self.work / "events.jsonl", run=RUN, site="aggregator")
+        course = Course(RUN, settings, self.work, self.authority / "ca.crt", self.events)
+        self.events.write("run_started", manifest=course.changes.manifest)
+        return course
+
+    def put(self, course: Course, **entries: Any) -> Path:
+        number = len(course.changes.signed) + 1
+        change = Change(run=RUN, number=number, previous=course.changes.digest, round=3, **entries)
+        path = self.work / "changes" / f"{number:04d}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(sign(change, self.authority / "ca.key", None).model_dump_json())
+        return path
+
+    def said(self, kind: str) -> list[dict[str, Any]]:
+        return [event.fields for event in read(self.events.path) if event.kind == kind]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "entry"),
+    [
+        ({"seed": 1}, "seed is 1, the run has 0"),
+        ({"strategy": "fedadam"}, "strategy.name is 'fedadam', the run has 'fedavg'"),
+        ({"local_method": "fedprox"}, "local_method.name is 'fedprox', the run has 'plain'"),
+        ({"model": {"layers": 2}}, "model.layers is 2, the run has None"),
+        ({"training": {"rounds": 9}}, "training.rounds is 9, the run has 8"),
+        ({"training": {"learning_rate": 0.1}}, "training.learning_rate is 0.1, the run has 0.002"),
+        ({"sites": [{"name": "north"}]}, "sites is ['north'], the run has ['north', 'south']"),
+        ({"rounds": {"quorum": 1}}, "rounds.quorum is 1, the run has None"),
+        ({"rounds": {"max_share": 0.5}}, "rounds.max_share is 0.5, the run has None"),
+    ],
+)
+def test_other_settings_are_refused_by_name(desk: Desk, changes: dict[str, Any], entry: str) -> None:
+    desk.start(federation())
+    with pytest.raises(FedmolError) as caught:
+        desk.start(federation(**changes))
+    assert caught.value.exit is Exit.CHANGE_REFUSED
+    assert entry in caught.value.message
+    assert "fedmol change" in caught.value.cure
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": {"address": "elsewhere", "port": 5}},
+        {"training": {"threads": 2, "device": "cpu", "processes": 2}},
+        {"rounds": {"keep_checkpoints": 9, "farewell": 5}},
+        {"evaluation": {"samples": 7}},
+        {"data": {"source": "other.csv"}},
+    ],
+)
+def test_what_decides_nothing_may_change_at_any_start(desk: Desk, changes: dict[str, Any]) -> None:
+    desk.start(federation())
+    desk.start(federation(**changes))
+
+
+def test_a_change_outlasts_a_restart_with_the_former_settings_or_the_new(desk: Desk) -> None:
+    course = desk.start(federation())
+    path = desk.put(course, quorum=1, rounds=12)
+    assert [change.number for change in course.collect(open_round=2)] == [1]
+    assert course.collect(open_round=2) == []
+    path.unlink()  # the log has it
+    for settings in (federation(), federation(rounds={"quorum": 1}, training={"rounds": 12})):
+        again = desk.start(settings).changes
+        assert (again.latest.quorum, again.latest.training.rounds, again.at(2).training.rounds) == (1, 12, 8)
+    with pytest.raises(FedmolError, match=r"training\.rounds is 12"):
+        desk.start(federation(training={"rounds": 12}))
+
+
+def test_a_change_that_comes_too_late_is_said_once_and_changes_nothing(desk: Desk) -> None:
+    course = desk.start(federation())
+    desk.put(course, rounds=12)
+    for _ in range(3):
+        assert course.collect(open_round=3) == []
+    (refused,) = desk.said("change_refused")
+    assert refused["reason"] == "change-refused"
+    assert "the first that it can is round 4" in refused["detail"]
+    assert course.changes.latest.training.rounds == 8
+
+
+def test_another_authority_s_change_is_said_and_a_right_one_in_its_place_is_taken(desk: Desk, tmp_path: Path) -> None:
+    course, other = desk.start(federation()), Desk(tmp_path / "other")
+    path = desk.put(course, quorum=1)
+    right = path.read_text()
+    other.work = desk.work
+    other.put(course, quorum=1)
+    assert course.collect(open_round=1) == []
+    assert [refused["reason"] for refused in desk.said("change_refused")] == ["certificate-foreign"]
+    path.write_text(right)
+    assert [change.quorum for change in course.collect(open_round=1)] == [1]
