@@ -12,13 +12,11 @@ from pydantic import ValidationError
 from fedmol import files
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
-from fedmol.federation.messages import Agreement, CensusCounts, Counts
+from fedmol.federation.messages import Agreement, CensusCounts, Counts, read_agreement
 from fedmol.federation.settings import TrainingSettings
 from fedmol.fl.norms import lower_median
 
 SLOWEST = 4.0  # times the lower median of all sites' seconds per step: as slow as a site may count
-
-_LARGEST = 16 * 2**20  # bytes
 
 
 def agree(training: TrainingSettings, counts: Mapping[str, Counts]) -> Agreement:
@@ -99,7 +97,10 @@ def recall(path: Path, events: EventLog) -> Agreement | None:
         raise _unusable(path, f"holds an agreement that {events.path.name} does not have")
     if not logged:
         return None
-    kept = _read(path)
+    try:
+        kept = read_agreement(path)
+    except FedmolError:
+        kept = None
     if kept is not None and kept not in logged:
         raise _unusable(path, f"is another agreement than {events.path.name} has")
     if kept is None:
@@ -117,15 +118,6 @@ def _logged(fields: dict[str, Any], path: Path) -> Agreement:
         return Agreement.model_validate_json(json.dumps(said))
     except ValidationError:
         raise _unusable(path, "tells of an agreement of an earlier protocol") from None
-
-
-def _read(path: Path) -> Agreement | None:
-    try:
-        if path.stat().st_size > _LARGEST:
-            return None
-        return Agreement.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValidationError):
-        return None
 
 
 def _write(path: Path, agreement: Agreement) -> None:

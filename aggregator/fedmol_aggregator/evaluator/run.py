@@ -6,7 +6,7 @@ from pathlib import Path
 
 from fedmol.events import Follower
 from fedmol.federation.assembly import denoiser_of, model_of
-from fedmol.federation.messages import Agreement
+from fedmol.federation.messages import read_agreement
 from fedmol.federation.settings import Settings, load
 from fedmol.fl import payload
 from fedmol.fl.checkpoints import Checkpoints
@@ -51,7 +51,7 @@ class Run:
             FedmolError: STATE_UNUSABLE if it is not there any more: the aggregator keeps the newest ones only.
         """
         settings = self.settings()
-        agreement = Agreement.model_validate_json((self.work / "agreement.json").read_bytes())
+        agreement = read_agreement(self.work / "agreement.json")
         checkpoints = Checkpoints(self.work / "rounds", settings.rounds.keep_checkpoints)
         agreed = payload.model_payload(manifest(denoiser_of(settings)).size)
         weights = checkpoints.load(round, agreed).sections[payload.MODEL]

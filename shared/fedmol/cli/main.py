@@ -11,7 +11,9 @@ from importlib.metadata import version
 import click
 
 from fedmol.cli.ending import call
+from fedmol.federation.versions import PROTOCOL, SEMANTICS, written
 
+_VERSIONS = f"%(prog)s %(version)s, protocol {written(PROTOCOL)}, semantics {SEMANTICS}"
 _COMMANDS = {
     "run": ("fedmol.cli.run:run", "Play a whole federation on this machine."),
     "prepare": ("fedmol.cli.prepare:prepare", "Make the shards and certificates of a federation played in containers."),
@@ -57,7 +59,7 @@ class _Commands(click.Group):
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(version("fedmol"), prog_name="fedmol")
+@click.version_option(version("fedmol"), prog_name="fedmol", message=_VERSIONS)
 def fedmol() -> None:
     """Train one generator of molecules across sites that keep their molecules to themselves."""
 

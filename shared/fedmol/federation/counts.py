@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.messages import CensusCounts, Counts
+from fedmol.formats import number
 
 Range = tuple[int, int]  # the least and the most
 
@@ -99,11 +100,28 @@ def check_room(agreed: CensusCounts, own: CensusCounts, vocabulary: Vocabulary) 
     missing = lacking(agreed, own)
     if not missing:
         return
-    atoms = [f"{count} atoms {vocabulary.atoms[index].label}" for index, count in missing.get("atoms", {}).items()]
-    bonds = [f"{count // 2} {vocabulary.bonds[index]} bonds" for index, count in missing.get("bonds", {}).items()]
-    sizes = [f"{count} molecules of {index} atoms" for index, count in missing.get("sizes", {}).items()]
+    listed = [number(count, *_called(kind, place, vocabulary)) for kind, place, count in _each(missing)]
     raise FedmolError(
         Exit.VOCABULARY_DIFFERS,
-        f"the site has what no site had when the federation agreed on its noise: {', '.join([*atoms, *bonds, *sizes])}",
+        f"the site has what no site had when the federation agreed on its noise: {', '.join(listed)}",
         "leave the molecules with these out of the site's file, or start a new run with the site",
     )
+
+
+def _each(missing: dict[str, dict[int, int]]) -> Iterator[tuple[str, int, int]]:
+    for kind, classes in missing.items():
+        for place, count in classes.items():
+            yield kind, place, count // 2 if kind == "bonds" else count  # a bond is two ordered pairs
+
+
+def _called(kind: str, place: int, vocabulary: Vocabulary) -> tuple[str, str]:
+    """One of a class, and several."""
+    if kind == "atoms":
+        label = vocabulary.atoms[place].label
+        return f"atom {label}", f"atoms {label}"
+    if kind == "sizes":
+        of = number(place, "atom")
+        return f"molecule of {of}", f"molecules of {of}"
+    if place == 0:
+        return "pair of atoms without a bond", "pairs of atoms without a bond"
+    return f"{vocabulary.bonds[place]} bond", f"{vocabulary.bonds[place]} bonds"

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.versions import BEFORE, PATTERN, PROTOCOL, check_protocol, parsed, written
+from fedmol.federation.versions import BEFORE, PATTERN, PROTOCOL, check_protocol, parsed, understood, written
 
 SERVICE = "fedmol.Federation"
 JOIN = "Join"
@@ -26,6 +27,7 @@ ECHO = "Echo"  # the only call whose body is not JSON: bytes, which come back as
 LARGEST_ECHO = 2**20  # bytes
 LARGEST_CONTROL = 64 * 2**10  # bytes of any other request
 LARGEST_CHANGE = 16 * 2**10  # characters
+_LARGEST_AGREEMENT = 16 * 2**20  # bytes
 
 RunId = Annotated[str, Field(min_length=1, max_length=128)]
 PeerName = Annotated[str, Field(pattern="^c-[0-9a-f]{16}$")]
@@ -80,9 +82,7 @@ def read(kind: type[M], content: bytes, sender: str) -> M:
     try:
         return kind.model_validate_json(content, extra="ignore" if theirs > PROTOCOL else "forbid")
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise _refused(sender, kind.__name__, f"{where[:80]!r}: {first['msg'][:160]}") from None
+        raise _refused(sender, kind.__name__, _first_fault(error)) from None
 
 
 def _protocol(content: bytes, sender: str) -> tuple[int, int]:
@@ -96,6 +96,12 @@ def _protocol(content: bytes, sender: str) -> tuple[int, int]:
     if not isinstance(said, str) or re.fullmatch(PATTERN, said) is None:
         raise _refused(sender, "message", "'protocol' is no version such as 2.0")
     return parsed(said)
+
+
+def _first_fault(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where[:80]!r}: {first['msg'][:160]}"
 
 
 def _refused(sender: str, kind: str, what: str) -> FedmolError:
@@ -153,6 +159,25 @@ class SignedChange(Part):
 
     document: Annotated[str, Field(max_length=LARGEST_CHANGE)]
     signature: Annotated[str, Field(pattern=r"^[0-9a-f]{2,1024}$")]
+
+
+def read_agreement(path: Path) -> Agreement:
+    """The agreement in an aggregator's folder.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE when the file is missing, too large, damaged, or of an earlier protocol.
+    """
+    try:
+        if path.stat().st_size > _LARGEST_AGREEMENT:
+            raise ValueError("it is too large")
+        return Agreement.model_validate_json(path.read_bytes())
+    except (FileNotFoundError, ValueError) as error:  # a ValidationError is one
+        what = _first_fault(error) if isinstance(error, ValidationError) else str(error)
+        raise FedmolError(
+            Exit.STATE_UNUSABLE,
+            f"{path} is no agreement of protocol {written(PROTOCOL)}: {what}",
+            "restore it from a backup of its folder, or use the fedmol that the run was made with",
+        ) from None
 
 
 class Welcome(Message):
@@ -232,6 +257,6 @@ def decode_error(detail: str) -> FedmolError | None:
     try:
         said = json.loads(detail)
         slug = said.get("precisely", said["exit"])
-        return FedmolError(Exit[slug.upper().replace("-", "_")], said["message"], said["cure"])
+        return understood(FedmolError(Exit[slug.upper().replace("-", "_")], said["message"], said["cure"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

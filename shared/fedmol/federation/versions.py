@@ -10,8 +10,9 @@ The protocol, `PROTOCOL`, is what they say to each other:
 The semantics, `SEMANTICS`, is what a given model and seed compute, up to rounding. It must be equal. Raise it whenever
 a change of training, loss, noise, optimiser or sampling changes results; tests/golden holds numbers that tell when.
 
-The version of the package, and that of torch, may differ. Programs before protocol 2 compared a hash of their sources
-and did not say a version at all.
+The version of the package, and that of torch, may differ. The settings that all parties share are compared entry by
+entry, so a release that adds one does not work with those that lack it. Programs before protocol 2 compared a hash of
+their sources and did not say a version at all.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ SEMANTICS = 1
 
 PATTERN = r"^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$"  # of a protocol's number as it is written
 BEFORE = (1, 0)  # what a message without a version is taken for
+
+_SAID_BEFORE = "the site speaks another version of fedmol's protocol"
 
 
 def written(version: tuple[int, int]) -> str:
@@ -38,12 +41,27 @@ def parsed(text: str) -> tuple[int, int]:
 def check_protocol(theirs: tuple[int, int], peer: str) -> None:
     """Raises FedmolError PROTOCOL_DIFFERS when `peer` ("the site", "the aggregator") has another major version."""
     if theirs[0] != PROTOCOL[0]:
-        said = f"protocol {written(theirs)}" if theirs != BEFORE else "protocol 1"
+        said = "1" if theirs == BEFORE else written(theirs)
+        newer = max(theirs[0], PROTOCOL[0])
         raise FedmolError(
             Exit.PROTOCOL_DIFFERS,
-            f"{peer} speaks fedmol's {said}, this side speaks protocol {written(PROTOCOL)}",
-            f"install a fedmol of protocol {max(theirs[0], PROTOCOL[0])} on both sides; minor versions may differ",
+            f"{peer} speaks fedmol's protocol {said}, {_other(peer)} protocol {written(PROTOCOL)}",
+            f"install a fedmol of protocol {newer} on both sides (fedmol --version); minor versions may differ",
         )
+
+
+def _other(peer: str) -> str:
+    return "the aggregator" if peer == "the site" else "the site"
+
+
+def understood(refusal: FedmolError) -> FedmolError:
+    """A refusal as it is meant: an aggregator of protocol 1 says this to every site that is newer."""
+    if (refusal.exit, refusal.message) == (Exit.MODEL_DIFFERS, _SAID_BEFORE):
+        try:
+            check_protocol(BEFORE, "the aggregator")
+        except FedmolError as differs:
+            return differs
+    return refusal
 
 
 def check_semantics(theirs: int, peer: str) -> None:
@@ -51,7 +69,7 @@ def check_semantics(theirs: int, peer: str) -> None:
     if theirs != SEMANTICS:
         raise FedmolError(
             Exit.MODEL_DIFFERS,
-            f"{peer} trains by fedmol's semantics {theirs}, this side by semantics {SEMANTICS}: the same model and "
-            "molecules would give other results",
+            f"{peer} computes by fedmol's semantics {theirs}, {_other(peer)} by semantics {SEMANTICS}: the same model "
+            "and molecules would give other results",
             f"install a fedmol with semantics {max(theirs, SEMANTICS)} on both sides (fedmol --version)",
         )

@@ -14,7 +14,7 @@ from fedmol.cli.tables import print_comparison, print_evaluation
 from fedmol.data.shards import Shard, open_shard
 from fedmol.evaluation import compare
 from fedmol.federation.assembly import vocabulary_of
-from fedmol.federation.messages import Agreement
+from fedmol.federation.messages import read_agreement
 from fedmol.federation.settings import Settings
 from fedmol.graphs import concatenate
 from fedmol.report.conclusion import MODEL, evaluate_once, write_account
@@ -38,7 +38,7 @@ def conclude(settings: Settings, folder: Path, baseline: bool, console: Console)
         write_account(folder)  # now, so that it is there even if the baseline is broken off
         central = None
         if baseline:
-            agreement = Agreement.model_validate_json((folder / AGGREGATOR / "agreement.json").read_bytes())
+            agreement = read_agreement(folder / AGGREGATOR / "agreement.json")
             graphs = concatenate([shard.training for shard in shards])
             train_baseline(
                 settings, agreement, graphs, folder / "baseline", lambda r, n: step("baseline", r.step + 1, n)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,10 @@ import torch
 import fedmol.data.shards
 from fedmol import sealed
 from fedmol.chem import vocabulary
+from fedmol.chem.encoding import encode
 from fedmol.data.card import DataCard
 from fedmol.data.embedded import embedded
-from fedmol.data.shards import held_out, open_shard
+from fedmol.data.shards import held_out, open_shard, shard_digest
 from fedmol.data.sources import write_table
 from fedmol.errors import Exit, FedmolError
 
@@ -138,3 +140,21 @@ def test_a_molecule_is_held_out_at_every_site_or_at_none() -> None:
     site = smiles[700:1500][::-1]
     assert held_out(site, 0.1).tolist() == [everywhere[one] for one in site]
     assert 120 < sum(everywhere.values()) < 280
+
+
+def test_a_shard_s_digest_is_of_its_graphs_their_order_their_side_and_the_run() -> None:
+    smiles = ["CCO", "CC", "C1CC1", "CC#N", "CCCO", "OCCO", "CNC"]
+    graphs = encode(smiles, CHARGED).graphs
+    wide = encode([*smiles, "CCCCCCCCC"], CHARGED).graphs[:7]
+    digest = shard_digest("trial", graphs[:5], graphs[5:])
+    assert re.fullmatch("[0-9a-f]{64}", digest)
+    assert digest == shard_digest("trial", wide[:5], wide[5:])  # however wide the padding
+    others = [
+        shard_digest("other", graphs[:5], graphs[5:]),
+        shard_digest("trial", graphs[:6], graphs[6:]),
+        shard_digest("trial", graphs[5:], graphs[:5]),
+        shard_digest("trial", graphs[torch.tensor([1, 0, 2, 3, 4])], graphs[5:]),
+        shard_digest("trial", graphs[:4], graphs[5:]),
+        shard_digest("trial", graphs[:5], graphs[6:]),
+    ]
+    assert len({digest, *others}) == 7
