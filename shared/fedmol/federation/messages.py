@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -47,10 +47,10 @@ SitePhase = Literal[
 _Integer = Annotated[int, Field(ge=-(2**63), lt=2**64)]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Text = Annotated[str, Field(max_length=256)]
-SharedSettings = Annotated[
-    dict[Annotated[str, Field(min_length=1, max_length=64)], bool | _Integer | _Number | _Text | None],
-    Field(max_length=256),
-]
+_Entry = Annotated[str, Field(min_length=1, max_length=64)]  # a setting by its dotted path
+_Value = bool | _Integer | _Number | _Text | None
+SharedSettings = Annotated[dict[_Entry, _Value], Field(max_length=256)]
+RunManifest = Annotated[dict[_Entry, _Value | Annotated[list[SiteName], Field(max_length=1000)]], Field(max_length=256)]
 
 
 class Part(BaseModel):
@@ -180,13 +180,16 @@ def read_agreement(path: Path) -> Agreement:
         ) from None
 
 
+SignedChanges = Annotated[tuple[SignedChange, ...], Field(max_length=1000)]
+
+
 class Welcome(Message):
     """The answer to `Joining`: come back in a moment, or start with this agreement."""
 
     state: Literal["wait", "go"]
     agreement: Agreement | None = None
-    manifest: dict[str, Any] = {}  # what the run is bound to, see `fedmol.federation.manifest`
-    changes: tuple[SignedChange, ...] = ()  # all of the run
+    manifest: RunManifest = {}  # what the run is bound to, see `fedmol.federation.manifest`
+    changes: SignedChanges = ()  # all of the run
 
 
 class Progress(Message):
@@ -237,7 +240,7 @@ class RoundOpening(Message):
     model_digest: str  # SHA-256 of the model that the round starts from
     last_counted: int | None  # the last round in which an update of the site counted
     reason: str | None  # why none did in the round before
-    changes: tuple[SignedChange, ...] = ()  # those that the site does not know
+    changes: SignedChanges = ()  # those that the site does not know
 
 
 def encode_error(error: FedmolError) -> str:

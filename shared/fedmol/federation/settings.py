@@ -68,7 +68,12 @@ class ModelSettings(Closed):
 
 
 class TrainingSettings(Closed):
-    """`rounds` times `local_steps` gradient steps per site; with `budget_minutes` the steps are fitted to the time."""
+    """`rounds` times `local_steps` gradient steps per site.
+
+    With `budget_minutes` the steps are fitted to that time on the slowest site, which counts as at most four times
+    slower than the lower median of all sites. A site that is slower still needs more time than the budget; the others
+    make no fewer steps because of it.
+    """
 
     rounds: Annotated[int, Field(gt=0)] = 8
     local_steps: Annotated[int, Field(gt=0)] = 60
