@@ -22,7 +22,7 @@ from fedmol.fl.checkpoints import Checkpoint
 from fedmol.fl.clock import AwakeClock
 from fedmol.fl.engine import RoundEngine
 from fedmol.fl.norms import Reach
-from fedmol.fl.payload import MODEL, model_payload
+from fedmol.fl.payload import MODEL
 from fedmol.fl.presence import Presence
 from fedmol.fl.recovery import accounts
 from fedmol.fl.rounds import RoundRule
@@ -57,7 +57,7 @@ class Service:
         keep = settings.rounds.keep_checkpoints
         denoiser = denoiser_of(settings)
         self.layout = manifest(denoiser)
-        payload = model_payload(self.layout.size)
+        payload = settings.strategy.payload(self.layout.size)
         self.clock = AwakeClock(lambda seconds: events.write("clock_stopped", seconds=round(seconds, 1)))
         self.presence = Presence(latest.site_names, latest.rounds.lost_after, events, self.clock)
         rounds = latest.rounds
@@ -78,7 +78,7 @@ class Service:
             molecules=self.gathering.molecules,
         )
         self._announce(self.layout.size, payload.nbytes)
-        initial, final = {MODEL: flatten(denoiser)}, self._final(terms.rounds)
+        initial, final = payload.begin(flatten(denoiser)), self._final(terms.rounds)
         self.engine = RoundEngine(terms, initial, rule, work, keep, events, final)
         self.engine.before_round = self._put_in_force
         self._put_in_force(self.engine.round)

@@ -20,7 +20,6 @@ from fedmol.federation.identity import peer_name, shared_settings
 from fedmol.federation.messages import Agreement, CensusCounts, Counts, Joining, Progress, RoundOpening, Welcome
 from fedmol.federation.settings import Settings
 from fedmol.federation.versions import SEMANTICS
-from fedmol.fl.payload import model_payload
 from fedmol.training.flat import manifest
 from fedmol_collaborator.course import Course
 from fedmol_collaborator.openfl_adapter import federation
@@ -104,7 +103,7 @@ def _introduce(place: Place) -> Joining:
         semantics=SEMANTICS,
         vocabulary=vocabulary_of(place.settings).digest(),
         manifest=layout.digest,
-        payload=model_payload(layout.size).digest,
+        payload=place.settings.strategy.payload(layout.size).digest,
         settings=shared_settings(place.settings),
     )
 

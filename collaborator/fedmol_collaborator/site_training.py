@@ -19,7 +19,7 @@ from fedmol.events import EventLog, read
 from fedmol.federation.assembly import total_steps
 from fedmol.federation.identity import stream_seed
 from fedmol.federation.settings import Settings
-from fedmol.fl.payload import Vector, vector_digest
+from fedmol.fl.payload import MODEL, Sections, Vector, vector_digest
 from fedmol.formats import duration
 from fedmol.graphs import Graphs
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
@@ -48,7 +48,7 @@ class Validated:
 
 @dataclass(frozen=True)
 class Trained:
-    update: Vector
+    sections: Sections  # as they are sent
     loss: float
     seconds: float
 
@@ -73,6 +73,7 @@ class SiteTraining:
         self.course = course
         self.store, self.pulse, self.stop = store, pulse, stop
         self.denoiser, self.layout = team.denoiser, manifest(team.denoiser)
+        self.payload = settings.strategy.payload(self.layout.size)
         self.validation = _some(validation, settings.training.validation_molecules, settings.seed).to(team.device)
         self._logged, self._told = float("-inf"), time.monotonic()
         self._sent = _rounds_sent(pulse.events)
@@ -101,22 +102,23 @@ class SiteTraining:
         self.pulse.events.write("validated", round=round, nll=likelihood.published)
         return Validated(likelihood.published, time.monotonic() - began)
 
-    def train(self, round: int, model: Vector) -> Trained:
+    def train(self, round: int, start: Sections) -> Trained:
         """The site's update, freshly trained, continued, or found on disk.
 
         Raises:
             FedmolError: DIVERGED, PROCESS_LOST, or TERMINATED with the round's progress saved.
         """
+        model = start[MODEL]
         began, model_in = time.monotonic(), vector_digest(model)
         path = self.store.files.path(round)
         done = self._kept(path, lambda: self.store.trained(round, model_in)) or self._train(round, model, model_in)
         seconds = time.monotonic() - began
         self.pulse.phase("sending", round)
-        size = done.update.nbytes
-        tensors = [{"name": "model", "shape": list(done.update.shape), "bytes": size}]
-        self.pulse.events.write("sent", round=round, tensors=tensors, bytes=size)
+        sections = {MODEL: done.update}
+        tensors = [{"name": name, "shape": list(one.shape), "bytes": one.nbytes} for name, one in sections.items()]
+        self.pulse.events.write("sent", round=round, tensors=tensors, bytes=self.payload.nbytes)
         self._sent.add(round)
-        return Trained(done.update, done.metrics["loss"], seconds)
+        return Trained(sections, done.metrics["loss"], seconds)
 
     def _train(self, round: int, model: Vector, model_in: str) -> TrainedRound:
         self.pulse.phase("training", round)

@@ -12,15 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from fedmol.fl.payload import Sections
 from fedmol_collaborator.site_training import SiteTraining
 
 if __name__ == "__main__":
     nth, program, *rest = sys.argv[1:]
     honest = SiteTraining.train
 
-    def poisoned(self: SiteTraining, round: int, model: Any) -> Any:
-        trained = honest(self, round, model)
-        return replace(trained, update=np.full_like(trained.update, np.nan)) if round == int(nth) else trained
+    def poisoned(self: SiteTraining, round: int, start: Sections) -> Any:
+        trained = honest(self, round, start)
+        if round != int(nth):
+            return trained
+        return replace(trained, sections={name: np.full_like(one, np.nan) for name, one in trained.sections.items()})
 
     SiteTraining.train = poisoned  # type: ignore[method-assign]
     sys.argv = [program, *rest]

@@ -19,7 +19,7 @@ from benchmarks.federation.cases import counts, introduction
 from benchmarks.federation.member import Member
 from fedmol.federation.identity import aggregator_name, peer_name
 from fedmol.federation.plan import render
-from fedmol.fl.payload import Vector
+from fedmol.fl.payload import MODEL, Sections, Vector, model_payload
 from fedmol_collaborator.openfl_adapter.runner import SiteTaskRunner
 
 MOLECULES = 100
@@ -34,14 +34,14 @@ class StubTraining:
 
     def __post_init__(self) -> None:
         self.molecules = self.validation_molecules = MOLECULES
-        self.layout = SimpleNamespace(size=self.size)
+        self.payload = model_payload(self.size)
 
     def validate(self, round: int, model: Vector) -> Any:
         return SimpleNamespace(nll=80.0 + round, seconds=0.0)
 
-    def train(self, round: int, model: Vector) -> Any:
+    def train(self, round: int, start: Sections) -> Any:
         step = np.random.default_rng([round, *self.site.encode()]).normal(size=self.size) / self.size
-        return SimpleNamespace(update=(model + step).astype(np.float32), loss=2.0, seconds=0.0)
+        return SimpleNamespace(sections={MODEL: (start[MODEL] + step).astype(np.float32)}, loss=2.0, seconds=0.0)
 
 
 @pytest.mark.filterwarnings("ignore")  # OpenFL's own
@@ -81,7 +81,7 @@ def test_a_stock_collaborator_plays_a_whole_run(tmp_path: Path) -> None:
         assert stage.wait(AGGREGATOR) == 0
         model = initial
         for round in (1, 2, 3):
-            model = model + (training.train(round, model).update - model)
+            model = model + (training.train(round, {MODEL: model}).sections[MODEL] - model)
             assert stage.checkpoint(round).tobytes() == model.tobytes()
         assert [event.fields["nll"] for event in stage.events("round_finished")] == [81.0, 82.0, 83.0]
         assert not stage.events("update_refused")

@@ -87,7 +87,12 @@ def examples() -> dict[str, dict[str, Any]]:
         "Standing": Standing(semantics=SEMANTICS, run="trial", time=1764201600.0, **model),
         "OpeningRequest": OpeningRequest(**identity, changes=1),
         "RoundOpening": RoundOpening(
-            round=3, model_digest="5" * 64, last_counted=1, reason="too far from the others", changes=(change,)
+            round=3,
+            digests={"model": "5" * 64},
+            last_counted=1,
+            reason="too far from the others",
+            members_since=1,
+            changes=(change,),
         ),
     }
     refusal = encode_error(FedmolError(Exit.UNKNOWN_RUN, "this aggregator serves another run", "ask the coordinator"))
@@ -97,11 +102,14 @@ def examples() -> dict[str, dict[str, Any]]:
     }
 
 
+_MAPPINGS = ("settings", "manifest", "agreement.molecules", "agreement.shards", "digests")
+
+
 def fields(document: Any, place: str = "") -> set[str]:
     """The dotted paths of all fields; what is in a list, or in a mapping with keys of its own, counts once."""
     if isinstance(document, list):
         return set().union(*(fields(one, place) for one in document))
-    if not isinstance(document, dict) or place in ("settings", "manifest", "agreement.molecules", "agreement.shards"):
+    if not isinstance(document, dict) or place in _MAPPINGS:
         return {place}
     return set().union({place}, *(fields(value, f"{place}.{key}".strip(".")) for key, value in document.items()))
 

@@ -12,18 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from fedmol.fl.payload import MODEL, Sections
 from fedmol_collaborator.site_training import SiteTraining
 
 if __name__ == "__main__":
     rounds, factor, program, *rest = sys.argv[1:]
     honest = SiteTraining.train
 
-    def turned(self: SiteTraining, round: int, model: Any) -> Any:
-        start = np.array(model, np.float32)
-        trained = honest(self, round, model)
+    def turned(self: SiteTraining, round: int, start: Sections) -> Any:
+        model, trained = np.array(start[MODEL], np.float32), honest(self, round, start)
         if str(round) not in rounds.split(","):
             return trained
-        return replace(trained, update=start + np.float32(factor) * (trained.update - start))
+        turned = model + np.float32(factor) * (trained.sections[MODEL] - model)
+        return replace(trained, sections={**trained.sections, MODEL: turned})
 
     SiteTraining.train = turned  # type: ignore[method-assign]
     sys.argv = [program, *rest]

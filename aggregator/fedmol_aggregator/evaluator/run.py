@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from fedmol.events import Follower
-from fedmol.federation.assembly import denoiser_of, model_of
+from fedmol.federation.assembly import MODEL_FILE, denoiser_of, model_of
 from fedmol.federation.messages import read_agreement
 from fedmol.federation.settings import Settings, load
-from fedmol.fl import payload
 from fedmol.fl.checkpoints import Checkpoints
-from fedmol.report.conclusion import MODEL
+from fedmol.fl.payload import MODEL
 from fedmol.training.flat import manifest
 from fedmol.training.model_file import TrainedModel
 
@@ -39,7 +38,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """The model is there, which the aggregator writes last of all. A run that was only stopped may go on."""
-        return self._over and (self.work / MODEL).exists()
+        return self._over and (self.work / MODEL_FILE).exists()
 
     def settings(self) -> Settings:
         return load(self.work / "settings.yaml")
@@ -53,6 +52,6 @@ class Run:
         settings = self.settings()
         agreement = read_agreement(self.work / "agreement.json")
         checkpoints = Checkpoints(self.work / "rounds", settings.rounds.keep_checkpoints)
-        agreed = payload.model_payload(manifest(denoiser_of(settings)).size)
-        weights = checkpoints.load(round, agreed).sections[payload.MODEL]
+        agreed = settings.strategy.payload(manifest(denoiser_of(settings)).size)
+        weights = checkpoints.load(round, agreed).sections[MODEL]
         return model_of(settings, agreement, weights)

@@ -30,7 +30,6 @@ from fedmol.federation.messages import (
     read,
 )
 from fedmol.federation.settings import NetworkSettings
-from fedmol.fl.payload import MODEL
 from fedmol_collaborator.handshake import try_handshake
 
 log = logging.getLogger("fedmol.site")
@@ -128,17 +127,17 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         return tasks, round_number, 0, quit
 
     def get_aggregated_tensor(self, tensor_name: str, round_number: int, *rest: Any, **named: Any) -> Any:
-        """A section of the round's model, if it is the one whose digest the round was opened with."""
+        """A section of what the round starts from, if it is the one whose digest the round was opened with."""
         tensor = self._persist(
             lambda: super(FederationClient, self).get_aggregated_tensor(tensor_name, round_number, *rest, **named)
         )
-        said = self.opening
-        if said is not None and said.round == round_number + 1 and tensor_name == MODEL:
-            found = hashlib.sha256(tensor.data_bytes).hexdigest()
-            if found != said.model_digest:
+        opening = self.opening
+        if opening is not None and opening.round == round_number + 1:
+            found, said = hashlib.sha256(tensor.data_bytes).hexdigest(), opening.digests.get(tensor_name, "none")
+            if found != said:
                 raise FedmolError(
                     Exit.MODEL_DIFFERS,
-                    f"the model of round {said.round} came with digest {found[:12]}, {said.model_digest[:12]} was said",
+                    f"the {tensor_name} of round {opening.round} came with digest {found[:12]}, {said[:12]} was said",
                     "ask the coordinator: the aggregator does not send the model that it names",
                 )
         return tensor

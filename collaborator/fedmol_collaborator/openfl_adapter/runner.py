@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from openfl.federated import DataLoader, TaskRunner
 from openfl.utilities import TensorKey
 
-from fedmol.fl.payload import MODEL, Vector, decode, encode, model_payload
+from fedmol.fl.payload import MODEL, Section, Vector, decode, encode
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS
 from fedmol_collaborator.site_training import SiteTraining
 
@@ -32,30 +33,36 @@ class ShardSizes(DataLoader):  # type: ignore[misc]
 
 
 class SiteTaskRunner(TaskRunner):  # type: ignore[misc]
-    """Both tasks take the round's model as one flat tensor. OpenFL's rounds start at 0, ours at 1."""
+    """Validation takes the round's model, training all sections. OpenFL's rounds start at 0, ours at 1."""
 
     def __init__(self, training: SiteTraining) -> None:
         super().__init__(data_loader=ShardSizes(training.molecules, training.validation_molecules))
-        self.training = training
-        (self.section,) = model_payload(training.layout.size).sections
+        self.training, self.sections = training, training.payload.by_name
 
     def get_required_tensorkeys_for_function(self, func_name: str, **_: Any) -> list[TensorKey]:
-        return [TensorKey(MODEL, "GLOBAL", 0, False, ("model",))]
+        names = [MODEL] if func_name == "validate_task" else self.sections
+        return [TensorKey(name, "GLOBAL", 0, False, ("model",)) for name in names]
 
     def validate_task(self, col_name: str, round_num: int, input_tensor_dict: dict[str, Any], **_: Any) -> Any:
-        measured = self.training.validate(round_num + 1, self._model(input_tensor_dict))
+        measured = self.training.validate(round_num + 1, self._vectors(input_tensor_dict)[MODEL])
         metrics = {NEGATIVE_NLL: -measured.nll, SECONDS: measured.seconds}
         return _metric_tensors(metrics, col_name, round_num, ("metric", "validate_agg")), {}
 
     def train_task(self, col_name: str, round_num: int, input_tensor_dict: dict[str, Any], **_: Any) -> Any:
-        trained = self.training.train(round_num + 1, self._model(input_tensor_dict))
+        trained = self.training.train(round_num + 1, self._vectors(input_tensor_dict))
         metrics = {LOSS: trained.loss, SECONDS: trained.seconds}
-        update = np.frombuffer(encode(self.section, trained.update), self.section.wire_type)
-        sections = {TensorKey(MODEL, col_name, round_num, False, ("trained",)): update}
+        sections = {
+            TensorKey(name, col_name, round_num, False, ("trained",)): _encoded(section, trained.sections[name])
+            for name, section in self.sections.items()
+        }
         return _metric_tensors(metrics, col_name, round_num, ("metric",)) | sections, {}
 
-    def _model(self, tensors: dict[str, Any]) -> Vector:
-        return decode(self.section, np.asarray(tensors[MODEL]).view(np.uint8).data)
+    def _vectors(self, tensors: dict[str, Any]) -> dict[str, Vector]:
+        return {name: decode(self.sections[name], np.asarray(one).view(np.uint8).data) for name, one in tensors.items()}
+
+
+def _encoded(section: Section, vector: Vector) -> NDArray[Any]:
+    return np.frombuffer(encode(section, vector), section.wire_type)
 
 
 def _metric_tensors(metrics: dict[str, float], peer: str, round_num: int, tags: tuple[str, ...]) -> Tensors:

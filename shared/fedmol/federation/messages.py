@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
 import pydantic_core
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.versions import BEFORE, PATTERN, PROTOCOL, check_protocol, parsed, understood, written
+from fedmol.fl.payload import MODEL
 
 SERVICE = "fedmol.Federation"
 JOIN = "Join"
@@ -32,6 +33,7 @@ _LARGEST_AGREEMENT = 16 * 2**20  # bytes
 RunId = Annotated[str, Field(min_length=1, max_length=128)]
 PeerName = Annotated[str, Field(pattern="^c-[0-9a-f]{16}$")]
 SiteName = Annotated[str, Field(min_length=1, max_length=64)]
+Section = Annotated[str, Field(min_length=1, max_length=64)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Molecules = Annotated[int, Field(ge=2, le=10**9)]
 Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
@@ -237,10 +239,22 @@ class RoundOpening(Message):
     """The answer to `OpeningRequest`."""
 
     round: int
-    model_digest: str  # SHA-256 of the model that the round starts from
+    digests: Annotated[dict[Section, Digest], Field(max_length=16)]  # of what the round starts from, SHA-256
     last_counted: int | None  # the last round in which an update of the site counted
     reason: str | None  # why none did in the round before
+    members_since: Annotated[int, Field(ge=1)]  # the first round of the members and shares that there are now
     changes: SignedChanges = ()  # those that the site does not know
+
+    @field_validator("digests")
+    @classmethod
+    def _of_the_model(cls, digests: dict[str, str]) -> dict[str, str]:
+        if MODEL not in digests:
+            raise ValueError("the model's digest is missing")
+        return digests
+
+    @property
+    def model_digest(self) -> str:
+        return self.digests[MODEL]
 
 
 def encode_error(error: FedmolError) -> str:

@@ -7,6 +7,7 @@ import builtins
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from fedmol.fl.payload import MODEL
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, TRAIN, VALIDATE
 from fedmol.fl.uploads import Record
 
@@ -23,11 +24,11 @@ def account(
     last_counted: dict[str, int],
     seconds: float,
     cpu_seconds: float,
-    model_digest: str,
+    digests: Mapping[str, str],
 ) -> dict[str, Any]:
     """Sites are named in the order of their names; `excluded` reported, but moved too far. `moves` are those that are
     known of each site, this round's or earlier ones, see fedmol.fl.norms. `last_counted` are the rounds in which the
-    sites counted last before this one.
+    sites counted last before this one, `digests` those of the sections that leave it.
     """
     loss = {site: reports[site][TRAIN.name].metrics[LOSS] for site in weights}
     nll = {site: -reports[site][VALIDATE.name].metrics[NEGATIVE_NLL] for site in weights}
@@ -47,8 +48,14 @@ def account(
         "nll": _mean(weights, nll),
         "site_loss": loss,
         "site_nll": nll,
-        "model_digest": model_digest,
+        **digest_entries(digests),
     }
+
+
+def digest_entries(digests: Mapping[str, str]) -> dict[str, Any]:
+    """How an account names the sections that leave the round."""
+    others = {name: digest for name, digest in digests.items() if name != MODEL}
+    return {"model_digest": digests[MODEL], **({"digests": others} if others else {})}
 
 
 def uncounted(account: Mapping[str, Any]) -> list[str]:

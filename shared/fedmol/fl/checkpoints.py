@@ -5,16 +5,16 @@ rounds/round-0003.safetensors     the sections that left round 3, the strategy's
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fedmol import sealed
 from fedmol.errors import Exit, FedmolError
-from fedmol.fl.payload import MODEL, Payload, Vector, vector_digest
+from fedmol.fl.account import digest_entries
+from fedmol.fl.payload import MODEL, Payload, Sections, section_digests
 from fedmol.fl.round_files import RoundFiles
-from fedmol.fl.strategies import Sections, State
+from fedmol.fl.strategies import State
 
 _STATE = "state."
 _LARGEST_STATE = 8  # times the payload: bounds what is read of a file before it is looked at
@@ -32,6 +32,16 @@ class Checkpoint:
     @property
     def model_digest(self) -> str:
         return str(self.account["model_digest"])
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Of each section."""
+        return {MODEL: self.model_digest, **self.account.get("digests", {})}
+
+    @classmethod
+    def begin(cls, initial: Sections) -> Checkpoint:
+        """What round 1 starts from."""
+        return cls(initial, {}, digest_entries(section_digests(initial)))
 
 
 class Checkpoints:
@@ -61,17 +71,18 @@ class Checkpoints:
         """
         tensors, account = sealed.load(self.path(round), _LARGEST_STATE * payload.nbytes + _LARGEST_HEADER)
         sections = {name: vector for name, vector in tensors.items() if not name.startswith(_STATE)}
-        self._check(round, payload, sections, account)
         state = {name.removeprefix(_STATE): vector for name, vector in tensors.items() if name.startswith(_STATE)}
-        return Checkpoint(sections, state, account)
+        found = Checkpoint(sections, state, account)
+        self._check(round, payload, found)
+        return found
 
-    def _check(self, round: int, payload: Payload, sections: Mapping[str, Vector], account: dict[str, Any]) -> None:
-        lengths = {name: vector.shape for name, vector in sections.items()}
+    def _check(self, round: int, payload: Payload, found: Checkpoint) -> None:
+        lengths = {name: vector.shape for name, vector in found.sections.items()}
         if lengths != {section.name: (section.length,) for section in payload.sections}:
             raise self._unusable(round, "its model is not the one of these settings")
-        if account.get("round") != round:
-            raise self._unusable(round, f"it is that of round {account.get('round')}")
-        if vector_digest(sections[MODEL]) != account.get("model_digest"):
+        if found.account.get("round") != round:
+            raise self._unusable(round, f"it is that of round {found.account.get('round')}")
+        if section_digests(found.sections) != found.digests:
             raise self._unusable(round, "its model has another digest than its account says")
 
     def _unusable(self, round: int, what: str) -> FedmolError:

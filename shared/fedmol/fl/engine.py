@@ -22,10 +22,9 @@ from fedmol.events import EventLog
 from fedmol.fl.account import account
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
 from fedmol.fl.norms import largest_move
-from fedmol.fl.payload import MODEL, Vector, vector_digest
+from fedmol.fl.payload import Sections, Vector, section_digests
 from fedmol.fl.recovery import Recovery
 from fedmol.fl.rounds import RoundRule
-from fedmol.fl.strategies import Sections
 from fedmol.fl.tasks import TASKS, TRAIN, Task
 from fedmol.fl.terms import Terms
 from fedmol.fl.updates import DamagedUpdate
@@ -45,9 +44,10 @@ class Opening:
     """What a site is told when a round opens."""
 
     round: int
-    model_digest: str
+    digests: dict[str, str]  # of the sections that the round starts from
     last_counted: int | None  # the last round in which an update of the site counted
     reason: str | None  # why none did in the round before
+    members_since: int  # the first round of the members, with the shares, that there are now
 
 
 class RoundEngine:
@@ -71,7 +71,7 @@ class RoundEngine:
         self.uploads = UploadStore(work / "uploads", terms.payload)
         last = final or Recovery(terms, initial, self.checkpoints, self.uploads, events).last_round()
         self.round = 1 if last is None else last.account["round"] + 1  # the open one
-        self._last = last or Checkpoint(initial, {}, {"model_digest": vector_digest(initial[MODEL])})
+        self._last = last or Checkpoint.begin(initial)
         self._lock = threading.RLock()
         self._arrived = threading.Condition(self._lock)  # an upload has come: for `tick`
         self._opened = threading.Condition(self._lock)  # there may be something to do: for the sites that wait
@@ -147,7 +147,7 @@ class RoundEngine:
                 reason = "it moved the model too far (rounds.max_update_norm_ratio)"
             elif self.round > 1 and counted != self.round - 1:
                 reason = "it was not there when the round was closed"
-            return Opening(self.round, self._last.model_digest, counted, reason)
+            return Opening(self.round, self._last.digests, counted, reason, last.get("members_since", 1))
 
     @contextmanager
     def receiving(self, site: str, round: int, task: str) -> Iterator[Reception | None]:
@@ -290,11 +290,11 @@ class RoundEngine:
         with np.errstate(over="ignore", invalid="ignore"):  # looked for in what comes out
             sections, state = strategy.step(payload, self._last.sections, updates, self._last.state)
         _require_finite({**sections, **state}, round)
-        digest, seconds = vector_digest(sections[MODEL]), self.rule.clock() - self.rule.started
+        digests, seconds = section_digests(sections), self.rule.clock() - self.rule.started
         cpu, self._cpu = time.process_time() - self._cpu, time.process_time()
         known |= {site: moves[site] for site in weights}
         counted: dict[str, int] = self._last.account.get("last_counted", {})
-        said = account(round, self.rule.sites, reports, weights, excluded, known, counted, seconds, cpu, digest)
+        said = account(round, self.rule.sites, reports, weights, excluded, known, counted, seconds, cpu, digests)
         following = Checkpoint(sections, state, said)
         self.checkpoints.save(round, following)
         for site in excluded:

@@ -5,13 +5,15 @@
     decode(model, encode(model, np.float32([1.5, -2.0])))
 
 The payload is agreed at joining by its digest, so that both ends know how long every section is before a byte of it
-comes.
+comes. A site is sent the sections themselves. It sends back its own model, and of every other section the change that
+it makes to it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -23,6 +25,7 @@ from fedmol.errors import Exit, FedmolError
 MODEL = "model"
 
 Vector = NDArray[np.float32]
+Sections = Mapping[str, Vector]  # one vector for each section of the payload
 
 _WIRE_TYPES = {"float32": np.dtype("<f4")}
 
@@ -65,6 +68,10 @@ class Payload:
         """Length of all sections on the wire."""
         return sum(one.nbytes for one in self.sections)
 
+    def begin(self, model: Vector) -> Sections:
+        """The sections with which `model` begins: all others are 0."""
+        return {one.name: model if one.name == MODEL else np.zeros(one.length, np.float32) for one in self.sections}
+
 
 def model_payload(parameters: int) -> Payload:
     """A payload that is the model's weights and nothing else."""
@@ -96,6 +103,11 @@ def decode(section: Section, content: bytes | memoryview) -> Vector:
 def vector_digest(vector: Vector) -> str:
     """SHA-256 of a vector's values as little-endian float32: equal digests mean equal models."""
     return hashlib.sha256(np.ascontiguousarray(vector, dtype="<f4").data).hexdigest()
+
+
+def section_digests(sections: Sections) -> dict[str, str]:
+    """The digest of each section."""
+    return {name: vector_digest(vector) for name, vector in sections.items()}
 
 
 def _differs(section: Section, what: str) -> FedmolError:

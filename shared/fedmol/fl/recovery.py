@@ -14,9 +14,9 @@ from typing import Any
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
+from fedmol.fl.account import digest_entries
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
-from fedmol.fl.payload import MODEL, vector_digest
-from fedmol.fl.strategies import Sections
+from fedmol.fl.payload import Sections, section_digests
 from fedmol.fl.tasks import TRAIN
 from fedmol.fl.terms import Terms
 from fedmol.fl.updates import DamagedUpdate
@@ -66,7 +66,7 @@ class Recovery:
 
     def _load(self, round: int, logged: Accounts) -> Checkpoint:
         found, path = self.checkpoints.load(round, self.terms.payload), self.checkpoints.path(round)
-        if round in logged and logged[round].get("model_digest") != found.model_digest:
+        if round in logged and not _same(logged[round], found.digests):
             raise _unusable(f"{path} holds another model than the event log names")
         return found
 
@@ -88,7 +88,7 @@ class Recovery:
             sections, state = self.terms.strategy.step(self.terms.payload, before.sections, updates, before.state)
         except (KeyError, DamagedUpdate):
             raise damage from None
-        if vector_digest(sections[MODEL]) != said["model_digest"]:
+        if not _same(said, section_digests(sections)):
             raise damage
         last = Checkpoint(sections, state, said)
         self.checkpoints.save(round, last)
@@ -97,11 +97,17 @@ class Recovery:
 
     def _before(self, round: int, damage: FedmolError, logged: Accounts) -> Checkpoint:
         if round == 1:
-            return Checkpoint(self.initial, {}, {"model_digest": vector_digest(self.initial[MODEL])})
+            return Checkpoint.begin(self.initial)
         try:
             return self._load(round - 1, logged)
         except FedmolError:
             raise damage from None
+
+
+def _same(account: Mapping[str, Any], digests: Mapping[str, str]) -> bool:
+    """Whether the account is of these sections."""
+    said = digest_entries(digests)
+    return {key: account.get(key) for key in ("model_digest", "digests")} == {"digests": None} | said
 
 
 def _unusable(what: str) -> FedmolError:

@@ -26,7 +26,7 @@ class DamagedUpdate(Exception):
 
 @dataclass(frozen=True)
 class Update:
-    """One site's sections, each in a file under its digest; the weights of a round sum to 1."""
+    """One site's sections, each in a file of its own; the weights of a round sum to 1."""
 
     site: str
     weight: float

@@ -1,8 +1,8 @@
-"""The uploads of a round on disk: each section streams to a file under its digest while it arrives.
+"""The uploads of a round on disk: each section streams to a file under its name and digest while it arrives.
 
-    uploads/round-0003/<BLAKE3 of the section>.safetensors      the section's values
-    uploads/round-0003/west.train.json                          what the upload was: digests, metrics, norm
-    uploads/scratch/1                                           an upload that is arriving, or a file free for one
+    uploads/round-0003/model-<BLAKE3 of the section>.safetensors    the section's values
+    uploads/round-0003/west.train.json                              what the upload was: digests, metrics, norms
+    uploads/scratch/1                                               an upload that is arriving, or a file free for one
 
 An upload counts once its JSON record is there. Neither is forced to the disk at once: a site keeps its own copy and is
 asked again for what a power cut took.
@@ -25,7 +25,7 @@ import numpy as np
 from blake3 import blake3
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.fl.payload import Payload, Section, Vector
+from fedmol.fl.payload import MODEL, Payload, Section, Sections, Vector
 from fedmol.fl.scratch import Scratch
 from fedmol.fl.tasks import SECONDS, TASKS, Task
 from fedmol.fl.updates import Update
@@ -42,7 +42,12 @@ class Record:
     task: str
     metrics: Mapping[str, float]
     digests: Mapping[str, str]  # BLAKE3 by section; empty for a task that sends no payload
-    norm: float  # of the update; 0 for a task that sends no payload
+    norms: Mapping[str, float]  # of what the site has changed, by section
+
+    @property
+    def norm(self) -> float:
+        """How far the model has moved; 0 for a task that sends no payload."""
+        return self.norms.get(MODEL, 0.0)
 
 
 class UploadStore:
@@ -51,7 +56,7 @@ class UploadStore:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # sites' own models are nobody else's affair
         self.scratch = Scratch(folder / "scratch")
 
-    def receive(self, site: str, round: int, task: Task, current: Mapping[str, Vector]) -> Reception:
+    def receive(self, site: str, round: int, task: Task, current: Sections) -> Reception:
         """Begin to take an upload in."""
         folder = self._round(round)
         with suppress(FileExistsError):
@@ -72,7 +77,7 @@ class UploadStore:
 
     def update(self, record: Record, weight: float) -> Update:
         """The record's sections as a strategy reads them."""
-        files = {name: self._round(record.round) / _file_name(digest) for name, digest in record.digests.items()}
+        files = {name: self._round(record.round) / _file_name(name, digest) for name, digest in record.digests.items()}
         return Update(record.site, weight, files, record.digests)
 
     def drop(self, record: Record) -> None:
@@ -109,7 +114,7 @@ class Reception:
         round: int,
         task: Task,
         payload: Payload,
-        current: Mapping[str, Vector],
+        current: Sections,
     ) -> None:
         self.site, self.round, self.task = site, round, task
         self._folder, self._scratch, self._current = folder, scratch, current
@@ -122,7 +127,7 @@ class Reception:
         section = self._sections.get(name)
         if section is None or name in self._writers:
             raise self.refusal(f"holds {'two sections' if section else 'an unknown section'} {_shown(name)}")
-        writer = SectionWriter(self, *self._scratch.take(), section, self._current[name])
+        writer = SectionWriter(self, *self._scratch.take(), section, self._current[name] if name == MODEL else None)
         self._writers[name] = writer
         return writer
 
@@ -142,13 +147,13 @@ class Reception:
         if absent:
             raise self.refusal(f"lacks {', '.join(sorted(absent))}")
         digests = {name: writer.finish() for name, writer in self._writers.items()}
-        norm = math.sqrt(sum(writer.square for writer in self._writers.values()))
-        return Record(self.site, self.round, self.task.name, dict(self._metrics), digests, norm)
+        norms = {name: math.sqrt(writer.square) for name, writer in self._writers.items()}
+        return Record(self.site, self.round, self.task.name, dict(self._metrics), digests, norms)
 
     def keep(self, record: Record) -> None:
         """From now on the upload is there, also after a restart. The last step: what `finish` gave counts by it."""
         for name, digest in record.digests.items():
-            os.replace(self._writers.pop(name).path, self._folder / _file_name(digest))
+            os.replace(self._writers.pop(name).path, self._folder / _file_name(name, digest))
         path = self._folder / f"{record.site}.{record.task}.json"
         unready = path.with_suffix(".partial")
         with unready.open("wb", buffering=0) as file:
@@ -173,8 +178,10 @@ class Reception:
 class SectionWriter:
     """Takes in one section's bytes in pieces of any length: writes, hashes, and looks at each number."""
 
-    def __init__(self, reception: Reception, path: Path, file: BinaryIO, section: Section, current: Vector) -> None:
-        self.path, self.section, self.square = path, section, 0.0  # square: of the distance from the current values
+    def __init__(
+        self, reception: Reception, path: Path, file: BinaryIO, section: Section, current: Vector | None
+    ) -> None:
+        self.path, self.section, self.square = path, section, 0.0  # square: of the distance from `current`, or from 0
         self._reception, self._file, self._current = reception, file, current
         self._file.write(_header(section))
         self._hash, self._seen, self._rest = blake3(), 0, b""
@@ -213,7 +220,7 @@ class SectionWriter:
             self._difference = np.empty(len(values), np.float32)
         difference = self._difference[: len(values)]
         with np.errstate(over="ignore", invalid="ignore"):
-            np.subtract(values, self._current[start : start + len(values)], out=difference)
+            np.subtract(values, self._from(start, len(values)), out=difference)
             square = float(np.dot(difference, difference))
         if not math.isfinite(square):
             if not np.isfinite(values).all():
@@ -221,10 +228,13 @@ class SectionWriter:
                     f"holds weights that are not finite (the first is weight {start + _first_unsound(values)})",
                     "look at the site's losses and lower the learning rate",
                 )
-            exact = values.astype(np.float64) - self._current[start : start + len(values)]
+            exact = values.astype(np.float64) - self._from(start, len(values))
             square = float(np.dot(exact, exact))
         self.square += square
         self._seen += len(piece)
+
+    def _from(self, start: int, count: int) -> Vector | np.float32:
+        return np.float32(0) if self._current is None else self._current[start : start + count]
 
     def _wrong_length(self, how: str) -> FedmolError:
         return self._reception.refusal(
@@ -240,8 +250,8 @@ def _shown(name: str) -> str:
     return repr(name[:40])
 
 
-def _file_name(digest: str) -> str:
-    return f"{digest}.safetensors"
+def _file_name(section: str, digest: str) -> str:
+    return f"{section}-{digest}.safetensors"
 
 
 @lru_cache(maxsize=16)

@@ -191,7 +191,7 @@ def test_a_round_with_the_quorum_closes_without_the_others_and_tells_them(federa
     _close_without_a(one, 1)
     assert one.said("round_finished")[0].fields["missing"] == ["a"]
     opening = one.engine.opening("a")
-    assert (opening.round, opening.model_digest) == (2, vector_digest(one.model))
+    assert (opening.round, opening.digests) == (2, {MODEL: vector_digest(one.model)})
     assert opening.last_counted is None
     assert "not there" in (opening.reason or "")
 

@@ -12,10 +12,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from fedmol.fl.strategies.base import Sections, State, Strategy
+from fedmol.fl.strategies.base import State, Strategy
 from fedmol.fl.strategies.fedadam import FedAdam
 from fedmol.fl.strategies.fedavg import FedAvg
 
 AnyStrategy = Annotated[FedAvg | FedAdam, Field(discriminator="name")]
 
-__all__ = ["AnyStrategy", "FedAdam", "FedAvg", "Sections", "State", "Strategy"]
+__all__ = ["AnyStrategy", "FedAdam", "FedAvg", "State", "Strategy"]

@@ -8,10 +8,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from fedmol.fl.payload import Payload, Section, Vector
+from fedmol.fl.payload import Payload, Section, Sections, Vector
 from fedmol.fl.updates import BLOCK, Update, aligned
 
-Sections = Mapping[str, Vector]  # one vector for each section of the payload
 State = Mapping[str, Vector]  # whatever a strategy keeps from round to round
 
 
@@ -20,6 +19,9 @@ class Strategy(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    def payload(self, parameters: int) -> Payload:
+        """What travels between a site and the aggregator, for a model of so many parameters."""
 
     def step(
         self, payload: Payload, current: Sections, updates: Sequence[Update], state: State

@@ -18,8 +18,8 @@ import numpy as np
 from pydantic import Field
 
 from fedmol.closed import Closed
-from fedmol.fl.payload import Payload, Section, Vector
-from fedmol.fl.strategies.base import Sections, State, weighted_means
+from fedmol.fl.payload import Payload, Section, Sections, Vector, model_payload
+from fedmol.fl.strategies.base import State, weighted_means
 from fedmol.fl.updates import Update
 
 _Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -36,6 +36,9 @@ class FedAdam(Closed):
     beta_1: _Decay = 0.9
     beta_2: _Decay = 0.99
     tau: Annotated[float, Field(gt=0)] = 1e-3
+
+    def payload(self, parameters: int) -> Payload:
+        return model_payload(parameters)
 
     def step(
         self, payload: Payload, current: Sections, updates: Sequence[Update], state: State

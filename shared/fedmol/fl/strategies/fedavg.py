@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from fedmol.closed import Closed
-from fedmol.fl.payload import Payload
-from fedmol.fl.strategies.base import Sections, State, weighted_means
+from fedmol.fl.payload import Payload, Sections, model_payload
+from fedmol.fl.strategies.base import State, weighted_means
 from fedmol.fl.updates import Update
 
 
@@ -23,6 +23,9 @@ class FedAvg(Closed):
     """The mean of the sites' models, weighted by their molecules. It keeps no state."""
 
     name: Literal["fedavg"] = "fedavg"
+
+    def payload(self, parameters: int) -> Payload:
+        return model_payload(parameters)
 
     def step(
         self, payload: Payload, current: Sections, updates: Sequence[Update], state: State
