@@ -16,8 +16,9 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
 from fedmol.federation.assembly import denoiser_of, hardware_of, team_of, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
+from fedmol.federation.counts import counts_of
 from fedmol.federation.identity import peer_name, shared_settings
-from fedmol.federation.messages import Agreement, CensusCounts, Counts, Joining, Progress, RoundOpening, Welcome
+from fedmol.federation.messages import Agreement, Joining, Progress, RoundOpening, Welcome
 from fedmol.federation.settings import Settings
 from fedmol.federation.versions import SEMANTICS
 from fedmol.training.flat import manifest
@@ -121,12 +122,8 @@ def _prepare(
     fitted = settings.training.budget_minutes is not None
     seconds = seconds_per_step(settings, shard.training, census, _TIMED_STEPS) if fitted else None
     pulse.phase("waiting for the others")
-    counts = Counts(
-        molecules=len(shard.training),
-        census=CensusCounts.model_validate(census.to_json(), strict=False),
-        seconds_per_step=seconds,
-        shard=shard_digest(place.run, shard.training, shard.validation),
-    )
+    digest = shard_digest(place.run, shard.training, shard.validation)
+    counts = counts_of(census.to_json(), len(shard.training), seconds, digest)
     welcome, agreement = _wait_for_agreement(client, introduction.model_copy(update={"counts": counts}), stop)
     course = Course(place.run, settings, welcome.manifest, place.certificates.ca, pulse.events)
     course.take_up(welcome.changes)

@@ -6,10 +6,32 @@ from collections.abc import Iterator, Sequence
 
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.messages import CensusCounts, Counts
+from fedmol.federation.messages import SLOWEST_STEP, CensusCounts, Counts
 from fedmol.formats import number
 
 Range = tuple[int, int]  # the least and the most
+
+
+def counts_of(census: dict[str, list[int]], molecules: int, seconds_per_step: float | None, shard: str) -> Counts:
+    """What a site says of its shard, from the census of its training molecules as JSON.
+
+    Raises:
+        FedmolError: BAD_DATA or BAD_SETTINGS when no federation would take the site with it.
+    """
+    if molecules < 2:
+        raise FedmolError(
+            Exit.BAD_DATA,
+            f"the shard has {number(molecules, 'molecule')} for training, and counts of fewer than two are not sent",
+            "add molecules to the site's file",
+        )
+    if seconds_per_step is not None and not 0 < seconds_per_step <= SLOWEST_STEP:
+        raise FedmolError(
+            Exit.BAD_SETTINGS,
+            f"a step of training takes {seconds_per_step:.3g} s here, more than {SLOWEST_STEP} s are not taken",
+            "train on a faster machine, or ask the coordinator for a smaller model or training.batch_size",
+        )
+    histograms = CensusCounts(**{kind: tuple(census[kind]) for kind in CensusCounts.model_fields})
+    return Counts(molecules=molecules, census=histograms, seconds_per_step=seconds_per_step, shard=shard)
 
 
 def check_counts(counts: Counts, vocabulary: Vocabulary, least_count: int = 0) -> None:

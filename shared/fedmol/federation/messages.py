@@ -27,6 +27,7 @@ OPENING = "Opening"
 ECHO = "Echo"  # the only call whose body is not JSON: bytes, which come back as they are
 LARGEST_ECHO = 2**20  # bytes
 LARGEST_CONTROL = 64 * 2**10  # bytes of any other request
+SLOWEST_STEP = 3600  # seconds
 LARGEST_CHANGE = 16 * 2**10  # characters
 _LARGEST_AGREEMENT = 16 * 2**20  # bytes
 
@@ -36,7 +37,7 @@ SiteName = Annotated[str, Field(min_length=1, max_length=64)]
 Section = Annotated[str, Field(min_length=1, max_length=64)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Molecules = Annotated[int, Field(ge=2, le=10**9)]
-Seconds = Annotated[float, Field(gt=0, le=3600, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=SLOWEST_STEP, allow_inf_nan=False)]
 Semantics = Annotated[int, Field(ge=1, le=10**6)]
 Histogram = Annotated[tuple[Annotated[int, Field(ge=0, le=2**53)], ...], Field(min_length=1, max_length=1024)]
 

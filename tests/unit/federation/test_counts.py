@@ -13,7 +13,7 @@ from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.encoding import encode
 from fedmol.diffusion.census import Census
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.counts import check_adds_up, check_counts, check_room, lacking
+from fedmol.federation.counts import check_adds_up, check_counts, check_room, counts_of, lacking
 from fedmol.federation.messages import CensusCounts, Counts
 
 VOCABULARY = vocabularies.get("qm9-charged")
@@ -109,3 +109,22 @@ def test_a_size_that_an_agreement_lacks_is_named() -> None:
 def test_with_a_least_count_nothing_lacks() -> None:
     agreed: Any = raised(census([1, 1]), 3)
     assert lacking(agreed, census(list(range(len(SMILES))))) == {}
+
+
+def test_what_a_site_says_is_what_an_aggregator_takes() -> None:
+    honest = census([0, 1, 2])
+    counts = counts_of(honest.model_dump(mode="json"), 3, 0.5, "0" * 64)
+    assert (counts.census, counts.molecules, counts.seconds_per_step) == (honest, 3, 0.5)
+    check_counts(counts, VOCABULARY)
+
+
+@pytest.mark.parametrize(
+    ("molecules", "seconds", "exit"),
+    [(1, None, Exit.BAD_DATA), (0, None, Exit.BAD_DATA), (3, 3601.0, Exit.BAD_SETTINGS)],
+)
+def test_a_site_that_no_federation_would_take_hears_it_at_home(
+    molecules: int, seconds: float | None, exit: Exit
+) -> None:
+    with pytest.raises(FedmolError) as caught:
+        counts_of(census([0, 1, 2]).model_dump(mode="json"), molecules, seconds, "0" * 64)
+    assert caught.value.exit is exit
