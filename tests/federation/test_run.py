@@ -71,7 +71,8 @@ def test_the_aggregator_s_folder_holds_no_site_s_own_model_when_the_run_is_over(
     work = undisturbed.folder / AGGREGATOR
     left = {str(path.relative_to(work)) for path in work.rglob("*") if path.is_file()}
     rounds = {f"rounds/round-000{round}.safetensors" for round in (1, 2, 3)}
-    assert left == {"agreement.json", "alive", "events.jsonl", "model.safetensors", "settings.yaml"} | rounds
+    own = {"agreement.json", "alive", "events.jsonl", "lock", "model.safetensors", "owner.json", "settings.yaml"}
+    assert left == own | rounds
 
 
 def test_uploads_lie_under_their_digests_and_those_of_the_round_before_are_kept(stage: Build) -> None:
