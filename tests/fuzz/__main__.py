@@ -1,4 +1,4 @@
-"""Fuzz uploads and stored files for a while:
+"""Fuzz uploads, messages, stored state and given files for a while:
 
 python -m tests.fuzz --minutes 60
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/unit/fl/support")]
 
-from tests.fuzz import stored, uploads  # noqa: E402
+from tests.fuzz import FUZZERS  # noqa: E402
 from tests.fuzz.target import reference  # noqa: E402
 
 
@@ -25,21 +25,23 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     said = parser.parse_args()
     expected, until, seed = reference(), time.monotonic() + 60 * said.minutes, said.seed
-    tried = {"uploads": 0, "stored": 0}
+    tried = dict.fromkeys(FUZZERS, 0)
     while time.monotonic() < until:
-        for fuzzer in (uploads, stored):
-            name = fuzzer.__name__.rpartition(".")[2]
+        for name, fuzz in FUZZERS.items():
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    tried[name] += fuzzer.fuzz(Path(folder) / "run", random.Random(seed), expected)
+                    tried[name] += fuzz(Path(folder) / "run", random.Random(seed), expected)
                 except BaseException:
-                    print(f"found with --seed {seed}", flush=True)
+                    print(f"found in {name} with --seed {seed}", flush=True)
                     raise
         seed += 1
         if seed % 20 == 0:
-            print(f"{tried['uploads']:,} uploads and {tried['stored']:,} restarts tried, nothing found", flush=True)
-    counts = f"{tried['uploads']:,} uploads and {tried['stored']:,} restarts"
-    print(f"{counts} tried in {said.minutes:g} minutes: nothing found")
+            print(f"{_said(tried)}: nothing found", flush=True)
+    print(f"{_said(tried)} in {said.minutes:g} minutes: nothing found")
+
+
+def _said(tried: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in tried.items())
 
 
 if __name__ == "__main__":

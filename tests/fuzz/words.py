@@ -1,0 +1,106 @@
+"""Damaged joins, reports and questions of a member: each is taken or refused by name, and nobody else's joining fails."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+from fedmol.chem import vocabulary as vocabularies
+from fedmol.errors import Exit, FedmolError
+from fedmol.events import EventLog, verify
+from fedmol.federation.changes import Changes
+from fedmol.federation.identity import peer_name, shared_settings
+from fedmol.federation.manifest import manifest_of
+from fedmol.federation.messages import CensusCounts, Counts, Joining, OpeningRequest, Progress, Welcome
+from fedmol.federation.settings import parse
+from fedmol.federation.versions import SEMANTICS
+from fedmol.fl.engine import Opening
+from fedmol.fl.presence import Presence
+from fedmol.fl.rounds import RoundRule
+from fedmol_aggregator.audit import Audit
+from fedmol_aggregator.gate import Gate
+from fedmol_aggregator.gathering import Gathering, Roster
+from tests.fuzz.mutations import altered, damaged
+from tests.fuzz.target import MemoryBound
+
+RUN, _TRIALS = "r", 400
+_LARGEST_LOG = 256 * 2**10  # bytes
+_REFUSALS = {
+    Exit.BAD_SETTINGS, Exit.CERTIFICATE_OF_ANOTHER_SITE, Exit.UNKNOWN_RUN, Exit.MODEL_DIFFERS, Exit.VOCABULARY_DIFFERS,
+    Exit.SHARD_CHANGED, Exit.PROTOCOL_DIFFERS, Exit.MESSAGE_REFUSED,
+}  # fmt: skip
+
+
+class Door:
+    """A gate for two sites, of which one says what it likes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.settings = parse({"sites": [{"name": "good"}, {"name": "bad"}]}, "fuzz")
+        self.vocabulary, self.path = vocabularies.get(self.settings.model.vocabulary), folder / "events.jsonl"
+        events = EventLog(self.path, run=RUN, site="aggregator")
+        presence = Presence(self.settings.site_names, 60, events)
+        rule = RoundRule(self.settings.site_names, 2, 100, presence)
+        self.gathering = Gathering(self.settings, folder / "agreement.json", events)
+        roster = Roster(self.settings, RUN, self.vocabulary, "1" * 64, "2" * 64)
+        changes = Changes(manifest_of(RUN, self.settings))
+        self.gate = Gate(roster, self.gathering, presence, rule, Audit(events), events, changes)
+
+    def joining(self, site: str) -> Joining:
+        classes = len(self.vocabulary.atoms), len(self.vocabulary.bonds), self.vocabulary.max_atoms + 1
+        census = CensusCounts(
+            atoms=(20, *[0] * (classes[0] - 1)),
+            bonds=(0, 20, *[0] * (classes[1] - 2)),
+            sizes=(0, 0, 10, *[0] * (classes[2] - 3)),
+        )
+        return Joining(
+            run=RUN,
+            peer=peer_name(site),
+            semantics=SEMANTICS,
+            vocabulary=self.vocabulary.digest(),
+            manifest="1" * 64,
+            payload="2" * 64,
+            settings=shared_settings(self.settings),
+            counts=Counts(molecules=10, census=census, shard="3" * 64),
+        )
+
+    def hear(self, call: str, message: bytes) -> None:
+        """What the member says; only a refusal may come of it."""
+        try:
+            if call == "join":
+                self.gate.join("bad", message)
+            elif call == "report":
+                self.gate.report("bad", message, round=1)
+            else:
+                self.gate.opening("bad", message, Opening(1, "4" * 64, None, None))
+        except FedmolError as refusal:
+            if refusal.exit not in _REFUSALS:
+                raise
+
+
+def fuzz(work: Path, chance: random.Random, expected: bytes) -> int:
+    """One gathering under fire; the number of messages that were tried."""
+    door, memory = Door(work), MemoryBound()
+    progress = Progress(run=RUN, peer=peer_name("bad"), round=1, phase="training", step=3, steps=9, loss=1.5)
+    honest = {
+        "join": door.joining("bad").encode(),
+        "report": progress.encode(),
+        "opening": OpeningRequest(run=RUN, peer=peer_name("bad")).encode(),
+    }
+    for _ in range(_TRIALS):
+        call = chance.choice(list(honest))
+        message = honest[call]
+        if chance.random() < 0.7:
+            message = json.dumps(altered(json.loads(message), chance)).encode()
+        if chance.random() < 0.4:
+            message = damaged(message, chance)
+        door.hear(call, message)
+    memory.check()
+    assert verify(door.path) > 0
+    assert door.path.stat().st_size < _LARGEST_LOG
+    door.gate.join("bad", honest["join"])
+    welcome = Welcome.model_validate_json(door.gate.join("good", door.joining("good").encode()))
+    assert welcome.agreement is not None
+    assert welcome.agreement.molecules == {"bad": 10, "good": 10}
+    assert sum(welcome.agreement.census.sizes) == 20
+    return _TRIALS
