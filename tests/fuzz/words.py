@@ -1,4 +1,4 @@
-"""Damaged joins, reports and questions of a member: each is taken or refused by name, and nobody else's joining fails."""
+"""Damaged words of a member: each is taken or refused by name, and nobody else's joining fails."""
 
 from __future__ import annotations
 
