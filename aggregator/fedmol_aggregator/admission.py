@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +14,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.events import EventLog
+from fedmol.federation import pem
 from fedmol_aggregator.audit import Audit
 from fedmol_aggregator.gathering import Roster
 
@@ -42,6 +46,7 @@ class Certificate:
     name: str | None
     serial: int
     expires: datetime
+    key: str | None  # fingerprint; None where fedmol does not take keys of its kind
 
 
 @lru_cache(maxsize=256)
@@ -49,15 +54,26 @@ def read_certificate(pem: bytes) -> Certificate:
     """The certificate that TLS has found valid when the connection was opened."""
     one = x509.load_pem_x509_certificate(pem)
     names = one.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
-    return Certificate(str(names[0].value) if names else None, one.serial_number, one.not_valid_after_utc)
+    name = str(names[0].value) if len(names) == 1 else None
+    return Certificate(name, one.serial_number, one.not_valid_after_utc, _fingerprint(one))
+
+
+def _fingerprint(certificate: x509.Certificate) -> str | None:
+    try:
+        return pem.key_fingerprint(pem.require_sound(certificate.public_key(), "the caller"))
+    except (FedmolError, UnsupportedAlgorithm, ValueError):
+        return None
 
 
 class DenyList:
-    """The certificates that are refused although they are valid. The file is read again when it changes."""
+    """The certificates that are refused although they are valid. The file is read again when it changes.
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._state: tuple[int, int] | None = None
+    A file that cannot be read leaves what it said before in force, and is named in the event log.
+    """
+
+    def __init__(self, path: Path, events: EventLog) -> None:
+        self.path, self.events = path, events
+        self._state: object = None
         self._entries: frozenset[str] = frozenset()
 
     def names(self, certificate: Certificate) -> bool:
@@ -67,14 +83,29 @@ class DenyList:
     def _refresh(self) -> None:
         try:
             found = self.path.stat()
+            state = (found.st_mtime_ns, found.st_size, found.st_ino)
         except FileNotFoundError:
             self._state, self._entries = None, frozenset()
             return
-        state = (found.st_mtime_ns, found.st_size)
-        if state != self._state and found.st_size <= _LARGEST_LIST:
-            lines = self.path.read_text(errors="replace").splitlines()
-            words = (line.partition("#")[0].strip().lower().replace(":", "") for line in lines)
-            self._entries, self._state = frozenset(word.lstrip("0") or word for word in words if word), state
+        except OSError as error:
+            self._damaged(error.errno, error.strerror or str(error))
+            return
+        if state == self._state:
+            return
+        try:
+            if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_LIST:
+                raise ValueError(f"it is no file of at most {_LARGEST_LIST} bytes")
+            lines = self.path.read_text().splitlines()
+        except (OSError, ValueError) as error:
+            self._damaged(state, str(error))
+            return
+        words = (line.partition("#")[0].strip().lower().replace(":", "") for line in lines)
+        self._entries, self._state = frozenset(word.lstrip("0") or word for word in words if word), state
+
+    def _damaged(self, state: object, what: str) -> None:
+        if state != self._state:
+            self._state = state
+            self.events.write("state_damaged", file=str(self.path), detail=f"what it said before is in force: {what}")
 
 
 @dataclass
@@ -92,6 +123,7 @@ class Admission:
     ) -> None:
         self.roster, self.denied, self.audit, self.now = roster, denied, audit, now
         self._lock = threading.Lock()
+        self._site_of_key: dict[str, str] = {}  # the first that showed it
         self._accounts: dict[str, _Account] = {}  # of members only, so there are few
 
     @contextmanager
@@ -119,6 +151,7 @@ class Admission:
                 f"the certificate of {site!r} is on this federation's list of denied certificates",
                 "ask the coordinator for a new certificate",
             )
+        self._check_key(site, certificate.key)
         if certificate.expires < self.now():
             raise FedmolError(
                 Exit.CERTIFICATE_EXPIRED,
@@ -126,6 +159,23 @@ class Admission:
                 "renew it (fedmol certs request, sign, install); a running site takes it up by itself",
             )
         return site
+
+    def _check_key(self, site: str, key: str | None) -> None:
+        """A member has a sound key, and no other member has the same."""
+        if key is None:
+            raise FedmolError(
+                Exit.CERTIFICATE_FOREIGN,
+                f"the certificate of {site!r} has a key of a kind that fedmol does not take",
+                "make a new key on P-256 or P-384 (fedmol certs request, sign, install)",
+            )
+        with self._lock:
+            first = self._site_of_key.setdefault(key, site)
+        if first != site:
+            raise FedmolError(
+                Exit.CERTIFICATE_OF_ANOTHER_SITE,
+                f"the key in the certificate of {site!r} is that of {first!r}, too",
+                "make a key of its own at every site (fedmol certs request)",
+            )
 
     def _open(self, site: str, kind: Kind) -> None:
         with self._lock:

@@ -11,7 +11,7 @@ from fedmol.errors import Exit
 def test_a_federation_gets_its_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     ca, site, signed = tmp_path / "ca", tmp_path / "north", tmp_path / "north.crt"
     for call in (
-        ["ca", "--out", str(ca), "--name", "trial"],
+        ["ca", "--out", str(ca), "--name", "trial", "--no-passphrase"],
         [
             "aggregator",
             "--ca",
@@ -45,8 +45,10 @@ def test_a_federation_gets_its_certificates(tmp_path: Path, capsys: pytest.Captu
         (["certs", "site", "--ca", "nowhere", "--site", "north", "--out", "x"], Exit.CERTIFICATE_MISSING, "nowhere"),
         (["certs", "ca", "--out", "x", "--days", "0"], Exit.USAGE, "--days"),
         (["certs", "ca", "--out", "x", "--days", "99999999999"], Exit.USAGE, "--days"),
-        (["certs", "ca", "--out", "x", "--name", "n" * 99], Exit.USAGE, "64"),
-        (["certs", "ca", "--out", "/dev/null/x"], Exit.USAGE, "/dev/null"),
+        (["certs", "ca", "--out", "x", "--name", "n" * 99, "--no-passphrase"], Exit.USAGE, "64"),
+        (["certs", "ca", "--out", "/dev/null/x", "--no-passphrase"], Exit.USAGE, "/dev/null"),
+        (["certs", "ca", "--out", "x"], Exit.USAGE, "--passphrase-file"),
+        (["certs", "ca", "--out", "x", "--passphrase-file", "/dev/null"], Exit.USAGE, "shorter than 8"),
         (["certs", "sing"], Exit.USAGE, "sing"),
         (["cert"], Exit.USAGE, "cert"),
     ],
@@ -65,3 +67,19 @@ def test_a_wrong_call_ends_with_its_code_and_no_traceback(
     assert named in said
     assert "Traceback" not in said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_passphrase_locks_the_authority(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ca, right, wrong = tmp_path / "ca", tmp_path / "right", tmp_path / "wrong"
+    right.write_text("correct horse battery\nanything\n")
+    wrong.write_text("another one\n")
+    assert run(["certs", "ca", "--out", str(ca), "--passphrase-file", str(right)]) == Exit.DONE
+    assert b"ENCRYPTED" in (ca / "ca.key").read_bytes()
+    call = ["certs", "site", "--ca", str(ca), "--site", "north", "--out", str(tmp_path / "north")]
+    assert run(call) == Exit.USAGE  # nobody is there to be asked
+    assert run([*call, "--passphrase-file", str(wrong)]) == Exit.CERTIFICATE_FOREIGN
+    assert not (tmp_path / "north").exists()
+    assert "does not open" in capsys.readouterr().err
+    assert run([*call, "--passphrase-file", str(right)]) == Exit.DONE
+    assert run(["certs", "list", "--ca", str(ca)]) == Exit.DONE
+    assert "north" in capsys.readouterr().out

@@ -45,6 +45,7 @@ _OPTIONS = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_metadata_size", 16 * 2**10),
     ("grpc.so_reuseport", 0),  # else a second aggregator on the port would start and take half the calls
+    ("grpc.max_connection_age_ms", 3_600_000),  # handshakes, and so certificates, are not older than that
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
@@ -52,6 +53,7 @@ _OPTIONS = [
     ("grpc.http2.lookahead_bytes", 256 * 2**10),
 ]
 _TICK = 0.25  # seconds
+_GRACE = 2  # times the longest that a call may take
 _LARGE_MODEL = 128 * 2**20  # bytes; with smaller ones it costs more than it is worth
 _MORE_SITES = 4  # that may be added while the server runs, without a wait for a thread
 _MOST_UPLOADS = 32  # that are read at the same time
@@ -71,7 +73,7 @@ class FederationServer:
     ) -> None:
         self.engine, self.gate, self.deliveries, self.heart = engine, gate, deliveries, heart
         self.clock, self.address, self.certificates = clock, address, certificates
-        self.admission = Admission(gate.roster, DenyList(certificates.ca.parent / DENIED), gate.audit)
+        self.admission = Admission(gate.roster, DenyList(certificates.ca.parent / DENIED, gate.events), gate.audit)
         self.calls = Calls(engine, gate, Downloads(engine.terms.payload.nbytes), deliveries)
         self.meter = Meter(int(address.rpartition(":")[2]), self._cut)
         self.streams = Streams(longest, self.meter.delivered, clock)
@@ -121,7 +123,11 @@ class FederationServer:
         sites = len(self.gate.roster.site_of) + _MORE_SITES
         control = ThreadPoolExecutor(sites * (Kind.CONTROL.value + Kind.DOWNLOAD.value) + 4, "call")
         uploads = ThreadPoolExecutor(min(_MOST_UPLOADS, sites * Kind.UPLOAD.value) + 2, "upload")
-        server = grpc.server(control, options=_OPTIONS)
+        grace = (
+            "grpc.max_connection_age_grace_ms",
+            round(1000 * _GRACE * self.streams.longest),
+        )  # calls end by themselves
+        server = grpc.server(control, options=[*_OPTIONS, grace])
         calls = self.calls
         openfl = {
             "Ping": self._handler(Kind.CONTROL, calls.ping),

@@ -9,7 +9,9 @@ from typing import Any
 
 import click
 
-from fedmol.federation import certificates
+from fedmol.cli import passphrase
+from fedmol.cli.passphrase import passphrase_file
+from fedmol.federation import certificates, issued
 
 _PATH = click.Path(path_type=Path)
 _LONGEST = 36_500  # days
@@ -55,10 +57,12 @@ def certs() -> None:
 @certs.command()
 @click.option("--out", type=_PATH, required=True, help="folder for ca.crt and ca.key; keep it to yourself")
 @click.option("--name", default="fedmol", show_default=True, help="name of the federation")
+@click.option("--no-passphrase", is_flag=True, help="leave the key open, for trials")
+@passphrase_file
 @_validity(days=3650)
-def ca(out: Path, name: str, validity: timedelta) -> None:
-    """Make the federation's authority."""
-    certificates.make_ca(out, name, validity)
+def ca(out: Path, name: str, validity: timedelta, no_passphrase: bool, passphrase_file: Path | None) -> None:
+    """Make the federation's authority, whose key is locked by a passphrase."""
+    certificates.make_ca(out, name, validity, None if no_passphrase else passphrase.chosen(passphrase_file))
     click.echo(f"authority made in {out}: give ca.crt to every site, and ca.key to nobody")
     click.echo(f"fingerprint of ca.crt: {certificates.describe(out / 'ca.crt').fingerprint}")
 
@@ -69,10 +73,14 @@ def ca(out: Path, name: str, validity: timedelta) -> None:
     "--san", "names", multiple=True, required=True, help="host name or IP address that sites dial; repeatable"
 )
 @click.option("--out", type=_PATH, required=True, help="the aggregator's folder, for its --certs")
+@passphrase_file
 @_validity(days=365)
-def aggregator(authority: Path, names: tuple[str, ...], out: Path, validity: timedelta) -> None:
+def aggregator(
+    authority: Path, names: tuple[str, ...], out: Path, validity: timedelta, passphrase_file: Path | None
+) -> None:
     """Make the aggregator's key and certificate."""
-    certificates.issue_aggregator(authority, out, names, validity)
+    opening = passphrase.existing(authority, passphrase_file)
+    certificates.issue_aggregator(authority, out, names, validity, opening)
     click.echo(f"ca.crt, party.crt and party.key are in {out}")
 
 
@@ -80,10 +88,11 @@ def aggregator(authority: Path, names: tuple[str, ...], out: Path, validity: tim
 @_authority
 @click.option("--site", required=True, help="the site's name in federation.yaml")
 @click.option("--out", type=_PATH, required=True, help="the site's folder, for its --certs")
+@passphrase_file
 @_validity(days=365)
-def site(authority: Path, site: str, out: Path, validity: timedelta) -> None:
+def site(authority: Path, site: str, out: Path, validity: timedelta, passphrase_file: Path | None) -> None:
     """Make a site's key and certificate in one place. For trials: the key has to travel."""
-    certificates.issue_site(authority, out, site, validity)
+    certificates.issue_site(authority, out, site, validity, passphrase.existing(authority, passphrase_file))
     click.echo(f"ca.crt, party.crt and party.key are in {out}")
 
 
@@ -102,10 +111,14 @@ def request(site: str, out: Path) -> None:
 @_authority
 @click.option("--site", required=True, help="the site that the request must come from")
 @click.option("--out", type=_PATH, required=True, help="file for the certificate")
+@passphrase_file
 @_validity(days=365)
-def sign(request: Path, authority: Path, site: str, out: Path, validity: timedelta) -> None:
+def sign(
+    request: Path, authority: Path, site: str, out: Path, validity: timedelta, passphrase_file: Path | None
+) -> None:
     """At the coordinator: make a certificate from a site's REQUEST."""
-    fingerprint = certificates.sign(authority, request, site, out, validity)
+    opening = passphrase.existing(authority, passphrase_file)
+    fingerprint = certificates.sign(authority, request, site, out, validity, opening)
     click.echo(f"fingerprint of the key: {fingerprint}")
     click.echo(f"compare it with the site by another way than the request came, then send {out} and ca.crt")
 
@@ -119,6 +132,14 @@ def install(certificate: Path, ca_certificate: Path, folder: Path) -> None:
     info = certificates.install(certificate, ca_certificate, folder)
     click.echo(f"{info.subject} is ready in {folder}, until {info.not_after:%Y-%m-%d %H:%M} UTC")
     click.echo(f"fingerprint of ca.crt: {certificates.describe(folder / 'ca.crt').fingerprint}")
+
+
+@certs.command("list")
+@_authority
+def list_(authority: Path) -> None:
+    """List the certificates that the authority has signed."""
+    for one in issued.read(authority):
+        click.echo(f"{one.time:%Y-%m-%d}  {one.name:<20} until {one.until:%Y-%m-%d}  serial {one.serial}")
 
 
 @certs.command()

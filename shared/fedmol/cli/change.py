@@ -8,8 +8,11 @@ from typing import Any
 import click
 
 from fedmol import files
+from fedmol.cli import passphrase
+from fedmol.cli.passphrase import passphrase_file
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import read
+from fedmol.federation.certificates import CA_KEY
 from fedmol.federation.changes import Change, Changes, earliest, recorded, require_in_time, sign
 
 _PATH = click.Path(path_type=Path)
@@ -29,8 +32,15 @@ _PATH = click.Path(path_type=Path)
 @click.option("--lost-after", type=float, help="as rounds.lost_after, in seconds")
 @click.option("--from-round", type=int, help="the first round in which it holds; the earliest possible when left out")
 @click.option("--out", type=_PATH, help="file for the change; changes/NNNN.json in STATE when left out")
+@passphrase_file
 def change(
-    state: Path, ca: Path, out: Path | None, from_round: int | None, accept_shard: tuple[str, ...], **entries: Any
+    state: Path,
+    ca: Path,
+    out: Path | None,
+    from_round: int | None,
+    accept_shard: tuple[str, ...],
+    passphrase_file: Path | None,
+    **entries: Any,
 ) -> None:
     """Sign a change of a run with the authority's key, and hand it to the aggregator.
 
@@ -51,7 +61,7 @@ def change(
     draft = Change.model_validate({**document, "round": max(open_round, 1)})
     wanted = draft.model_copy(update={"round": from_round or earliest(draft, open_round)})
     require_in_time(wanted, open_round)
-    signed = sign(wanted, ca / "ca.key", None)
+    signed = sign(wanted, ca / CA_KEY, passphrase.existing(ca, passphrase_file))
     changes.take(signed, ca / "ca.crt")
     path = out or _inbox(state) / f"{wanted.number:04d}.json"
     if path.exists():

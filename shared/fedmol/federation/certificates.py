@@ -19,8 +19,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation import issuing, pem
+from fedmol.federation import issued, issuing, pem
 
+AGGREGATOR = "aggregator"
 CA_KEY = "ca.key"
 REQUEST = "party.csr"
 _SITE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
@@ -59,30 +60,32 @@ class CertificateInfo:
         return (self.not_after - now) / timedelta(days=1)
 
 
-def make_ca(folder: Path, name: str, validity: timedelta) -> None:
-    """A new authority: `ca.crt` for everyone, `ca.key` for nobody but the coordinator.
+def make_ca(folder: Path, name: str, validity: timedelta, passphrase: bytes | None = None) -> None:
+    """A new authority: `ca.crt` for everyone, `ca.key` for nobody but the coordinator, locked by a passphrase if given.
 
     Raises:
         FedmolError: USAGE, when the folder holds a key already.
     """
     key = pem.new_key()
     certificate = issuing.authority_certificate(f"{name} authority", key, validity)
-    pem.write_key(folder / CA_KEY, key)
+    pem.write_key(folder / CA_KEY, key, passphrase)
     pem.write_certificate(folder / "ca.crt", certificate)
 
 
-def issue_aggregator(authority: Path, folder: Path, names: Sequence[str], validity: timedelta) -> None:
+def issue_aggregator(
+    authority: Path, folder: Path, names: Sequence[str], validity: timedelta, passphrase: bytes | None = None
+) -> None:
     """Key and certificate of an aggregator that sites reach under `names` (DNS names or IP addresses)."""
     if not names:
         cure = "give the host name or IP address that sites dial"
         raise FedmolError(Exit.USAGE, "the aggregator's certificate names no address", cure)
-    _issue_with_key(authority, folder, "aggregator", names, ExtendedKeyUsageOID.SERVER_AUTH, validity)
+    _issue_with_key(authority, folder, AGGREGATOR, names, ExtendedKeyUsageOID.SERVER_AUTH, validity, passphrase)
 
 
-def issue_site(authority: Path, folder: Path, site: str, validity: timedelta) -> None:
+def issue_site(authority: Path, folder: Path, site: str, validity: timedelta, passphrase: bytes | None = None) -> None:
     """Key and certificate of a site, made in one place: for trials. Real sites use `request`, `sign` and `install`."""
     _check_site_name(site)
-    _issue_with_key(authority, folder, site, [site], ExtendedKeyUsageOID.CLIENT_AUTH, validity)
+    _issue_with_key(authority, folder, site, [site], ExtendedKeyUsageOID.CLIENT_AUTH, validity, passphrase)
 
 
 def request(folder: Path, site: str) -> str:
@@ -100,14 +103,17 @@ def request(folder: Path, site: str) -> str:
     return pem.key_fingerprint(key.public_key())
 
 
-def sign(authority: Path, request_path: Path, site: str, out: Path, validity: timedelta) -> str:
+def sign(
+    authority: Path, request_path: Path, site: str, out: Path, validity: timedelta, passphrase: bytes | None = None
+) -> str:
     """At the coordinator: a site's certificate from its request, of which only name and key are taken over.
 
     Returns:
         The fingerprint of the key in the request, to be compared with the one that the site reads out.
 
     Raises:
-        FedmolError: CERTIFICATE_NAME when the request is another site's; CERTIFICATE_FOREIGN when it is not in order.
+        FedmolError: CERTIFICATE_NAME when the request is another site's, or its key has another name already;
+            CERTIFICATE_FOREIGN when it is not in order.
     """
     _check_site_name(site)
     csr = pem.read_request(request_path)
@@ -120,11 +126,13 @@ def sign(authority: Path, request_path: Path, site: str, out: Path, validity: ti
         )
     if out.exists():
         raise FedmolError(Exit.USAGE, f"there is a file {out} already", "choose another --out, or move the file away")
-    key = csr.public_key()
-    assert isinstance(key, ec.EllipticCurvePublicKey)
-    ca, ca_key = _read_authority(authority)
+    key = pem.require_sound(csr.public_key(), str(request_path))
+    ca, ca_key = _read_authority(authority, passphrase)
+    issued.require_free(authority, site, key)
     usage = ExtendedKeyUsageOID.CLIENT_AUTH
-    pem.write_certificate(out, issuing.party_certificate(ca, ca_key, site, key, [site], usage, validity))
+    certificate = issuing.party_certificate(ca, ca_key, site, key, [site], usage, validity)
+    issued.record(authority, certificate, key)  # first: what has been signed is known, whatever becomes of the file
+    pem.write_certificate(out, certificate)
     return pem.key_fingerprint(key)
 
 
@@ -248,20 +256,27 @@ def _check_in_time(path: Path, certificate: x509.Certificate, now: datetime) -> 
 
 
 def _issue_with_key(
-    authority: Path, folder: Path, name: str, names: Sequence[str], usage: ObjectIdentifier, validity: timedelta
+    authority: Path,
+    folder: Path,
+    name: str,
+    names: Sequence[str],
+    usage: ObjectIdentifier,
+    validity: timedelta,
+    passphrase: bytes | None,
 ) -> None:
-    ca, ca_key = _read_authority(authority)
+    ca, ca_key = _read_authority(authority, passphrase)
     key = pem.new_key()
     certificate = issuing.party_certificate(ca, ca_key, name, key.public_key(), names, usage, validity)
     target = CertificateFiles.in_folder(folder)
     pem.write_key(target.key, key)
+    issued.record(authority, certificate, key.public_key())
     pem.write_certificate(target.certificate, certificate)
     pem.write_certificate(target.ca, ca)
 
 
-def _read_authority(folder: Path) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+def _read_authority(folder: Path, passphrase: bytes | None) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     path = folder / "ca.crt"
-    ca, key = pem.read_certificate(path), pem.read_key(folder / CA_KEY)
+    ca, key = pem.read_certificate(path), pem.read_key(folder / CA_KEY, passphrase)
     if ca.public_key() != key.public_key() or not _is_authority(ca):
         raise FedmolError(
             Exit.CERTIFICATE_FOREIGN,

@@ -14,7 +14,9 @@ from cryptography.x509.oid import NameOID, ObjectIdentifier
 
 from fedmol.errors import Exit, FedmolError
 
-_HOST = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]{0,250}[A-Za-z0-9])?")
+_LABEL = "[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOST = re.compile(rf"(?=.{{1,253}}$){_LABEL}(\.{_LABEL})*")  # RFC 1123; no wildcards: an aggregator is one host
+_MOST_NAMES = 32
 _SKEW = timedelta(minutes=5)  # a peer's clock may be this far behind ours
 
 
@@ -36,12 +38,17 @@ def party_certificate(
     validity: timedelta,
 ) -> x509.Certificate:
     """A party's certificate. It never outlives the authority's own."""
+    if len(names) > _MOST_NAMES:
+        raise FedmolError(
+            Exit.USAGE, f"{len(names)} names are too many for a certificate", f"name {_MOST_NAMES} at most"
+        )
     until = min(datetime.now(UTC) + validity, ca.not_valid_after_utc)
     builder = _builder(common_name_only(name), ca.subject, key, ca_key, until)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_key_usage(authority=False), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-    builder = builder.add_extension(x509.SubjectAlternativeName([alternative(each) for each in names]), critical=False)
+    alternatives = x509.SubjectAlternativeName([alternative(each) for each in dict.fromkeys(names)])
+    builder = builder.add_extension(alternatives, critical=False)
     return builder.sign(ca_key, hashes.SHA256())
 
 
@@ -56,10 +63,10 @@ def alternative(name: str) -> x509.GeneralName:
         return x509.IPAddress(ipaddress.ip_address(name))
     except ValueError:
         pass
-    if not _HOST.fullmatch(name):
-        cure = "write a plain host name (punycode for non-ASCII ones) or an IP address"
+    if not _HOST.fullmatch(name) or name.rpartition(".")[2].isdecimal():
+        cure = "write a plain host name (punycode for non-ASCII ones, no wildcard) or an IP address"
         raise FedmolError(Exit.USAGE, f"{name!r} is neither a host name nor an IP address", cure)
-    return x509.DNSName(name)
+    return x509.DNSName(name.lower())
 
 
 def _builder(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -12,13 +13,19 @@ from cryptography.x509.oid import NameOID
 from fedmol import files
 from fedmol.errors import Exit, FedmolError
 
+_LARGEST = 64 * 2**10  # bytes that are read of a file
+_CURVES = (ec.SECP256R1, ec.SECP384R1)  # what every TLS library takes, and nobody breaks
+
 
 def new_key() -> ec.EllipticCurvePrivateKey:
     return ec.generate_private_key(ec.SECP256R1())
 
 
-def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
-    """To a file that only its owner can read, in a folder that only its owner can enter, unless it was there."""
+def write_key(path: Path, key: ec.EllipticCurvePrivateKey, passphrase: bytes | None = None) -> None:
+    """To a file that only its owner can read, in a folder that only its owner can enter, unless it was there.
+
+    With a passphrase the key is encrypted (PKCS#8).
+    """
     if path.exists():
         raise FedmolError(
             Exit.USAGE,
@@ -26,38 +33,71 @@ def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
             "choose another folder, or move the old key away if nothing needs it any more",
         )
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    form = serialization.PrivateFormat.PKCS8
-    pem = key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    locked: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if passphrase is not None:
+        locked = serialization.BestAvailableEncryption(passphrase)
+    pem = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, locked)
     files.write_bytes(path, pem, mode=0o600)
 
 
-def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
+def is_encrypted(path: Path) -> bool:
+    """Whether the key in `path` needs a passphrase."""
+    return b"ENCRYPTED PRIVATE KEY" in _read(path)
+
+
+def read_key(path: Path, passphrase: bytes | None = None) -> ec.EllipticCurvePrivateKey:
+    """The key in `path`. Raises FedmolError CERTIFICATE_FOREIGN when it is none, weak, or locked otherwise."""
+    content = _read(path)
+    locked = b"ENCRYPTED PRIVATE KEY" in content
+    if locked and passphrase is None:
+        cure = "name the file that holds it: --passphrase-file FILE"
+        raise FedmolError(Exit.CERTIFICATE_FOREIGN, f"{path} needs a passphrase", cure)
     try:
-        key = serialization.load_pem_private_key(_read(path), password=None)
+        key = serialization.load_pem_private_key(content, passphrase if locked else None)
     except (ValueError, TypeError):
-        raise _unreadable(path, "an unencrypted private key") from None
+        if locked:
+            cure = "give the passphrase with which `fedmol certs ca` made the authority"
+            raise FedmolError(Exit.CERTIFICATE_FOREIGN, f"the passphrase does not open {path}", cure) from None
+        raise _unreadable(path, "a private key") from None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise _unreadable(path, "an elliptic-curve key")
+    require_sound(key.public_key(), str(path))
     return key
 
 
+def require_sound(key: object, whose: str) -> ec.EllipticCurvePublicKey:
+    """The key, if it is on a curve that fedmol takes. Raises FedmolError CERTIFICATE_FOREIGN; `whose` says whose."""
+    if isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, _CURVES):
+        return key
+    said = f"on the curve {key.curve.name}" if isinstance(key, ec.EllipticCurvePublicKey) else "on no elliptic curve"
+    raise FedmolError(
+        Exit.CERTIFICATE_FOREIGN,
+        f"the key of {whose} is {said}; fedmol takes P-256 and P-384",
+        "make a new key and have a certificate signed for it (fedmol certs request, sign, install)",
+    )
+
+
 def read_certificate(path: Path) -> x509.Certificate:
+    """The certificate in `path`. Raises FedmolError CERTIFICATE_FOREIGN when there is none, or one with a weak key."""
     try:
-        return x509.load_pem_x509_certificate(_read(path))
-    except ValueError:
+        certificate = x509.load_pem_x509_certificate(_read(path))
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
         raise _unreadable(path, "a certificate") from None
+    require_sound(key, str(path))
+    return certificate
 
 
 def read_request(path: Path) -> x509.CertificateSigningRequest:
-    """A request that was signed with the key it is for, and that key on an elliptic curve."""
+    """A request that was signed with the key it is for, and that key a sound one."""
     try:
         csr = x509.load_pem_x509_csr(_read(path))
-    except ValueError:
+        key, signed = csr.public_key(), csr.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm):
         raise _unreadable(path, "a certificate request") from None
-    if not csr.is_signature_valid:
+    if not signed:
         raise _unreadable(path, "a request signed with its own key")
-    if not isinstance(csr.public_key(), ec.EllipticCurvePublicKey):
-        raise _unreadable(path, "a request for an elliptic-curve key")
+    require_sound(key, str(path))
     return csr
 
 
@@ -71,7 +111,8 @@ def write_request(path: Path, csr: x509.CertificateSigningRequest) -> None:
 
 def _read(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            return file.read(_LARGEST)
     except FileNotFoundError:
         raise FedmolError(
             Exit.CERTIFICATE_MISSING,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,8 +23,8 @@ from fedmol_aggregator.gathering import Roster
 TODAY = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def certificate(name: str | None, days: int = 30) -> bytes:
-    key = ec.generate_private_key(ec.SECP256R1())
+def certificate(name: str | None, days: int = 30, key: ec.EllipticCurvePrivateKey | None = None) -> bytes:
+    key = key or ec.generate_private_key(ec.SECP256R1())
     attributes = [] if name is None else [x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]
     made = (
         x509.CertificateBuilder()
@@ -44,7 +45,7 @@ class Entrance:
         self.events = EventLog(folder / "events.jsonl", run="r", site="aggregator")
         roster = Roster(settings, "r", vocabularies.get(settings.model.vocabulary), "manifest", "payload")
         self.denied, self.now = folder / "denied.txt", TODAY
-        self.admission = Admission(roster, DenyList(self.denied), Audit(self.events), lambda: self.now)
+        self.admission = Admission(roster, DenyList(self.denied, self.events), Audit(self.events), lambda: self.now)
 
     def refusal(self, pem: bytes) -> Exit:
         with pytest.raises(FedmolError) as caught, self.admission.enter(pem, Kind.CONTROL):
@@ -87,6 +88,37 @@ def test_the_deny_list_is_read_again_when_it_changes(entrance: Entrance) -> None
     entrance.denied.unlink()
     with entrance.admission.enter(north, Kind.CONTROL):
         pass
+
+
+@pytest.mark.parametrize("damage", [lambda p: p.write_bytes(b"\xff\xfe"), lambda p: p.write_bytes(bytes(2**21))])
+def test_a_deny_list_that_cannot_be_read_denies_what_it_did_and_is_named(
+    entrance: Entrance, damage: Callable[[Path], object]
+) -> None:
+    north = certificate("north")
+    entrance.denied.write_text("north\n")
+    assert entrance.refusal(north) is Exit.CERTIFICATE_NAME
+    damage(entrance.denied)
+    for _ in range(3):
+        assert entrance.refusal(north) is Exit.CERTIFICATE_NAME
+    damaged = [event.fields["file"] for event in read(entrance.events.path) if event.kind == "state_damaged"]
+    assert damaged == [str(entrance.denied)]
+    entrance.denied.write_text("south\n")
+    with entrance.admission.enter(north, Kind.CONTROL):
+        pass
+
+
+def test_one_key_is_one_member(entrance: Entrance) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    with entrance.admission.enter(certificate("north", key=key), Kind.CONTROL):
+        pass
+    assert entrance.refusal(certificate("south", key=key)) is Exit.CERTIFICATE_OF_ANOTHER_SITE
+    with entrance.admission.enter(certificate("north", key=key), Kind.CONTROL):
+        pass  # a renewed certificate of the same key
+
+
+def test_a_key_on_another_curve_is_refused_whoever_signed_it(entrance: Entrance) -> None:
+    weak = certificate("north", key=ec.generate_private_key(ec.SECP192R1()))
+    assert entrance.refusal(weak) is Exit.CERTIFICATE_FOREIGN
 
 
 def test_a_site_has_a_number_of_open_calls_of_each_kind_and_takes_none_of_another_s(entrance: Entrance) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation import certificates, pem
+from fedmol.federation import certificates, issued, pem
 from fedmol.federation.certificates import CertificateFiles, check_files
 
 DAY = timedelta(days=1)
@@ -84,7 +84,24 @@ def test_a_failed_issue_leaves_no_key_behind(tmp_path: Path) -> None:
     assert not (tmp_path / "site").exists()
 
 
-@pytest.mark.parametrize("names", [[], ["käse.example"], ["good.example", ""], ["agg.example:443"]])
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        ["käse.example"],
+        ["good.example", ""],
+        ["agg.example:443"],
+        ["*.com"],
+        ["*"],
+        ["a_b.example"],
+        ["a..b"],
+        ["-a.example"],
+        ["a" * 64 + ".example"],
+        ["1.2.3"],
+        ["a.example."],
+        ["x.example"] * 2 + [f"h{n}.example" for n in range(40)],
+    ],
+)
 def test_an_aggregator_needs_addresses_that_can_be_dialled(authority: Path, tmp_path: Path, names: list[str]) -> None:
     with pytest.raises(FedmolError) as caught:
         certificates.issue_aggregator(authority, tmp_path / "aggregator", names, DAY)
@@ -250,3 +267,48 @@ def test_both_sides_of_a_tls_handshake_accept_them(authority: Path, north: Certi
             assert secure.recv(7) == b"welcome"
         thread.join(10)
     assert "north" in str(seen[0])
+
+
+@pytest.mark.parametrize("curve", [ec.SECP192R1(), ec.SECP224R1(), ec.SECP256K1(), ec.SECP521R1(), None])
+def test_a_weak_or_unusual_key_gets_no_certificate(
+    authority: Path, tmp_path: Path, curve: ec.EllipticCurve | None
+) -> None:
+    key = rsa.generate_private_key(65537, 2048) if curve is None else ec.generate_private_key(curve)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "north")])
+    csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+    pem.write_request(tmp_path / "party.csr", csr)
+    with pytest.raises(FedmolError, match="fedmol takes P-256 and P-384") as caught:
+        certificates.sign(authority, tmp_path / "party.csr", "north", tmp_path / "north.crt", DAY)
+    assert caught.value.exit is Exit.CERTIFICATE_FOREIGN
+    assert not (tmp_path / "north.crt").exists()
+
+
+def test_one_key_has_one_name(authority: Path, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP384R1())
+    for name in ("north", "south"):
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+        pem.write_request(tmp_path / f"{name}.csr", csr)
+    certificates.sign(authority, tmp_path / "north.csr", "north", tmp_path / "north.crt", DAY)
+    certificates.sign(authority, tmp_path / "north.csr", "north", tmp_path / "renewed.crt", DAY)
+    with pytest.raises(FedmolError, match="certified as 'north' already") as caught:
+        certificates.sign(authority, tmp_path / "south.csr", "south", tmp_path / "south.crt", DAY)
+    assert caught.value.exit is Exit.CERTIFICATE_NAME
+    assert not (tmp_path / "south.crt").exists()
+    assert [one.name for one in issued.read(authority)][-2:] == ["north", "north"]
+
+
+@pytest.mark.parametrize("damage", [b"{}\n", b"[" * 100_000, b"\xff\n"])
+def test_a_damaged_index_signs_nothing(authority: Path, tmp_path: Path, damage: bytes) -> None:
+    certificates.request(tmp_path / "site", "north")
+    certificates.sign(authority, tmp_path / "site" / "party.csr", "north", tmp_path / "first.crt", DAY)
+    index = authority / "issued.jsonl"
+    before = index.read_bytes()
+    index.write_bytes(before + damage)
+    try:
+        with pytest.raises(FedmolError, match=r"issued\.jsonl, line") as caught:
+            certificates.sign(authority, tmp_path / "site" / "party.csr", "north", tmp_path / "north.crt", DAY)
+    finally:
+        index.write_bytes(before)
+    assert caught.value.exit is Exit.STATE_UNUSABLE
+    assert not (tmp_path / "north.crt").exists()
