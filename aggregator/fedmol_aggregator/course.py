@@ -37,6 +37,7 @@ class Course:
             self.changes.take(signed, authority)
         if given != manifest_of(run, self.changes.latest):
             self._require_as_begun(given)
+        self.inbox.mkdir(mode=0o700, exist_ok=True)
         self._seen: set[tuple[str, int]] = set()
 
     def _require_as_begun(self, given: Manifest) -> None:
