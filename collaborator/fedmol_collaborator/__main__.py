@@ -13,12 +13,13 @@ import click
 from fedmol.cli.ending import call, log_to_stderr
 from fedmol.errors import FedmolError
 from fedmol.events import EventLog
+from fedmol.federation.assembly import MODEL_FILE
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.settings import load, require_address
 from fedmol.files import refusing_exchanged
 from fedmol.heartbeat import Heart
 from fedmol.run_folder import Owner, claim
-from fedmol_collaborator import ended
+from fedmol_collaborator.ended import ending
 
 log = logging.getLogger("fedmol.site")
 
@@ -45,19 +46,20 @@ def command(path: Path, run: str, site: str, certs: Path, shard: Path, work: Pat
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     threading.Thread(target=Heart(work).beat_until, args=(threading.Event(),), name="heart", daemon=True).start()
-    if ended.is_over(work, run):
-        log.info("run %s is finished, and this site took part in it", run)
+    if ending(work, run).over:
+        log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
     else:
         from fedmol_collaborator.participation import Place, take_part  # only now: OpenFL takes seconds to import
 
         try:
             with refusing_exchanged():
-                take_part(Place(settings, run, site, CertificateFiles.in_folder(certs), shard, work), events, stop)
+                place = Place(settings, run, site, CertificateFiles.in_folder(certs), shard, work)
+                digest = take_part(place, events, stop)
         except FedmolError as error:
             events.write("run_stopped", reason=error.exit.slug, detail=error.message)
             raise
-        events.write("run_finished")
-        ended.remember(work, run)
+        events.write("run_finished", model_digest=digest)
+        log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
     if stay:
         stop.wait()
 

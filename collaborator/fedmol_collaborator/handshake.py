@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
+from concurrent.futures import Future, wait
 from datetime import UTC, datetime
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.certificates import CertificateFiles, check_files
 
 _PATIENCE = 5.0  # seconds
+_LOOK = 0.2  # seconds
 
 
-def try_handshake(address: str, port: int, files: CertificateFiles, site: str) -> bool:
-    """False when nobody answers (yet), True when the aggregator takes the certificate.
+def try_handshake(
+    address: str, port: int, files: CertificateFiles, site: str, stop: threading.Event | None = None
+) -> bool:
+    """False when nobody answers (yet), or `stop` is set; True when the aggregator takes the certificate.
 
     Raises:
         FedmolError: CERTIFICATE_MISSING, CERTIFICATE_EXPIRED or CERTIFICATE_FOREIGN.
     """
+    found: Future[bool] = Future()
+
+    def work() -> None:  # a name server, and a peer that is silent, cannot be hurried
+        try:
+            found.set_result(_try(address, port, files, site))
+        except Exception as error:
+            found.set_exception(error)
+
+    threading.Thread(target=work, name="handshake", daemon=True).start()
+    while stop is None or not stop.is_set():
+        if wait([found], _LOOK).done:
+            return found.result()
+    return False
+
+
+def _try(address: str, port: int, files: CertificateFiles, site: str) -> bool:
     if not files.ca.exists():
         check_files(files, site)  # nobody to trust, so nobody to talk to
     try:

@@ -14,7 +14,7 @@ from fedmol.data.shards import open_shard, shard_digest
 from fedmol.diffusion.census import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
-from fedmol.federation.assembly import denoiser_of, hardware_of, team_of, vocabulary_of
+from fedmol.federation.assembly import MODEL_FILE, denoiser_of, hardware_of, team_of, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.counts import counts_of
 from fedmol.federation.identity import peer_name, shared_settings
@@ -22,17 +22,23 @@ from fedmol.federation.messages import Agreement, Joining, Progress, RoundOpenin
 from fedmol.federation.settings import Settings
 from fedmol.federation.versions import SEMANTICS
 from fedmol.training.flat import manifest
+from fedmol_collaborator import ended, terms
 from fedmol_collaborator.course import Course
+from fedmol_collaborator.ended import Ending
 from fedmol_collaborator.openfl_adapter import federation
 from fedmol_collaborator.openfl_adapter.client import FederationClient
+from fedmol_collaborator.orders import Orders, broken
+from fedmol_collaborator.outgoing import Outgoing
 from fedmol_collaborator.pulse import Pulse
 from fedmol_collaborator.site_store import SiteStore
 from fedmol_collaborator.site_training import SiteTraining
 from fedmol_collaborator.speed import seconds_per_step
+from fedmol_collaborator.terms import Own
 
 log = logging.getLogger("fedmol.site")
 
 _WAIT = 0.5  # seconds between two questions whether everyone is here
+_TELL_FOR = 60.0  # seconds that a site tries to say that it holds the final model, after a restart
 _TIMED_STEPS = 20  # to measure the speed by
 
 
@@ -48,47 +54,112 @@ class Place:
     work: Path
 
 
-def take_part(place: Place, events: EventLog, stop: threading.Event) -> None:
+def take_part(place: Place, events: EventLog, stop: threading.Event) -> str:
     """Train with the federation until the run is over; resumes whatever the working folder holds.
+
+    Returns the digest of the final model, which is then in the working folder.
 
     Raises:
         FedmolError: with the exit code of whatever ended the site's part.
     """
+    before = ended.ending(place.work, place.run)
+    if before.damage is not None:
+        log.warning("%s; it is fetched again", before.damage)
+        events.write("state_damaged", file=str(place.work / MODEL_FILE), detail=before.damage)
+    try:
+        return _take_part(place, before, events, stop)
+    except FedmolError as error:
+        if error.exit is not Exit.AGGREGATOR_UNREACHABLE:
+            raise
+        if before.held is not None:
+            log.warning("%s; this site holds the final model", error.message)
+            return before.held
+        if before.damage is not None:
+            raise _without_the_model(before.damage, error) from None
+        raise
+
+
+def _take_part(place: Place, before: Ending, events: EventLog, stop: threading.Event) -> str:
     torch.set_num_threads(place.settings.training.threads)
     hardware_of(place.settings)  # what this machine lacks is said before the federation counts on the site
     hello = Progress(run=place.run, peer=peer_name(place.site), round=None, phase="connecting")
-    pulse = Pulse(events, hello, lambda _: None)
+    pulse = Pulse(events, hello, lambda *_: None)
     pulse.phase("connecting")
-    client = federation.connect(place.settings, place.run, place.site, place.certificates, stop)
+    payload, outgoing = model_payload(manifest(denoiser_of(place.settings)).size), Outgoing(events.write)
+    network = place.settings.network
+    if before.held is not None:
+        network = network.model_copy(update={"give_up_after": min(network.give_up_after, _TELL_FOR)})
+    client = federation.connect(network, place.run, place.site, place.certificates, payload, outgoing, stop)
     introduction = _introduce(place)
-    client.join(introduction)
+    late = client.join(introduction).agreement is not None
     pulse.send = client.report
     pulse.start()
     try:
-        training = _prepare(place, client, introduction, pulse, stop)
+        training, agreement = _prepare(place, client, introduction, late, pulse, stop)
+        course, orders = training.course, Orders(lambda: training.course.rounds, events)
 
         def on_opening(opening: RoundOpening) -> None:
-            training.course.learn(opening.changes)
-            _note(events, opening, training.last_sent(opening.round))
+            course.learn(opening.changes)
+            orders.open(opening)
+            _note(events, opening, opening.round <= course.rounds, training.last_sent(opening.round))
 
-        client.on_opening, client.known_changes = on_opening, lambda: training.course.known
+        client.orders, client.on_opening, client.known_changes = orders, on_opening, lambda: course.known
         with training.team:
             federation.take_part(place.settings, place.run, place.site, client, training)
+        return _finish(place, client, agreement, course.rounds, before, pulse)
     except (FedmolError, OSError) as error:
         # A site that was asked to stop will be back; one that failed is not worth waiting for.
         stopped = isinstance(error, FedmolError) and error.exit is Exit.TERMINATED
         pulse.phase("stopped" if stopped else "failed")
         raise
-    else:
-        pulse.phase("finished")
     finally:
         pulse.stop()
+        outgoing.flush()
 
 
-def _note(events: EventLog, opening: RoundOpening, sent: int | None) -> None:
-    """What the aggregator says of the round that opens, and of the update that the site sent last, in round `sent`."""
+def _finish(
+    place: Place, client: FederationClient, agreement: Agreement, rounds: int, before: Ending, pulse: Pulse
+) -> str:
+    """Hold the final model, and say so to the aggregator; the model's digest.
+
+    Raises:
+        FedmolError: AGREEMENT_BROKEN when the model is not the one that was said to be, now or before.
+    """
+    opening = client.opening
+    assert opening is not None  # the run is over because it said so
+    digest = opening.model_digest
+    if before.model_digest not in (None, digest):
+        raise broken(f"the final model {digest[:12]} to be taken", f"{before.model_digest[:12]}, said before")
+    if before.held is None:
+        pulse.phase("receiving model")
+        ended.keep(place.work, place.settings, agreement, client.final_model(rounds), rounds, pulse.events)
+    pulse.phase("finished", model_digest=digest)
+    try:
+        client.tell(pulse.progress)
+    except FedmolError as error:
+        if error.exit is not Exit.AGGREGATOR_UNREACHABLE:
+            raise
+        log.warning("%s; this site holds the final model", error.message)
+    return digest
+
+
+def _without_the_model(damage: str, error: FedmolError) -> FedmolError:
+    return FedmolError(
+        Exit.STATE_UNUSABLE,
+        f"the run is over, {damage}, and it cannot be fetched again: {error.message}",
+        "have the aggregator started once more, or take the file from a backup, the coordinator or another site",
+    )
+
+
+def _note(events: EventLog, opening: RoundOpening, open: bool, sent: int | None) -> None:
+    """What the aggregator says of the round that opens, and of the update that the site sent last, in round `sent`.
+
+    After the last round none is `open`.
+    """
     counted = None if sent is None else opening.last_counted == sent
-    events.write("round_opened", round=opening.round, model_digest=opening.model_digest, counted=counted)
+    if open:
+        events.write("round_opened", round=opening.round, model_digest=opening.model_digest, counted=counted)
+        events.sync()  # by it the site knows what it was asked for
     if counted is False:
         reason = opening.reason if sent == opening.round - 1 else "it came after the round was closed"
         log.warning("this site's update of round %d did not count: %s", sent, reason)
@@ -110,8 +181,13 @@ def _introduce(place: Place) -> Joining:
 
 
 def _prepare(
-    place: Place, client: FederationClient, introduction: Joining, pulse: Pulse, stop: threading.Event
-) -> SiteTraining:
+    place: Place,
+    client: FederationClient,
+    introduction: Joining,
+    late: bool,
+    pulse: Pulse,
+    stop: threading.Event,
+) -> tuple[SiteTraining, Agreement]:
     """Open the shard, bring its counts to the federation's sum, and get ready to train."""
     settings, vocabulary = place.settings, vocabulary_of(place.settings)
     pulse.phase("reading shard")
@@ -127,9 +203,12 @@ def _prepare(
     welcome, agreement = _wait_for_agreement(client, introduction.model_copy(update={"counts": counts}), stop)
     course = Course(place.run, settings, welcome.manifest, place.certificates.ca, pulse.events)
     course.take_up(welcome.changes)
+    accepted = course.changes.accepted_shards(course.rounds)
+    terms.check(agreement, Own(place.site, counts, late), settings, pulse.events, accepted)
     team = team_of(settings, NoiseModel.from_census(Census.from_json(agreement.census.model_dump())), shard.training)
     store = SiteStore(place.work / "state")
-    return SiteTraining(settings, place.site, team, shard.validation, agreement.local_steps, course, store, pulse, stop)
+    steps = agreement.local_steps
+    return SiteTraining(settings, place.site, team, shard.validation, steps, course, store, pulse, stop), agreement
 
 
 def _wait_for_agreement(client: FederationClient, joining: Joining, stop: threading.Event) -> tuple[Welcome, Agreement]:

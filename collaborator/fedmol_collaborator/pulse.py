@@ -14,6 +14,8 @@ from fedmol.federation.messages import Progress, SitePhase
 log = logging.getLogger("fedmol.site")
 
 _PERIOD = 1.0  # seconds
+_PATIENCE = 5.0  # seconds that a message may take
+_LAST_WORDS = 1.0  # seconds that the last message may take
 
 
 @dataclass
@@ -22,7 +24,7 @@ class Pulse:
 
     events: EventLog
     progress: Progress
-    send: Callable[[Progress], None]
+    send: Callable[[Progress, threading.Event, float], None]  # with what ends the attempt, and its seconds
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
@@ -31,10 +33,11 @@ class Pulse:
     def start(self) -> None:
         self._thread.start()
 
-    def phase(self, phase: SitePhase, round: int | None = None, **fields: Any) -> None:
-        """The site enters a phase of its work."""
-        self.progress = Progress(run=self.progress.run, peer=self.progress.peer, round=round, phase=phase)
-        self.events.write("phase", round=round, phase=phase, **fields)
+    def phase(self, phase: SitePhase, round: int | None = None, model_digest: str | None = None) -> None:
+        """The site enters a phase of its work; `model_digest` is that of the final model, once it is here."""
+        run, peer = self.progress.run, self.progress.peer
+        self.progress = Progress(run=run, peer=peer, round=round, phase=phase, model_digest=model_digest)
+        self.events.write("phase", round=round, phase=phase)
         log.info("%s%s", phase, f", round {round}" if round else "")
 
     def step(self, **fields: Any) -> None:
@@ -45,14 +48,14 @@ class Pulse:
         """Send what is true at the end, once, and fall silent."""
         self._stop.set()
         self._thread.join()
-        self._send()
+        self._send(threading.Event(), _LAST_WORDS)
 
     def _beat(self) -> None:
         while not self._stop.wait(_PERIOD):
-            self._send()
+            self._send(self._stop, _PATIENCE)
 
-    def _send(self) -> None:
+    def _send(self, stop: threading.Event, patience: float) -> None:
         try:
-            self.send(self.progress)
+            self.send(self.progress, stop, patience)
         except Exception as error:
             log.debug("a pulse was lost: %s", error)

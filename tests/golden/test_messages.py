@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.messages import decode_error, encode_error, read
+from fedmol.federation.messages import read
+from fedmol.federation.refusals import decode_error, encode_error
 from fedmol.federation.versions import PROTOCOL, check_protocol, written
 from tests.golden.messages import (
     KINDS,

@@ -16,7 +16,8 @@ from cryptography import x509
 from benchmarks.federation.member import OPENFL, channel
 from fedmol.errors import Exit
 from fedmol.federation import certificates
-from fedmol.federation.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE, decode_error
+from fedmol.federation.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
+from fedmol.federation.refusals import decode_error
 from tests.security.attacker import ATTACKER, UPLOAD, Hanging, draft, refusal
 from tests.security.light import Light, in_time
 

@@ -7,23 +7,20 @@ a connection whose difference grows beyond what windows and a few messages expla
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
-import stat
-import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import unquote
 
+from fedmol.connections import bytes_received, own, sockets
+
 LARGEST_BACKLOG = 24 * 2**20  # bytes: the windows of HTTP/2 and TCP, and a message of each call that may be open
 _LEAK = 256 * 2**10  # bytes a second that need no explanation: headers, TLS, uploads that came too late to be read
 _PERIOD = 0.1  # seconds between two looks
-_BYTES_RECEIVED = struct.Struct("=Q"), 128  # tcpi_bytes_received in struct tcp_info (linux/tcp.h), and its place
 
 
 @dataclass
@@ -61,22 +58,22 @@ class Meter:
             delivered, self._delivered = self._delivered, {}
         known, self._names = self._names, {}
         present, now = {}, time.monotonic()
-        for number, inode in _sockets():
+        for number, inode in sockets():
             with suppress(OSError):  # gRPC has closed it meanwhile
                 if inode not in known:
-                    with _own(number, inode) as one:
+                    with own(number, inode) as one:
                         known[inode] = self._name(one)
                 name = self._names[inode] = known[inode]
                 if name is None:
                     continue
-                received = _bytes_received(number, inode)
+                received = bytes_received(number, inode)
                 state = self._connections.get(name) or _Connection(received)
                 unread = received - state.received - delivered.get(name, 0)
                 state.backlog = max(0.0, state.backlog + unread - _LEAK * (now - state.seen))
                 state.received, state.seen = received, now
                 present[name] = state
                 if state.backlog > LARGEST_BACKLOG:
-                    with suppress(OSError), _own(number, inode) as one:
+                    with suppress(OSError), own(number, inode) as one:
                         one.shutdown(socket.SHUT_RDWR)
                     self.cut(name)
         self._connections = present
@@ -96,34 +93,3 @@ class Meter:
 @lru_cache(maxsize=256)
 def _address(connection: str) -> str:
     return unquote(connection).partition(":")[2]
-
-
-def _sockets() -> Iterator[tuple[int, int]]:
-    """The descriptor and the inode of each socket of the process. Others open and close them all the time."""
-    for entry in os.listdir("/proc/self/fd"):
-        with suppress(OSError):
-            found = os.fstat(int(entry))
-            if stat.S_ISSOCK(found.st_mode):
-                yield int(entry), found.st_ino
-
-
-def _own(number: int, inode: int) -> socket.socket:
-    """The socket as a descriptor of our own, which must be closed. Raises OSError when another one has its number."""
-    own = os.dup(number)
-    if os.fstat(own).st_ino != inode:
-        os.close(own)
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-    return socket.socket(fileno=own)
-
-
-def _bytes_received(number: int, inode: int) -> int:
-    """Read without a descriptor of our own, which takes a third of the time. Raises OSError as `_own` does."""
-    form, place = _BYTES_RECEIVED
-    borrowed = socket.socket(socket.AF_INET6, socket.SOCK_STREAM, socket.IPPROTO_TCP, fileno=number)
-    try:
-        info = borrowed.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, place + form.size)
-    finally:
-        borrowed.detach()
-    if os.fstat(number).st_ino != inode:
-        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-    return int(form.unpack_from(info, place)[0])

@@ -20,7 +20,8 @@ import grpc
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE, encode_error
+from fedmol.federation.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
+from fedmol.federation.refusals import encode_error
 from fedmol.fl.clock import AwakeClock
 from fedmol.fl.engine import RoundEngine, StaleRound
 from fedmol.heartbeat import Heart

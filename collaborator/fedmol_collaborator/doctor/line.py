@@ -14,7 +14,8 @@ import grpc
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.identity import peer_name
-from fedmol.federation.messages import ECHO, PROBE, SERVICE, Probe, Standing, decode_error, read
+from fedmol.federation.messages import ECHO, PROBE, SERVICE, Probe, Standing, read
+from fedmol.federation.refusals import decode_error
 from fedmol.federation.settings import NetworkSettings
 from fedmol.federation.versions import PROTOCOL, written
 

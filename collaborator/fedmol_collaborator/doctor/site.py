@@ -11,8 +11,8 @@ from fedmol.doctor.examination import Check, Finding, ok
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.messages import Standing
 from fedmol.federation.settings import Settings
-from fedmol_collaborator import ended
 from fedmol_collaborator.doctor import crossing, machine, network
+from fedmol_collaborator.ended import ending
 
 _PAPERS = ("authority", "certificate", "key", "site's name", "validity")
 _LARGE = "the file is large: give it time once by `fedmol data card`, or try a part of it first"
@@ -32,7 +32,7 @@ class SiteFolders:
 
 
 def checks(settings: Settings, own: SiteFolders) -> list[Check]:
-    if own.work and own.run and ended.is_over(own.work, own.run):
+    if own.work and own.run and ending(own.work, own.run).over:
         return [Check("run", lambda _: ok(f"{own.run} is over, and this site took part in it"))]
     return [*_papers(settings, own), *_way(settings, own), *_agreement(settings, own), *_machine(settings, own)]
 

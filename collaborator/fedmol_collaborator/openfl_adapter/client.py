@@ -1,18 +1,19 @@
-"""OpenFL's gRPC client with errors told apart: what may pass is tried again for a while, the rest ends the site."""
+"""OpenFL's gRPC client with errors told apart: what may pass is tried again for a while, the rest ends the site.
+
+Nothing that the aggregator answers is believed: it is compared with what was agreed, and with what it said before.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import grpc
 from openfl.protocols import aggregator_pb2_grpc
 from openfl.transport import AggregatorGRPCClient
-from openfl.transport.grpc.common import DEFAULT_CHANNEL_OPTIONS
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.certificates import CertificateFiles
@@ -22,54 +23,56 @@ from fedmol.federation.messages import (
     REPORT,
     SERVICE,
     Joining,
+    Message,
     OpeningRequest,
     Progress,
     RoundOpening,
     Welcome,
-    decode_error,
     read,
 )
+from fedmol.federation.refusals import decode_error, legible
 from fedmol.federation.settings import NetworkSettings
+from fedmol.fl.payload import MODEL, Payload, Vector, decode
 from fedmol_collaborator.handshake import try_handshake
+from fedmol_collaborator.line import LARGEST_ANSWER, Line
+from fedmol_collaborator.orders import Orders, broken, check_values
+from fedmol_collaborator.outgoing import Outgoing
+from fedmol_collaborator.patience import Patience, describe
 
-log = logging.getLogger("fedmol.site")
 T = TypeVar("T")
+M = TypeVar("M", Welcome, RoundOpening)
 
-_OPTIONS = [
-    *DEFAULT_CHANNEL_OPTIONS,
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.keepalive_permit_without_calls", 1),
-    ("grpc.enable_retries", 0),
-]
-_FIRST_WAIT, _LONGEST_WAIT = 0.25, 5.0  # seconds between two attempts
-_PULSE_DEADLINE = 5.0  # seconds
+_BETWEEN_QUESTIONS = 1.0  # seconds between two questions for tasks when there is nothing to do
+_FOR_GOOD = {
+    grpc.StatusCode.INVALID_ARGUMENT,
+    grpc.StatusCode.FAILED_PRECONDITION,
+    grpc.StatusCode.UNIMPLEMENTED,
+}  # what the same call would meet again
 
 
 class StaleRound(Exception):
     """The round was closed while this site was away; the next question for tasks tells where the federation is."""
 
 
-class _Deadline(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor):  # type: ignore[misc]
-    """OpenFL's calls have no deadline of their own."""
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-
-    def intercept_unary_unary(self, proceed: Any, details: Any, request: Any) -> Any:
-        return proceed(details._replace(timeout=self.seconds), request)
-
-    def intercept_stream_unary(self, proceed: Any, details: Any, requests: Iterator[Any]) -> Any:
-        return proceed(details._replace(timeout=self.seconds), requests)
-
-
 class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
-    channel: grpc.Channel
+    """`orders` must be there before the first question for tasks."""
+
+    channel: Any
+    orders: Orders
 
     def __init__(
-        self, network: NetworkSettings, certificates: CertificateFiles, site: str, stop: threading.Event, **ids: str
+        self,
+        network: NetworkSettings,
+        certificates: CertificateFiles,
+        site: str,
+        payload: Payload,
+        outgoing: Outgoing,
+        stop: threading.Event,
+        moved: Callable[[], None] = lambda: None,
+        **ids: str,
     ) -> None:
         self.network, self.certificates, self.site, self.stop = network, certificates, site, stop
+        self.outgoing, self.moved, self.sections = outgoing, moved, payload.by_name
         self.opening: RoundOpening | None = None
         self.on_opening: Callable[[RoundOpening], None] = lambda _: None
         self.known_changes: Callable[[], int] = lambda: 0
@@ -77,115 +80,131 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         super().__init__(
             agg_addr=network.address, agg_port=network.port, use_tls=False, resend_data_on_reconnection=False, **ids
         )
+        self.patience = Patience(self.uri, network.give_up_after, stop)
 
     def reconnect(self) -> None:
         """Open a new channel. The certificates are read anew, and so may have been renewed."""
         self.channel.close()
-        try:
-            parts = [
-                path.read_bytes()
-                for path in (self.certificates.ca, self.certificates.key, self.certificates.certificate)
-            ]
-        except FileNotFoundError as error:
-            raise FedmolError(
-                Exit.CERTIFICATE_MISSING, f"there is no {error.filename}", "install it with `fedmol certs install`"
-            ) from None
-        self.channel = grpc.secure_channel(self.uri, grpc.ssl_channel_credentials(*parts), options=_OPTIONS)
-        self.stub = aggregator_pb2_grpc.AggregatorStub(
-            grpc.intercept_channel(self.channel, _Deadline(self.network.call_deadline))
-        )
+        largest = LARGEST_ANSWER + max(section.nbytes for section in self.sections.values())
+        self.channel = Line(self.network, self.certificates, self.outgoing, self.stop, largest, self.moved)
+        self.stub = aggregator_pb2_grpc.AggregatorStub(self.channel)
 
     def connect(self) -> None:
         """Wait for the aggregator and open the channel."""
-        self._persist(self._try_to_connect)
+        self.patience.persist(self._try_to_connect)
 
     def _try_to_connect(self) -> None:
-        if not try_handshake(self.network.address, self.network.port, self.certificates, self.site):
+        if not self._handshake():
             raise ConnectionError(f"nobody answers at {self.uri}")
         self.reconnect()
 
     def join(self, joining: Joining) -> Welcome:
-        reply = self._persist(lambda: self._own(JOIN)(joining.encode(), timeout=self.network.call_deadline))
-        return read(Welcome, reply, "the aggregator")
+        return self._ask(JOIN, joining, Welcome)
 
-    def report(self, progress: Progress) -> None:
-        """One attempt, soon given up."""
-        self._own(REPORT)(progress.encode(), timeout=_PULSE_DEADLINE)
+    def report(self, progress: Progress, stop: threading.Event, patience: float) -> None:
+        """One attempt, given up after `patience` seconds or when `stop` is set."""
+        self._own(REPORT)(progress.encode(), timeout=patience, aside=stop)
+
+    def tell(self, progress: Progress) -> None:
+        """A report that has to arrive."""
+        self._persist(lambda: self._own(REPORT)(progress.encode()))
+
+    def final_model(self, rounds: int) -> Vector:
+        """What left the last round, as the opening of the round after it said."""
+        tensor = self.get_aggregated_tensor(MODEL, rounds, False, ("model",), True)
+        return decode(self.sections[MODEL], tensor.data_bytes)
+
+    def _ask(self, call: str, request: Message, kind: type[M]) -> M:
+        reply = self._persist(lambda: self._own(call)(request.encode()))
+        if len(reply) > LARGEST_ANSWER:
+            raise broken(f"an answer to {call} of {len(reply):,} bytes to be read", f"{LARGEST_ANSWER:,} at most")
+        return read(kind, reply, "the aggregator")
 
     def _own(self, call: str) -> Callable[..., bytes]:
         method: Callable[..., bytes] = self.channel.unary_unary(f"/{SERVICE}/{call}")
         return method
 
     def get_tasks(self) -> Any:
-        """The aggregator waits a little with its answer when there is nothing to do, so there is no need to sleep."""
+        """What there is to do, if it is what was agreed. How long to sleep is not the aggregator's to say."""
+        asked = time.monotonic()
         tasks, round_number, _, quit = self._persist(super().get_tasks)
-        if tasks and (self.opening is None or self.opening.round != round_number + 1):
-            request = OpeningRequest(**self._ids, changes=self.known_changes()).encode()
-            reply = self._persist(lambda: self._own(OPENING)(request, timeout=self.network.call_deadline))
-            self.opening = read(RoundOpening, reply, "the aggregator")
-            self.on_opening(self.opening)
+        round, names = round_number + 1, [task.name for task in tasks]
+        if names or quit:
+            self.orders.check_tasks(round, names)
+            self._open(round, self.orders.again(round, names))
+        else:
+            self.stop.wait(max(0.0, asked + _BETWEEN_QUESTIONS - time.monotonic()))
+        if quit:
+            self.orders.check_end(round)
+        elif names:
+            self.orders.check_begun(round)
         return tasks, round_number, 0, quit
+
+    def _open(self, round: int, again: bool) -> None:
+        """Know what `round` starts from before it is worked in. Raises StaleRound when another round is open by now."""
+        if self.opening is None or self.opening.round != round or again:
+            request = OpeningRequest(**self._ids, changes=self.known_changes())
+            opening = self._ask(OPENING, request, RoundOpening)
+            self.on_opening(opening)
+            self.opening = opening
+        if self.opening.round != round:
+            raise StaleRound(f"round {self.opening.round} is open")
 
     def get_aggregated_tensor(self, tensor_name: str, round_number: int, *rest: Any, **named: Any) -> Any:
         """A section of what the round starts from, if it is the one whose digest the round was opened with."""
         tensor = self._persist(
             lambda: super(FederationClient, self).get_aggregated_tensor(tensor_name, round_number, *rest, **named)
         )
-        opening = self.opening
-        if opening is not None and opening.round == round_number + 1:
-            found, said = hashlib.sha256(tensor.data_bytes).hexdigest(), opening.digests.get(tensor_name, "none")
-            if found != said:
-                raise FedmolError(
-                    Exit.MODEL_DIFFERS,
-                    f"the {tensor_name} of round {opening.round} came with digest {found[:12]}, {said[:12]} was said",
-                    "ask the coordinator: the aggregator does not send the model that it names",
-                )
+        opening, section = self.opening, self.sections[tensor_name]
+        assert opening is not None
+        content = tensor.data_bytes
+        check_values(section, content, hashlib.sha256(content).hexdigest(), opening.model_digest, opening.round)
+        if (tensor.name, tensor.round_number) != (tensor_name, round_number):
+            raise broken("another tensor than was asked for", f"{tensor_name} of round {opening.round}")
         return tensor
 
-    def send_local_task_results(self, *arguments: Any, **named: Any) -> Any:
-        return self._persist(lambda: super(FederationClient, self).send_local_task_results(*arguments, **named))
+    def send_local_task_results(self, round_number: int, task_name: str, *rest: Any, **named: Any) -> Any:
+        self._persist(
+            lambda: super(FederationClient, self).send_local_task_results(round_number, task_name, *rest, **named)
+        )
+        self.orders.note_sent(round_number + 1, task_name)
+
+    def validate_response(self, response: Any) -> None:
+        try:
+            super().validate_response(response)
+        except AssertionError:
+            raise broken("an answer to another site or run to be taken", f"those to {self.site}") from None
 
     def _persist(self, call: Callable[[], T]) -> T:
         """Repeat `call` until it works, it is refused, or `give_up_after` has passed since it first failed."""
-        began, wait = time.monotonic(), _FIRST_WAIT
-        while True:
-            if self.stop.is_set():
-                raise FedmolError(
-                    Exit.TERMINATED, "the site was asked to stop", "start it again with the same arguments: it goes on"
-                )
+
+        def judged() -> T:
             try:
                 return call()
-            except (grpc.RpcError, ConnectionError) as error:
+            except grpc.RpcError as error:
                 self._judge(error)
-                if time.monotonic() - began > self.network.give_up_after:
-                    raise self._unreachable(error) from None
-                log.warning("aggregator at %s: %s; trying again in %.1f s", self.uri, _describe(error), wait)
-                self.stop.wait(wait)
-                wait = min(2 * wait, _LONGEST_WAIT)
-                if isinstance(error, grpc.RpcError):
-                    self._reopen()
+                raise
 
-    def _judge(self, error: Exception) -> None:
+        return self.patience.persist(judged, between=self._reopen)
+
+    def _judge(self, error: grpc.RpcError) -> None:
         """Raise what cannot be cured by trying again."""
-        if not isinstance(error, grpc.RpcError):
-            return
-        refusal = decode_error(error.details() or "")
+        detail = error.details() or ""
+        refusal = decode_error(detail)
         if refusal is not None:
             raise refusal from None
         if error.code() is grpc.StatusCode.ABORTED:
-            raise StaleRound(error.details()) from None
+            raise StaleRound(legible(detail)) from None
+        if error.code() in _FOR_GOOD:
+            raise FedmolError(
+                Exit.MODEL_DIFFERS,
+                f"the aggregator refuses a call: {describe(error)}",
+                "install the same version of fedmol on both sides, and look for what stands between them",
+            ) from None
 
     def _reopen(self) -> None:
-        if try_handshake(self.network.address, self.network.port, self.certificates, self.site):
+        if self._handshake():
             self.reconnect()
 
-    def _unreachable(self, error: Exception) -> FedmolError:
-        return FedmolError(
-            Exit.AGGREGATOR_UNREACHABLE,
-            f"the aggregator at {self.uri} was not reached for {self.network.give_up_after:.0f} s: {_describe(error)}",
-            "check the address, the port and the firewall, and whether the aggregator runs",
-        )
-
-
-def _describe(error: Exception) -> str:
-    return f"{error.code().name}: {error.details()}" if isinstance(error, grpc.RpcError) else str(error)
+    def _handshake(self) -> bool:
+        return try_handshake(self.network.address, self.network.port, self.certificates, self.site, self.stop)

@@ -10,20 +10,32 @@ from openfl.federated import Plan
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.identity import aggregator_name, peer_name
 from fedmol.federation.plan import render
-from fedmol.federation.settings import Settings
+from fedmol.federation.settings import NetworkSettings, Settings
+from fedmol.fl.payload import Payload
 from fedmol_collaborator.openfl_adapter.client import FederationClient, StaleRound
 from fedmol_collaborator.openfl_adapter.runner import SiteTaskRunner
+from fedmol_collaborator.outgoing import Outgoing
 from fedmol_collaborator.site_training import SiteTraining
+
+_BETWEEN_STALE_ROUNDS = 0.1  # seconds
 
 
 def connect(
-    settings: Settings, run: str, site: str, certificates: CertificateFiles, stop: threading.Event
+    network: NetworkSettings,
+    run: str,
+    site: str,
+    certificates: CertificateFiles,
+    payload: Payload,
+    outgoing: Outgoing,
+    stop: threading.Event,
 ) -> FederationClient:
     """The site's line to the aggregator, once the aggregator is there and takes the site's certificate."""
     client = FederationClient(
-        settings.network,
+        network,
         certificates,
         site,
+        payload,
+        outgoing,
         stop,
         aggregator_uuid=aggregator_name(run),
         federation_uuid=run,
@@ -48,3 +60,4 @@ def take_part(settings: Settings, run: str, site: str, client: FederationClient,
             return
         except StaleRound:
             training.pulse.phase("catching up")
+            training.stop.wait(_BETWEEN_STALE_ROUNDS)

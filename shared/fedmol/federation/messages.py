@@ -7,7 +7,6 @@ Types are closed and strict: no text or truth value is a number, and everything 
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -16,7 +15,7 @@ import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.versions import BEFORE, PATTERN, PROTOCOL, check_protocol, parsed, understood, written
+from fedmol.federation.versions import BEFORE, PATTERN, PROTOCOL, check_protocol, parsed, written
 from fedmol.fl.payload import MODEL
 
 SERVICE = "fedmol.Federation"
@@ -256,25 +255,3 @@ class RoundOpening(Message):
     @property
     def model_digest(self) -> str:
         return self.digests[MODEL]
-
-
-def encode_error(error: FedmolError) -> str:
-    """An error as the detail text of a gRPC status.
-
-    Programs of protocol 1 do not know PROTOCOL_DIFFERS, which is for them above all: they read another code.
-    """
-    if error.exit is Exit.PROTOCOL_DIFFERS:
-        exits = {"exit": Exit.MODEL_DIFFERS.slug, "precisely": error.exit.slug}
-    else:
-        exits = {"exit": error.exit.slug}
-    return json.dumps({**exits, "message": error.message, "cure": error.cure})
-
-
-def decode_error(detail: str) -> FedmolError | None:
-    """The error in a gRPC status, or None when the text is not one of ours."""
-    try:
-        said = json.loads(detail)
-        slug = said.get("precisely", said["exit"])
-        return understood(FedmolError(Exit[slug.upper().replace("-", "_")], said["message"], said["cure"]))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 from pathlib import Path
@@ -10,8 +11,8 @@ import pytest
 
 from fedmol.cli.main import run
 from fedmol.errors import Exit
+from fedmol.events import EventLog
 from fedmol.federation.certificates import CertificateFiles
-from fedmol_collaborator import ended
 
 SETTINGS = "sites: [{name: north}]\nmodel: {preset: small, layers: 1}\ntraining: {batch_size: 4}\nnetwork: {port: %d}\n"
 
@@ -47,7 +48,12 @@ def test_a_site_whose_aggregator_is_not_there_is_examined_all_the_same(
 
 
 def test_a_run_that_is_over_is_all_there_is_to_say(settings: Path, tmp_path: Path) -> None:
-    ended.remember(tmp_path / "work", "trial-1")
+    work = tmp_path / "work"
+    work.mkdir()
+    (work / "model.safetensors").write_bytes(b"model")
+    events = EventLog(work / "events.jsonl", run="trial-1", site="north")
+    events.write("model_received", model_digest="0", file_digest=hashlib.sha256(b"model").hexdigest(), bytes=5)
+    events.write("run_finished", model_digest="0")
     options = {"settings": settings, "certs": tmp_path, "site": "north", "shard": tmp_path, "work": tmp_path / "work"}
     arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     assert run(["doctor", *arguments, "--run", "trial-1"]) == Exit.DONE
