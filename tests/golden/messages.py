@@ -22,8 +22,8 @@ from fedmol.federation.messages import (
     SignedChange,
     Standing,
     Welcome,
-    encode_error,
 )
+from fedmol.federation.refusals import encode_error
 from fedmol.federation.settings import parse
 from fedmol.federation.versions import PROTOCOL, SEMANTICS, written
 
