@@ -67,20 +67,20 @@ class Orders:
         if not 1 <= opening.round <= self.rounds() + 1:
             raise broken(f"work in round {opening.round}", f"{self.rounds()} rounds")
         if self._last is not None:
-            round, digest = self._last
+            round, digests = self._last
             if opening.round < round:
                 raise broken(f"work in round {opening.round} after round {round}", "one round after the other")
-            if opening.round == round and opening.model_digest != digest:
+            if opening.round == round and opening.digests != digests:
                 raise broken(
-                    f"round {round} again from the model {opening.model_digest[:12]}",
-                    f"the model {digest[:12]}, with which the round was opened before",
+                    f"round {round} again from the model {_short(opening.digests)}",
+                    f"the model {_short(digests)}, with which the round was opened before",
                 )
-        self._last = opening.round, opening.model_digest
+        self._last = opening.round, opening.digests
 
 
-def check_values(section: Section, content: bytes, digest: str, said: str, round: int) -> None:
-    """Raises FedmolError AGREEMENT_BROKEN unless a section came as it was agreed and `said`: `digest` is what came."""
-    what = f"{section.name} of round {round}"
+def check_values(section: Section, content: bytes, digest: str, opening: RoundOpening) -> None:
+    """Raises FedmolError AGREEMENT_BROKEN unless a section came as it was agreed and said: `digest` is what came."""
+    what, said = f"{section.name} of round {opening.round}", opening.digests.get(section.name, "none")
     if len(content) != section.nbytes:
         raise broken(f"a {what} of {len(content):,} bytes", f"{section.nbytes:,} bytes")
     if digest != said:
@@ -99,10 +99,14 @@ def broken(asked: str, agreed: str) -> FedmolError:
     )
 
 
-def _last_opened(events: EventLog) -> tuple[int, str] | None:
-    """The latest round of this run that was opened for this site, with its model's digest."""
-    last: tuple[int, str] | None = None
+def _last_opened(events: EventLog) -> tuple[int, dict[str, str]] | None:
+    """The latest round of this run that was opened for this site, with the digests of its sections."""
+    last: tuple[int, dict[str, str]] | None = None
     for event in read(events.path):
         if event.run == events.run and event.kind == "round_opened" and event.round is not None:
-            last = max(last or (0, ""), (event.round, str(event.fields["model_digest"])), key=lambda one: one[0])
+            last = max(last or (0, {}), (event.round, dict(event.fields["digests"])), key=lambda one: one[0])
     return last
+
+
+def _short(digests: dict[str, str]) -> str:
+    return ", ".join(f"{name} {digest[:12]}" for name, digest in sorted(digests.items()))

@@ -85,7 +85,8 @@ def _take_part(place: Place, before: Ending, events: EventLog, stop: threading.E
     hello = Progress(run=place.run, peer=peer_name(place.site), round=None, phase="connecting")
     pulse = Pulse(events, hello, lambda *_: None)
     pulse.phase("connecting")
-    payload, outgoing = model_payload(manifest(denoiser_of(place.settings)).size), Outgoing(events.write)
+    payload = place.settings.strategy.payload(manifest(denoiser_of(place.settings)).size)
+    outgoing = Outgoing(events.write)
     network = place.settings.network
     if before.held is not None:
         network = network.model_copy(update={"give_up_after": min(network.give_up_after, _TELL_FOR)})
@@ -158,7 +159,13 @@ def _note(events: EventLog, opening: RoundOpening, open: bool, sent: int | None)
     """
     counted = None if sent is None else opening.last_counted == sent
     if open:
-        events.write("round_opened", round=opening.round, model_digest=opening.model_digest, counted=counted)
+        events.write(
+            "round_opened",
+            round=opening.round,
+            model_digest=opening.model_digest,
+            digests=opening.digests,
+            counted=counted,
+        )
         events.sync()  # by it the site knows what it was asked for
     if counted is False:
         reason = opening.reason if sent == opening.round - 1 else "it came after the round was closed"

@@ -154,7 +154,8 @@ class ScriptedAggregator:
 
     def _opening(self, body: bytes) -> RoundOpening:
         counted = None if self.round == 1 else self.round - 1
-        return RoundOpening(round=self.round, model_digest=vector_digest(self.model), last_counted=counted, reason=None)
+        digests = {MODEL: vector_digest(self.model)}
+        return RoundOpening(round=self.round, digests=digests, last_counted=counted, reason=None, members_since=1)
 
     def _tensor(self, body: bytes) -> Any:
         asked = aggregator_pb2.GetAggregatedTensorRequest.FromString(body)

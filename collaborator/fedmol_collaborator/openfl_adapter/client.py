@@ -158,7 +158,7 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         opening, section = self.opening, self.sections[tensor_name]
         assert opening is not None
         content = tensor.data_bytes
-        check_values(section, content, hashlib.sha256(content).hexdigest(), opening.model_digest, opening.round)
+        check_values(section, content, hashlib.sha256(content).hexdigest(), opening)
         if (tensor.name, tensor.round_number) != (tensor_name, round_number):
             raise broken("another tensor than was asked for", f"{tensor_name} of round {opening.round}")
         return tensor
