@@ -72,7 +72,7 @@ class Door:
             elif call == "report":
                 self.gate.report("bad", message, round=1)
             else:
-                self.gate.opening("bad", message, Opening(1, "4" * 64, None, None))
+                self.gate.opening("bad", message, Opening(1, {"model": "4" * 64}, None, None, 1))
         except FedmolError as refusal:
             if refusal.exit not in _REFUSALS:
                 raise
