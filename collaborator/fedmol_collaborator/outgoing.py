@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-_AGAIN_AFTER = 60.0  # seconds between two lines about messages that hold the same fields
-
 
 class Write(Protocol):
     """As `fedmol.events.EventLog.write`."""
@@ -27,8 +25,9 @@ class _Count:
 class Outgoing:
     """Messages that hold the same fields of the same call add up to one line a minute; the first is written at once."""
 
-    def __init__(self, write: Write, clock: Callable[[], float] = time.monotonic) -> None:
-        self.write, self.clock = write, clock
+    def __init__(self, write: Write, clock: Callable[[], float] = time.monotonic, again_after: float = 60.0) -> None:
+        """What holds the same fields is written again after that many seconds."""
+        self.write, self.clock, self.again_after = write, clock, again_after
         self._lock = threading.Lock()
         self._counts: dict[tuple[str, tuple[str, ...]], _Count] = {}
 
@@ -36,7 +35,7 @@ class Outgoing:
         """A message of `size` bytes is about to leave. Raises OSError when it cannot be written down."""
         with self._lock:
             now, count = self.clock(), self._counts.get((call, holds))
-            if count is not None and now - count.written < _AGAIN_AFTER:
+            if count is not None and now - count.written < self.again_after:
                 count.times, count.size = count.times + 1, count.size + size
                 return
             before = count or _Count(now)

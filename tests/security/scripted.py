@@ -11,6 +11,7 @@ It speaks over the federation's real certificates, and is honest but for what a 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,8 +23,8 @@ import numpy as np
 from openfl.protocols import aggregator_pb2, base_pb2
 from stage import AGGREGATOR, RUN, Stage
 
-from fedmol.federation.assembly import denoiser_of
-from fedmol.federation.identity import aggregator_name
+from fedmol.federation.assembly import denoiser_of, vocabulary_of
+from fedmol.federation.identity import aggregator_name, shared_settings
 from fedmol.federation.manifest import manifest_of
 from fedmol.federation.messages import (
     ECHO,
@@ -36,11 +37,13 @@ from fedmol.federation.messages import (
     Counts,
     Joining,
     RoundOpening,
+    Standing,
     Welcome,
 )
+from fedmol.federation.versions import SEMANTICS
 from fedmol.fl.payload import MODEL, vector_digest
 from fedmol.fl.tasks import TASKS
-from fedmol.training.flat import flatten
+from fedmol.training.flat import flatten, manifest
 
 OPENFL = "openfl.aggregator.Aggregator"
 _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
@@ -72,7 +75,7 @@ class ScriptedAggregator:
         self._server = grpc.server(ThreadPoolExecutor(16), options=_OPTIONS)
         calls = {
             OPENFL: {"GetTasks": self._tasks, "GetAggregatedTensor": self._tensor, "SendLocalTaskResults": self._take},
-            SERVICE: {JOIN: self._join, REPORT: self._nothing, OPENING: self._opening, PROBE: self._nothing},
+            SERVICE: {JOIN: self._join, REPORT: self._nothing, OPENING: self._opening, PROBE: self._probe},
         }
         calls[SERVICE][ECHO] = lambda body: body
         for service, methods in calls.items():
@@ -126,6 +129,18 @@ class ScriptedAggregator:
 
     def _nothing(self, body: bytes) -> bytes:
         return b""
+
+    def _probe(self, body: bytes) -> Standing:
+        layout = manifest(denoiser_of(self.settings))
+        return Standing(
+            semantics=SEMANTICS,
+            run=RUN,
+            time=time.time(),
+            vocabulary=vocabulary_of(self.settings).digest(),
+            manifest=layout.digest,
+            payload=self.settings.strategy.payload(layout.size).digest,
+            settings=shared_settings(self.settings),
+        )
 
     def _join(self, body: bytes) -> Welcome:
         joining = Joining.model_validate_json(body)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from statistics import median
+from typing import Any
 
 from fedmol.doctor.examination import Finding, failed, ok, warning
 from fedmol.errors import Exit, FedmolError
@@ -13,8 +16,9 @@ from fedmol.federation.messages import LARGEST_ECHO, Standing
 from fedmol.federation.settings import Settings
 from fedmol.federation.versions import SEMANTICS, check_semantics
 from fedmol.training.flat import manifest
-from fedmol_collaborator.doctor.line import Line, Sounding
+from fedmol_collaborator.doctor.line import Sounding, Trial
 from fedmol_collaborator.handshake import try_handshake
+from fedmol_collaborator.outgoing import Outgoing
 
 _PROBES = 7
 _SKEW, _LARGEST_SKEW = 30.0, 300.0  # seconds; a new certificate is valid from five minutes before it is signed
@@ -22,7 +26,7 @@ _LONG = 1.0  # seconds of a round trip
 _FIRST_ECHO, _LONG_ENOUGH = 64 * 2**10, 0.5  # bytes; seconds of an echo that is worth measuring
 
 
-def admission(settings: Settings, files: CertificateFiles, site: str) -> Finding:
+def admission(settings: Settings, files: CertificateFiles, site: str, outgoing: Outgoing) -> Finding:
     """Whether the aggregator takes this site's certificate; the value is a list of soundings."""
     network = settings.network
     if not try_handshake(network.address, network.port, files, site):
@@ -31,7 +35,7 @@ def admission(settings: Settings, files: CertificateFiles, site: str) -> Finding
             "the aggregator closed the connection after the handshake",
             "ask the coordinator for the aggregator's log of this minute",
         )
-    with Line(network, files) as line:
+    with Trial(network, files, outgoing) as line:
         line.probe(site)  # opens the channel
         soundings = [line.probe(site) for _ in range(_PROBES)]
     return ok(f"the aggregator knows this site, and serves run {soundings[0].standing.run}", soundings)
@@ -60,16 +64,26 @@ def round_trip(soundings: list[Sounding]) -> Finding:
     return ok(found, round_trip_seconds=seconds)
 
 
-def throughput(settings: Settings, files: CertificateFiles) -> Finding:
+def throughput(settings: Settings, files: CertificateFiles, outgoing: Outgoing) -> Finding:
     """By echoes that grow until one takes long enough; the value is seconds per byte, there and back."""
     size = _FIRST_ECHO
-    with Line(settings.network, files) as line:
+    with Trial(settings.network, files, outgoing) as line:
         line.echo(0)  # opens the channel
         while (seconds := line.echo(size)) < _LONG_ENOUGH and size < LARGEST_ECHO:
             size *= 4
     rate = 2 * size / seconds
     found = f"{_megabytes(rate)}/s: {size / 2**20:.3g} MiB there and back in {seconds:.2f} s"
     return ok(found, seconds / size, throughput_bytes_per_second=rate)
+
+
+def sent(messages: Iterable[Mapping[str, Any]]) -> Finding:
+    """What has left this site for the checks, as it was written down before it left."""
+    times, size = Counter[str](), Counter[str]()
+    for message in messages:
+        times[message["call"]] += message["times"]
+        size[message["call"]] += message["bytes"]
+    listed = [f"{times[call]} x {call}, {size[call]:,} bytes" for call in times]
+    return ok(f"{'; '.join(listed)}: a hash of the site's name, and random bytes")
 
 
 def same_run(standing: Standing, run: str) -> Finding:

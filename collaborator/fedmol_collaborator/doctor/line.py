@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,9 +19,10 @@ from fedmol.federation.messages import ECHO, PROBE, SERVICE, Probe, Standing, re
 from fedmol.federation.refusals import decode_error
 from fedmol.federation.settings import NetworkSettings
 from fedmol.federation.versions import PROTOCOL, written
+from fedmol_collaborator.line import Line
+from fedmol_collaborator.outgoing import Outgoing
 
 _PATIENCE = 20.0  # seconds
-_OPTIONS = [("grpc.max_receive_message_length", -1), ("grpc.enable_retries", 0)]
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,11 @@ class Sounding:
     seconds: float
 
 
-class Line:
-    """A channel of its own, with the same certificates as joining. Used as a context."""
+class Trial:
+    """A line of its own, with the same certificates as joining. Used as a context."""
 
-    def __init__(self, network: NetworkSettings, files: CertificateFiles) -> None:
-        parts = [path.read_bytes() for path in (files.ca, files.key, files.certificate)]
-        credentials = grpc.ssl_channel_credentials(*parts)
-        self.channel = grpc.secure_channel(f"{network.address}:{network.port}", credentials, options=_OPTIONS)
+    def __init__(self, network: NetworkSettings, files: CertificateFiles, outgoing: Outgoing) -> None:
+        self.line = Line(network, files, outgoing, threading.Event())
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +46,7 @@ class Line:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.channel.close()
+        self.line.close()
 
     def probe(self, site: str) -> Sounding:
         """Raises FedmolError with the aggregator's own refusal, or when the call does not get through."""
@@ -61,7 +61,7 @@ class Line:
         return time.monotonic() - began
 
     def _call(self, name: str, request: bytes) -> bytes:
-        method: Callable[..., bytes] = self.channel.unary_unary(f"/{SERVICE}/{name}")
+        method: Callable[..., bytes] = self.line.unary_unary(f"/{SERVICE}/{name}")
         try:
             return method(request, timeout=_PATIENCE)
         except grpc.RpcError as error:

@@ -13,6 +13,7 @@ from fedmol.federation.messages import Standing
 from fedmol.federation.settings import Settings
 from fedmol_collaborator.doctor import crossing, machine, network
 from fedmol_collaborator.ended import ending
+from fedmol_collaborator.outgoing import Outgoing
 
 _PAPERS = ("authority", "certificate", "key", "site's name", "validity")
 _LARGE = "the file is large: give it time once by `fedmol data card`, or try a part of it first"
@@ -50,6 +51,12 @@ def _papers(settings: Settings, own: SiteFolders) -> list[Check]:
 
 def _way(settings: Settings, own: SiteFolders) -> list[Check]:
     host, port, files = settings.network.address, settings.network.port, own.certificates
+    messages: list[dict[str, Any]] = []
+
+    def note(kind: str, **fields: Any) -> None:
+        messages.append(fields)
+
+    outgoing = Outgoing(note, again_after=0.0)
     dns = "the name server does not answer: check this machine's DNS (in a container: its network)"
     return [
         Check("name resolution", lambda _: network.resolve(host), limit=10, when_slow=dns),
@@ -58,13 +65,14 @@ def _way(settings: Settings, own: SiteFolders) -> list[Check]:
         Check("aggregator's name", lambda known: papers.served(known["TLS"], host), ("TLS",)),
         Check(
             "admission",
-            lambda _: crossing.admission(settings, files, own.site),
+            lambda _: crossing.admission(settings, files, own.site, outgoing),
             (*_PAPERS, "aggregator's name"),
             limit=60,
         ),
         Check("clock", lambda known: crossing.clock(known["admission"]), ("admission",)),
         Check("round trip", lambda known: crossing.round_trip(known["admission"]), ("admission",)),
-        Check("throughput", lambda _: crossing.throughput(settings, files), ("admission",), limit=60),
+        Check("throughput", lambda _: crossing.throughput(settings, files, outgoing), ("admission",), limit=60),
+        Check("messages", lambda _: crossing.sent(messages), ("throughput",)),
     ]
 
 
