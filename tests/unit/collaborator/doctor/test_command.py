@@ -36,7 +36,7 @@ def test_a_site_whose_aggregator_is_not_there_is_examined_all_the_same(
     results = {one["name"]: one["result"] for one in checks}
     assert {name for name, result in results.items() if result == "failed"} == {"connection"}
     assert {name for name, result in results.items() if result == "skipped"} == {
-        *("TLS", "aggregator's name", "admission", "clock", "round trip", "throughput"),
+        *("TLS", "aggregator's name", "admission", "clock", "round trip", "throughput", "messages"),
         *("same versions", "same model", "same settings", "seconds per round"),
     }
     said = capsys.readouterr()
