@@ -10,7 +10,7 @@ import pytest
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.messages import read
 from fedmol.federation.refusals import decode_error, encode_error
-from fedmol.federation.versions import PROTOCOL, check_protocol, written
+from fedmol.federation.versions import PROTOCOL, written
 from tests.golden.messages import (
     KINDS,
     RECORDED,
@@ -113,17 +113,24 @@ def test_another_major_version_is_refused_before_anything_else_is_read(protocol:
     assert caught.value.exit is Exit.PROTOCOL_DIFFERS
 
 
-def test_a_site_of_protocol_1_can_show_why_it_is_refused() -> None:
+@pytest.mark.parametrize("exit", [Exit.PROTOCOL_DIFFERS, Exit.REMOVED, Exit.CERTIFICATE_EXPIRED])
+def test_a_site_of_protocol_1_can_show_why_it_is_refused(exit: Exit) -> None:
     """Its code took the exit by its name from those it knew, and the texts as they were."""
     known = json.loads((RECORDED / "1" / "exits.json").read_bytes())
-    with pytest.raises(FedmolError) as caught:
-        check_protocol((1, 0), "the site")
-    said = json.loads(encode_error(caught.value))
+    refusal = FedmolError(exit, "what is wrong", "what to do")
+    said = json.loads(encode_error(refusal))
     assert said["exit"] in known
-    assert (said["message"], said["cure"]) == (caught.value.message, caught.value.cure)
-    today = decode_error(encode_error(caught.value))
+    assert (said["message"], said["cure"]) == (refusal.message, refusal.cure)
+    today = decode_error(encode_error(refusal))
     assert today is not None
-    assert today.exit is Exit.PROTOCOL_DIFFERS
+    assert today.exit is exit
+
+
+def test_of_a_code_that_is_not_known_here_the_nearest_counts() -> None:
+    later = {"exit": Exit.UNKNOWN_RUN.slug, "precisely": "run-of-another-kind", "since": "2.7"}
+    said = decode_error(json.dumps({**later, "message": "what is wrong", "cure": "what to do"}))
+    assert said is not None
+    assert (said.exit, said.message) == (Exit.UNKNOWN_RUN, "what is wrong")
 
 
 def test_an_aggregator_of_protocol_1_is_understood() -> None:

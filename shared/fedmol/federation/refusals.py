@@ -28,26 +28,23 @@ _SENT = {
         Exit.MESSAGE_REFUSED,
     )
 }  # with which an aggregator may end a site
+# What may meet a program that does not know the code yet, and the nearest one that it knows.
+_NEAREST = {Exit.PROTOCOL_DIFFERS: Exit.MODEL_DIFFERS, Exit.REMOVED: Exit.CERTIFICATE_NAME}
 
 
 class _Said(BaseModel):
     model_config = ConfigDict(strict=True)
 
     exit: str
-    precisely: str | None = None  # a code that programs of protocol 1 do not know
+    precisely: str | None = None  # where `exit` is but the nearest code that older programs know
     message: str
     cure: str
 
 
 def encode_error(error: FedmolError) -> str:
-    """An error as the detail text of a gRPC status.
-
-    Programs of protocol 1 do not know PROTOCOL_DIFFERS, which is for them above all: they read another code.
-    """
-    if error.exit is Exit.PROTOCOL_DIFFERS:
-        exits = {"exit": Exit.MODEL_DIFFERS.slug, "precisely": error.exit.slug}
-    else:
-        exits = {"exit": error.exit.slug}
+    """An error as the detail text of a gRPC status, which programs of all versions can read."""
+    nearest = _NEAREST.get(error.exit)
+    exits = {"exit": error.exit.slug} if nearest is None else {"exit": nearest.slug, "precisely": error.exit.slug}
     return json.dumps({**exits, "message": error.message, "cure": error.cure})
 
 
@@ -62,7 +59,7 @@ def decode_error(detail: str) -> FedmolError | None:
         said = _Said.model_validate_json(detail)
     except ValidationError:
         return None
-    found = _SENT.get(said.precisely or said.exit)
+    found = _SENT.get(said.precisely or "") or _SENT.get(said.exit)
     return None if found is None else understood(FedmolError(found, legible(said.message), legible(said.cure)))
 
 
