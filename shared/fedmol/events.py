@@ -10,30 +10,29 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import UnionType
 from typing import Any
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.files import open_regular
+from fedmol.shown import plain
+from fedmol.telemetry.kinds import LARGEST, Misfit, told, written
 
 FIRST = "0" * 64
-_HEAD: dict[str, type | UnionType] = {
-    "seq": int,
-    "time": str,
-    "run": str,
-    "site": str,
-    "round": int | None,
-    "phase": str | None,
-    "kind": str,
-}
+LONGEST_LINE = 2**20  # bytes: the account of a round with a thousand sites, or an agreement with as many sizes
+_EARLIEST, _LATEST = "2000", "2100"  # years: what is reckoned with times stays within bounds
+_LONGEST = {"time": 40, "run": 128, "site": 64, "phase": 64, "kind": 64}  # characters
+_MOST_ROUNDS = 10**6
+_HEAD = ("seq", "time", "run", "site", "round", "phase", "kind")
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)
 class Event:
-    """One line of the log; `fields` are those of its `kind`."""
+    """One line of the log; `fields` are those of its `kind`, see `fedmol.telemetry.kinds`."""
 
     seq: int
     time: str  # UTC, ISO 8601
@@ -50,10 +49,6 @@ def digest(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def _complete_lines(content: bytes) -> bytes:
-    return content[: content.rfind(b"\n") + 1]
-
-
 class EventLog:
     """The log's one writer. Opening an existing log goes on with its chain and drops a line that a crash tore."""
 
@@ -62,19 +57,25 @@ class EventLog:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
         path.touch()
-        whole = _complete_lines(path.read_bytes())
-        os.truncate(path, len(whole))
-        self._seq, self._previous = _follow_chain(path, whole)
-        self._length = len(whole)
+        self._seq, self._previous, self._length = _follow_chain(path)
+        os.truncate(path, self._length)
 
     def write(
         self, kind: str, *, site: str | None = None, round: int | None = None, phase: str | None = None, **fields: Any
     ) -> None:
-        """Append one event, about the log's own site unless another is named, and hand it to the system."""
+        """Append one event, about the log's own site unless another is named, and hand it to the system.
+
+        Raises:
+            TypeError: the fields are not those of the kind, see `fedmol.telemetry.kinds.written`.
+        """
+        fields = written(kind, round, fields)
         with self._lock:
             time = datetime.now(UTC).isoformat(timespec="milliseconds")
-            head = dict(zip(_HEAD, (self._seq, time, self.run, site or self.site, round, phase, kind), strict=True))
-            line = json.dumps({**head, **fields, "previous": self._previous}).encode()
+            about = plain(site or self.site, _LONGEST["site"])
+            head = dict(zip(_HEAD, (self._seq, time, self.run, about, round, phase, kind), strict=True))
+            line = json.dumps({**head, **fields, "previous": self._previous}, allow_nan=False).encode()
+            if len(line) > LONGEST_LINE:
+                raise ValueError(f"an event {kind} of {len(line):,} bytes is longer than a line of the log may be")
             self._append(line + b"\n")
             self._seq, self._previous = self._seq + 1, digest(line)
 
@@ -98,38 +99,75 @@ class EventLog:
 
 
 def parse(line: bytes) -> Event:
-    """The event of one line. Raises ValueError, KeyError, TypeError or AttributeError if it is none."""
+    """The event of one line. Raises ValueError, KeyError, TypeError or AttributeError where its head is not right."""
     return _parts(line)[0]
 
 
 def _parts(line: bytes) -> tuple[Event, str]:
     """The event of one line, and the hash of the line before that it carries."""
+    if len(line) > LONGEST_LINE:
+        raise ValueError("longer than a line of the log may be")
     try:
-        record = json.loads(line)
+        record = json.loads(line, parse_constant=lambda _: None)  # JSON has no NaN; earlier versions wrote it
     except RecursionError:
         raise ValueError("nested too deeply") from None
     head = {key: record.pop(key) for key in _HEAD}
-    if not all(isinstance(head[key], kind) for key, kind in _HEAD.items()):
-        raise TypeError("the head of an event has other types")
+    _check_head(head)
     previous = record.pop("previous")
     return Event(**head, fields=record), previous
 
 
-def read(path: Path) -> Iterator[Event]:
-    """Every complete event of the log; a line still being written is left for the next reading.
+def _check_head(head: dict[str, Any]) -> None:
+    for key, longest in _LONGEST.items():
+        if not (isinstance(head[key], str) or (key == "phase" and head[key] is None)):
+            raise TypeError("the head of an event has other types")
+        (head[key] or "").encode()  # raises ValueError for what cannot be shown
+        if len(head[key] or "") > longest:
+            raise ValueError("the head of an event is too long")
+    for key, most in (("seq", LARGEST), ("round", _MOST_ROUNDS)):
+        if (key, head[key]) != ("round", None) and (type(head[key]) is not int or not 0 <= head[key] <= most):
+            raise TypeError("the head of an event has other numbers")
+    time = datetime.fromisoformat(head["time"])
+    if time.tzinfo is None or not _EARLIEST <= f"{time.year:04d}" < _LATEST:
+        raise ValueError("the time of an event is none that a run can have")
+
+
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Every complete line of the log with its number, counted from 1, and without its end, one after another.
 
     Raises:
-        FedmolError: STATE_UNUSABLE, naming the first line that is no event.
+        FedmolError: STATE_UNUSABLE for a line that is longer than one can be.
+        OSError: the log is not there, or no regular file.
     """
-    yield from _events(path, _complete_lines(path.read_bytes()), 1)
+    with open_regular(path) as file:
+        number = 0
+        while (line := file.readline(LONGEST_LINE + 1)).endswith(b"\n"):
+            number += 1
+            yield number, line[:-1]
+        if len(line) > LONGEST_LINE:
+            raise _unusable(path, number + 1, "this is longer than a line of an event log")
 
 
-def _events(path: Path, lines: bytes, first: int) -> Iterator[Event]:
-    for number, line in enumerate(lines.splitlines(), start=first):
+def read(path: Path, passing_over: Callable[[int, Misfit], object] | None = None) -> Iterator[Event]:
+    """Every complete event of the log; a line still being written is left for the next reading.
+
+    Kinds of a later version come with fields that nobody has looked at. With `passing_over`, which is told the line,
+    events that are not what their kind is are left out.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE, naming the first line that is no event, or not what its kind is.
+    """
+    for number, line in lines(path):
         try:
             event = parse(line)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise _unusable(path, number, "this is no line of an event log") from None
+            told(event.kind, event.round, event.fields)
+        except Misfit as misfit:
+            if passing_over is None:
+                raise _no_event(path, number, misfit) from None
+            passing_over(number, misfit)
+            continue
+        except _DAMAGE as error:
+            raise _no_event(path, number, error) from None
         yield event
 
 
@@ -140,15 +178,28 @@ class Follower:
         self.path, self._offset, self._lines = path, 0, 0
 
     def new(self) -> list[Event]:
-        """Raises FedmolError STATE_UNUSABLE, naming the first line that is no event."""
-        if not self.path.exists():
-            return []
-        with self.path.open("rb") as file:
+        """Events whose fields are not those of their kind are among them.
+
+        Raises:
+            FedmolError: STATE_UNUSABLE, naming the first line that is no event.
+        """
+        found: list[Event] = []
+        try:
+            file = open_regular(self.path)
+        except FileNotFoundError:
+            return found
+        with file:
             file.seek(self._offset)
-            whole = _complete_lines(file.read())
-        events = list(_events(self.path, whole, self._lines + 1))
-        self._offset, self._lines = self._offset + len(whole), self._lines + len(events)
-        return events
+            while (line := file.readline(LONGEST_LINE + 1)).endswith(b"\n"):
+                self._lines += 1
+                try:
+                    found.append(parse(line[:-1]))
+                except _DAMAGE as error:
+                    raise _no_event(self.path, self._lines, error) from None
+                self._offset += len(line)
+        if len(line) > LONGEST_LINE:
+            raise _unusable(self.path, self._lines + 1, "this is longer than a line of an event log")
+        return found
 
 
 def verify(path: Path) -> int:
@@ -157,22 +208,27 @@ def verify(path: Path) -> int:
     Raises:
         FedmolError: STATE_UNUSABLE, naming the first line that does not follow from the one before.
     """
-    return _follow_chain(path, _complete_lines(path.read_bytes()))[0]
+    return _follow_chain(path)[0]
 
 
-def _follow_chain(path: Path, content: bytes) -> tuple[int, str]:
-    """The number of lines and the digest of the last one, if each follows from the one before."""
-    previous, count = FIRST, 0
-    for count, line in enumerate(content.splitlines(), start=1):
+def _follow_chain(path: Path) -> tuple[int, str, int]:
+    """The number of lines, the digest of the last one and the bytes of all, if each follows from the one before."""
+    previous, count, length = FIRST, 0, 0
+    for count, line in lines(path):
         try:
             event, said = _parts(line)
             follows = (event.seq, said) == (count - 1, previous)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except _DAMAGE:
             follows = False
         if not follows:
             raise _unusable(path, count, "the event log was changed after it was written")
-        previous = digest(line)
-    return count, previous
+        previous, length = digest(line), length + len(line) + 1
+    return count, previous, length
+
+
+def _no_event(path: Path, line: int, error: Exception) -> FedmolError:
+    why = f": {error}" if isinstance(error, Misfit) else ""
+    return _unusable(path, line, f"this is no line of an event log{why}")
 
 
 def _unusable(path: Path, line: int, what: str) -> FedmolError:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,6 +47,21 @@ def replacing(path: Path, mode: int = 0o644, over: Path | None = None) -> Iterat
         if isinstance(error, OSError) and error.filename in (None, name):
             error.filename, error.filename2 = str(path), None
         raise
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """The file to read, whatever somebody may have put in its place: nothing is waited for, no link is followed.
+
+    Raises:
+        OSError: it is not there, may not be read, or is no regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
+    if kind != stat.S_IFREG:
+        os.close(descriptor)
+        number = errno.EISDIR if kind == stat.S_IFDIR else errno.EINVAL
+        raise OSError(number, os.strerror(number) if kind == stat.S_IFDIR else "Not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
 
 
 def remove_unfinished(folder: Path) -> None:

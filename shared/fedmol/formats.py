@@ -9,6 +9,7 @@ from datetime import datetime
 NONE = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
 _THIN = "\N{NARROW NO-BREAK SPACE}"
+_LARGE = 1e15  # from here on numbers are written with an exponent
 _NBSP = "\N{NO-BREAK SPACE}"
 
 
@@ -20,7 +21,8 @@ def fixed(value: float | None, digits: int = 2) -> str:
     """1,234.50"""
     if value is None or _absent(value):
         return NONE
-    return f"{value:,.{digits}f}".replace("-", _MINUS).replace("inf", "\N{INFINITY}")
+    text = f"{value:,.{digits}f}" if abs(value) < _LARGE or math.isinf(value) else f"{value:.3g}"
+    return text.replace("-", _MINUS).replace("inf", "\N{INFINITY}")
 
 
 def signed(value: float | None, digits: int = 2) -> str:

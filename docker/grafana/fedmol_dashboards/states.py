@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from grafana_foundation_sdk.models.dashboard import ValueMap, ValueMappingResult
 
-from fedmol.sidecar.state import RUN_STATES, SITE_STATES, RunState, SiteState
+from fedmol.telemetry.state import RUN_STATES, SITE_STATES, RunState, SiteState
 
 _GREY = "#8e8e8e"
 _RUN: dict[RunState, str] = {
@@ -24,14 +24,17 @@ _SITE: dict[SiteState, str] = {
     "connecting": "light-blue",
     "reading": "light-blue",
     "waiting": "super-light-green",
+    "receiving": "light-blue",
     "validating": "light-purple",
     "training": "green",
     "sending": "blue",
     "late": "yellow",
+    "hung": "dark-orange",
     "lost": "red",
     "refused": "dark-red",
     "failed": "dark-red",
     "stopped": "orange",
+    "removed": _GREY,
     "finished": "dark-blue",
     "unknown": _GREY,
 }

@@ -14,7 +14,6 @@ from rich.console import Console
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import load
-from fedmol.federation.status import FederationStatus
 
 
 @click.command("run")
@@ -60,7 +59,7 @@ def run(
         )
         settings = prepare(settings, folder)
     try:
-        with Display(console, FederationStatus()) as display:
+        with Display(console) as display:
             play(settings, folder.name, folder, display)
         conclude(settings, folder, baseline, console)
     except KeyboardInterrupt:

@@ -48,7 +48,6 @@ def up(
     from fedmol.containers.consortium import Consortium
     from fedmol.containers.play import Stage, bring_data, bring_up, follow, named_sites, stage_in, write_stage
     from fedmol.federation.settings import load
-    from fedmol.federation.status import FederationStatus
     from fedmol.simulation.display import Display
 
     console, overrides = Console(), overrides_of(data, None, changes)
@@ -62,7 +61,7 @@ def up(
         bring_up(stage, consortium, monitoring=monitoring)
         for service, page in consortium.pages().items():
             console.print(f"{page}  {service}", highlight=False)
-        with Display(console, FederationStatus()) as display:
+        with Display(console) as display:
             follow(consortium, display)
         consortium.fetch("evaluator", _RESULTS, folder)
     except KeyboardInterrupt:

@@ -8,6 +8,8 @@ from datetime import datetime
 from fedmol.events import Event
 from fedmol.formats import duration
 from fedmol.report.record import RunRecord
+from fedmol.telemetry.kinds import Changed
+from fedmol.telemetry.reducer import described
 
 _KINDS = {
     "site_refused": "Peer refused",
@@ -20,14 +22,21 @@ _KINDS = {
     "site_returned": "Site back",
     "run_stopped": "Aggregator stopped",
     "run_started": "Aggregator started again",
+    "settings_changed": "Settings changed",
+    "change_refused": "Change refused",
+    "clock_stopped": "Clock stopped",
+    "site_hung": "Site hung",
 }
+
+
+_MOST_MISFITS = 20
 
 
 @dataclass(frozen=True)
 class Incident:
     """Equal ones are told once; `time` is that of the first."""
 
-    time: datetime
+    time: datetime | None
     what: str
     site: str
     round: int | None
@@ -45,12 +54,17 @@ def incidents(record: RunRecord) -> list[Incident]:
         incident = _incident(event)
         key = (incident.what, incident.site, incident.detail)
         known = told.get(key)
-        told[key] = replace(known, times=known.times + 1) if known else incident
-    return list(told.values())
+        told[key] = replace(known, times=known.times + incident.times) if known else incident
+    misfits = [Incident(None, "Damaged log", "", None, what) for what in record.misfits[:_MOST_MISFITS]]
+    if len(record.misfits) > _MOST_MISFITS:
+        misfits.append(Incident(None, "Damaged log", "", None, f"{len(record.misfits):,} lines in all"))
+    return [*told.values(), *misfits]
 
 
 def _incident(event: Event) -> Incident:
-    return Incident(datetime.fromisoformat(event.time), _KINDS[event.kind], event.site, event.round, _detail(event))
+    times = event.fields.get("times", 1)
+    about = "" if event.kind in ("settings_changed", "change_refused", "clock_stopped") else event.site
+    return Incident(datetime.fromisoformat(event.time), _KINDS[event.kind], about, event.round, _detail(event), times)
 
 
 def _detail(event: Event) -> str:
@@ -59,6 +73,10 @@ def _detail(event: Event) -> str:
         return f"silent for {duration(said['silent_seconds'])}"
     if event.kind == "run_started":
         return "the run went on where it was"
-    if "limit" in said:
-        return f"it moved the model by {said['norm']:.4g}, the limit was {said['limit']:.4g}"
+    if event.kind == "settings_changed":
+        return f"change {said['number']}: {described(Changed.model_validate(said['changes']))}"
+    if event.kind == "clock_stopped":
+        return f"the process did not run for {duration(said['seconds'])}"
+    if said.get("limit") is not None and said.get("norm") is not None:
+        return f"it moved the {said.get('section', 'model')} by {said['norm']:.4g}, the limit was {said['limit']:.4g}"
     return ": ".join(str(said[name]) for name in ("reason", "file", "detail") if said.get(name))

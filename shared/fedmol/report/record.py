@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +16,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation
 from fedmol.events import Event
 from fedmol.federation.settings import Settings, load
+from fedmol.telemetry.kinds import Misfit, RoundFinished
 
 _FIGURES = ("loss", "nll", "seconds", "seconds_outside_training", "aggregator_cpu_seconds")
 # `fedmol run` plays the aggregator in a folder of its own; an aggregator that serves real sites has the run folder.
@@ -39,15 +40,19 @@ class Round:
 
     @staticmethod
     def of(event: Event) -> Round:
-        said = event.fields
+        said = RoundFinished.model_validate(event.fields)
         return Round(
             number=event.round or 0,
-            weights=said.get("weights") or {},
-            missing=sorted([*(said.get("missing") or []), *(said.get("excluded") or [])]),
-            site_loss=said.get("site_loss") or {},
-            site_nll=said.get("site_nll") or {},
-            **{name: said.get(name) for name in _FIGURES},
+            weights=_known(said.weights),
+            missing=sorted([*said.missing, *said.excluded]),
+            site_loss=_known(said.site_loss),
+            site_nll=_known(said.site_nll),
+            **{name: getattr(said, name) for name in _FIGURES},
         )
+
+
+def _known(figures: dict[str, float | None]) -> dict[str, float]:
+    return {site: value for site, value in figures.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class RunRecord:
     evaluation: Evaluation | None
     baseline: Evaluation | None
     baseline_losses: list[tuple[int, float]]  # (step, loss)
+    misfits: list[str] = field(default_factory=list)  # lines of the log that are left out, and why
 
     @property
     def played(self) -> bool:
@@ -122,27 +128,31 @@ def read_record(folder: Path) -> RunRecord:
             f"{folder} is not the folder of a run: it has no settings.yaml",
             "name a folder such as runs/<id>",
         )
-    settings = load(folder / "settings.yaml")
+    settings, misfits = load(folder / "settings.yaml"), list[str]()
     return RunRecord(
         folder,
         settings,
-        next((found for name in _LOGS if (found := _events(folder / name))), []),
+        next((found for name in _LOGS if (found := _events(folder / name, misfits))), []),
         [_site(folder / "sites" / name, name) for name in settings.site_names],
         _evaluation(folder / "evaluation.json"),
         _evaluation(folder / "baseline" / "evaluation.json"),
         _losses(folder / "baseline" / "losses.csv"),
+        misfits,
     )
 
 
 def _site(folder: Path, name: str) -> SiteRecord:
     card = folder / "card.json"
     return SiteRecord(
-        name, _events(folder / "events.jsonl"), DataCard.from_json(card.read_text()) if card.is_file() else None
+        name, _events(folder / "events.jsonl", []), DataCard.from_json(card.read_text()) if card.is_file() else None
     )
 
 
-def _events(path: Path) -> list[Event]:
-    return list(events.read(path)) if path.is_file() else []
+def _events(path: Path, misfits: list[str]) -> list[Event]:
+    def note(line: int, misfit: Misfit) -> None:
+        misfits.append(f"{path.name}, line {line}: {misfit}")
+
+    return list(events.read(path, note)) if path.is_file() else []
 
 
 def _evaluation(path: Path) -> Evaluation | None:

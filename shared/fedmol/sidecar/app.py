@@ -185,7 +185,8 @@ def _add_run(app: FastAPI, watch: Watch) -> None:
     async def rounds(limit: Annotated[int, Query(ge=1, le=1000, description="the newest ones")] = 100) -> Response:
         """The newest rounds, in order."""
         known = list(watch.run.rounds.values())
-        return _json(views.RoundsView(total=len(known), rounds=[views.round_view(one) for one in known[-limit:]]))
+        total = watch.run.past.rounds + len(known)
+        return _json(views.RoundsView(total=total, rounds=[views.round_view(one) for one in known[-limit:]]))
 
     @app.get(
         "/v1/rounds/{number}",
@@ -240,7 +241,7 @@ def _add_page(app: FastAPI, watch: Watch) -> None:
     async def report() -> Response:
         """The account of the finished run, as a page that needs nothing else."""
         try:
-            content = await asyncio.to_thread(watch.report.read_bytes)
+            content = await asyncio.to_thread(watch.read_report)
         except OSError as error:
             raise HTTPException(404, f"there is no report: {error.strerror}") from None
         return HTMLResponse(content, headers={"Content-Security-Policy": _OF_THE_REPORT})

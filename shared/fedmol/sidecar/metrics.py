@@ -7,6 +7,7 @@ import shutil
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from importlib.metadata import version
+from itertools import accumulate
 
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -17,12 +18,10 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from fedmol.sidecar.folding import EXITS, REFUSALS
-from fedmol.sidecar.state import OUTCOMES, RUN_STATES, SITE_STATES, Run, Site
-from fedmol.sidecar.verdict import run_state, site_state
 from fedmol.sidecar.watch import Watch
-
-ROUND_BUCKETS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)  # seconds
+from fedmol.telemetry.reducer import EXITS, REFUSALS
+from fedmol.telemetry.state import OUTCOMES, ROUND_SECONDS, RUN_STATES, SITE_STATES, Past, Run, Site
+from fedmol.telemetry.verdict import run_state, site_state
 
 
 class RunCollector(Collector):
@@ -71,7 +70,8 @@ def _run(run: Run, now: float) -> Iterator[Metric]:
     last = next((one for one in reversed(finished) if one.loss is not None), None)
     yield from _gauge("round", "The round that is going on, counted from 1; 0 before the first.", run.round)
     yield from _gauge("rounds_target", "Rounds that the run shall have.", run.rounds_target)
-    yield from _gauge("rounds_finished", "Rounds that are over.", len(finished))
+    yield from _gauge("rounds_finished", "Rounds that are over.", run.rounds_finished)
+    yield from _gauge("settings_changes", "Changes of the run by the coordinator.", run.changes)
     yield from _gauge("quorum_sites", "Sites without which no round ends.", run.quorum)
     yield from _gauge("model_bytes", "Size of the model that travels.", run.model_bytes)
     yield from _gauge(
@@ -83,21 +83,23 @@ def _run(run: Run, now: float) -> Iterator[Metric]:
     yield from _gauge(
         "last_progress_timestamp_seconds", "When training last moved on: a step, an update, a start.", run.progressed
     )
-    yield _durations([one.seconds for one in finished if one.seconds is not None])
+    yield _durations(run.past, [one.seconds for one in finished if one.seconds is not None])
     refused = CounterMetricFamily("fedmol_rpc_errors", "Calls of peers that were refused.", labels=["code"])
     for code in REFUSALS:
         refused.add_metric([code], run.refusals.get(code, 0))
     yield refused
 
 
-def _durations(seconds: list[float]) -> Metric:
-    ordered = sorted(seconds)
-    buckets = [(f"{float(edge)}", float(bisect_right(ordered, edge))) for edge in ROUND_BUCKETS]
+def _durations(past: Past, seconds: list[float]) -> Metric:
+    ordered, before = sorted(seconds), list(accumulate(past.by_seconds))
+    buckets = [
+        (f"{float(edge)}", float(before[k] + bisect_right(ordered, edge))) for k, edge in enumerate(ROUND_SECONDS)
+    ]
     return HistogramMetricFamily(
         "fedmol_round_duration_seconds",
         "How long finished rounds took.",
-        buckets=[*buckets, ("+Inf", float(len(seconds)))],
-        sum_value=sum(seconds),
+        buckets=[*buckets, ("+Inf", float(before[-1] + len(seconds)))],
+        sum_value=past.seconds + sum(seconds),
     )
 
 
@@ -107,6 +109,7 @@ def _sites(run: Run, now: float) -> Iterator[Metric]:
     updates = CounterMetricFamily("fedmol_updates", "Updates that reached the aggregator.", labels=["site", "outcome"])
     moved = CounterMetricFamily("fedmol_bytes", "Model bytes that a site moved.", labels=["site", "direction"])
     steps = CounterMetricFamily("fedmol_train_steps", "Gradient steps taken.", labels=["site"])
+    delivered = GaugeMetricFamily("fedmol_model_delivered", "1 once the site holds the final model.", labels=["site"])
     for site in sites:
         current, _ = site_state(site, run, now)
         for state in SITE_STATES:
@@ -117,8 +120,9 @@ def _sites(run: Run, now: float) -> Iterator[Metric]:
         else:  # a site's log does not tell what became of its updates
             for outcome in OUTCOMES:
                 updates.add_metric([site.name, outcome], site.updates[outcome])
+            delivered.add_metric([site.name], float(site.has_model))
         steps.add_metric([site.name], site.steps_total)
-    yield from (states, updates, moved, steps)
+    yield from (states, updates, moved, steps, delivered)
     yield from _per_site(sites)
 
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import Annotated
 
 from markupsafe import Markup
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from fedmol.errors import FedmolError
+from fedmol.files import open_regular
 from fedmol.sidecar.views import MoleculesView, MoleculeView
 
+_LARGEST = 4 * 2**20  # bytes
+_LONGEST_DRAWN = 500  # characters of a SMILES
+_TIMES = 0.0, 4_102_444_800.0  # 1970 to 2100: a file may have any
 NEWEST_FIRST = ("evaluation.json", "preview.json")  # of the finished run; of a round on the way there
 SHOWN = 30
 NONE = MoleculesView(
@@ -19,9 +24,12 @@ NONE = MoleculesView(
 )  # fmt: skip
 
 
+_Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
 class _Rate(BaseModel):
-    count: int
-    total: int
+    count: _Count
+    total: _Count
 
     @property
     def share(self) -> float | None:
@@ -37,9 +45,9 @@ class _Quality(BaseModel):
 class _Evaluation(BaseModel):
     """The part of `fedmol.evaluation.Evaluation` that is shown; that class itself would bring torch along."""
 
-    round: int | None = None  # in a preview only
-    samples: int
-    known: int
+    round: _Count | None = None  # in a preview only
+    samples: _Count
+    known: _Count
     quality: _Quality
     examples: list[MoleculeView]
 
@@ -48,19 +56,31 @@ def newest(folder: Path) -> MoleculesView:
     """What the newest evaluation says. Read again whenever the file has changed."""
     for name in NEWEST_FIRST:
         try:
-            return _read(folder / name, (folder / name).stat().st_mtime)
+            found = (folder / name).lstat()
+            return _read(folder / name, found.st_mtime_ns, found.st_size, found.st_ino)
         except FileNotFoundError:
             continue
-        except (OSError, ValidationError) as error:
-            return NONE.model_copy(update={"problem": f"{name} cannot be read: {type(error).__name__}"})
+        except OSError as error:
+            return _problem(name, error.strerror or str(error))
     return NONE
 
 
+def _problem(name: str, what: str) -> MoleculesView:
+    return NONE.model_copy(update={"problem": f"{name} cannot be used: {what}"})
+
+
 @lru_cache(maxsize=2)
-def _read(path: Path, changed: float) -> MoleculesView:
-    said = _Evaluation.model_validate_json(path.read_bytes())
+def _read(path: Path, changed: int, size: int, inode: int) -> MoleculesView:
+    with open_regular(path) as file:
+        content = file.read(_LARGEST + 1)
+    if len(content) > _LARGEST:
+        return _problem(path.name, f"it has more than {_LARGEST:,} bytes")
+    try:
+        said = _Evaluation.model_validate_json(content)
+    except ValidationError:
+        return _problem(path.name, "it is no evaluation")
     return MoleculesView(
-        measured=changed,
+        measured=min(max(changed / 1e9, _TIMES[0]), _TIMES[1]),
         round=said.round,
         samples=said.samples,
         validity=said.quality.validity.share,
@@ -74,6 +94,8 @@ def _read(path: Path, changed: float) -> MoleculesView:
 @lru_cache(maxsize=2 * SHOWN)
 def picture(smiles: str) -> Markup | None:
     """The molecule drawn, None if it cannot be. RDKit's inline styles become attributes: the page allows no others."""
+    if len(smiles) > _LONGEST_DRAWN:
+        return None
     from fedmol.chem.drawing import svg  # rdkit is only paid for when there is a molecule
 
     try:

@@ -12,17 +12,17 @@ from markupsafe import Markup
 from fedmol import formats
 from fedmol.report.charts import Series, lines
 from fedmol.sidecar import views
-from fedmol.sidecar.folding import KINDS
 from fedmol.sidecar.molecules import picture
-from fedmol.sidecar.state import Round, Run
 from fedmol.sidecar.timeline import timeline
 from fedmol.sidecar.watch import Watch
+from fedmol.telemetry.kinds import KINDS
+from fedmol.telemetry.state import Round, Run
 
 _POINTS = 100  # of a curve at most
 _CURVES = 6  # sites that get a curve of their own; of more of them only the band is drawn
 
 _MANY = 12  # sites: more of them are shown smaller
-_TROUBLE = (("lost", "refused", "failed"), ("late", "stopped", "unknown"))  # the worst first
+_TROUBLE = (("lost", "refused", "failed", "hung"), ("late", "stopped", "unknown"))  # the worst first
 _RUN_STATES = {
     "waiting-for-log": "Waiting for the log",
     "gathering": "Gathering",
@@ -73,12 +73,14 @@ class Page:
             timeline=timeline(run, moment),
             curves=self._drawn(run),
             molecules=watch.molecules,
-            report=watch.report.exists(),
+            report=watch.has_report,
             picture=picture,
             reasons=watch.reasons,
             many=_MANY,
-            kinds=KINDS,
+            kinds=tuple(KINDS),
             now=now,
+            log=watch.reader.path,
+            members=sum(site.state != "removed" for site in about.sites),
         )
 
     def _drawn(self, run: Run) -> list[Markup]:

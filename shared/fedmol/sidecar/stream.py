@@ -10,6 +10,7 @@ from fedmol.sidecar.watch import Watch
 
 _HEARTBEAT = 10.0  # seconds
 _RETRY = 2000  # milliseconds
+_LONGEST_KIND = 64  # characters
 
 
 async def events(watch: Watch, after: int | None) -> AsyncIterator[bytes]:
@@ -25,7 +26,10 @@ async def events(watch: Watch, after: int | None) -> AsyncIterator[bytes]:
     while True:
         if watch.reader.generation != generation:
             generation, number = watch.reader.generation, 0
-        lines, following = watch.reader.lines_from(number)
+        try:
+            lines, following = watch.reader.lines_from(number)
+        except OSError:  # the log is gone or exchanged; the page says so
+            lines, following = [], number
         for at, line in enumerate(lines, start=number):
             yield _event(at, line)
         number = following
@@ -41,7 +45,8 @@ async def events(watch: Watch, after: int | None) -> AsyncIterator[bytes]:
 def _event(number: int, line: bytes) -> bytes:
     try:
         record = json.loads(line, parse_constant=lambda _: None)  # JSON has no NaN; a diverged site's loss is one
-        kind, data = str(record["kind"]).split("\n")[0], json.dumps(record)
-    except (ValueError, KeyError, TypeError):
+        kind, data = "".join(str(record["kind"]).split())[:_LONGEST_KIND], json.dumps(record)
+        kind.encode()
+    except (ValueError, KeyError, TypeError, RecursionError):
         kind, data = "unreadable", json.dumps({"line": number + 1})
     return f"id: {number}\nevent: {kind}\ndata: {data}\n\n".encode()

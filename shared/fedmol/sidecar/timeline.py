@@ -5,14 +5,14 @@ Places are percentages, so that a bar stretches with the page, and attributes: t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from fedmol.formats import duration
-from fedmol.sidecar.state import Phase, Round, Run, Span
-from fedmol.sidecar.verdict import SILENT_AFTER, site_state
+from fedmol.telemetry.state import Phase, Round, Run, Span
+from fedmol.telemetry.verdict import SILENT_AFTER, site_state
 
 ROUNDS = 5  # shown side by side
 PHASES: dict[Phase, str] = {
@@ -22,6 +22,7 @@ PHASES: dict[Phase, str] = {
     "upload": "upload",
     "idle": "idle",
     "exchange": "send, wait, receive",
+    "silent": "silent",
     "lost": "lost",
 }
 _HEIGHT = 18  # pixels
@@ -53,12 +54,16 @@ def timeline(run: Run, now: float) -> Timeline | None:
     ended = max(began + 1, *(one.ended or until for one in rounds))
     scale = _Scale(began, ended)
     names = sorted({name for one in rounds for name in one.spans})
-    seen = {span.phase for one in rounds for spans in one.spans.values() for span in spans}
+    known = {name: _known_until(run, name, until) for name in names}
+    silent = {name for name in names if _fell_silent(run, name) and known[name] < until}
+    seen: set[Phase] = {span.phase for one in rounds for spans in one.spans.values() for span in spans}
+    if silent:
+        seen.add("silent")
     return Timeline(
         began,
         ended,
         _header(rounds, scale),
-        [Row(name, _bar(rounds, name, scale, _known_until(run, name, until))) for name in names],
+        [Row(name, _bar(rounds, name, scale, known[name], until if name in silent else None)) for name in names],
         [(phase, title) for phase, title in PHASES.items() if phase in seen],
     )
 
@@ -81,6 +86,12 @@ def _known_until(run: Run, site: str, until: float) -> float:
     return known.seen if state in ("late", "refused", "failed", "stopped", "unknown") else until
 
 
+def _fell_silent(run: Run, site: str) -> bool:
+    """Whether its silence is to be drawn: of a site that is gone it is known why."""
+    known = run.sites.get(site)
+    return run.open and known is not None and known.state not in ("refused", "failed", "stopped", "lost", "removed")
+
+
 def _header(rounds: Iterable[Round], scale: _Scale) -> Markup:
     marks, free = "", 0.0
     for one in rounds:
@@ -90,12 +101,16 @@ def _header(rounds: Iterable[Round], scale: _Scale) -> Markup:
     return Markup(f'<svg class="lane" width="100%" height="{_HEIGHT}" aria-hidden="true">{marks}</svg>')
 
 
-def _bar(rounds: Iterable[Round], site: str, scale: _Scale, until: float) -> Markup:
+def _bar(rounds: Sequence[Round], site: str, scale: _Scale, until: float, silent_until: float | None) -> Markup:
+    """`until` the site was heard of, or is; `silent_until` is drawn to as a silence from there."""
     drawn = "".join(
         part
         for one in rounds
         for part in (_begin(one, scale), *(_span(span, one, scale, until) for span in one.spans.get(site, ())))
     )
+    last = rounds[-1]
+    if silent_until is not None and last.ended is None:
+        drawn += _span(Span("silent", max(until, last.began), silent_until), last, scale, silent_until)
     return Markup('<svg class="lane" width="100%" height="{}" role="img" aria-label="{}">{}</svg>').format(
         _HEIGHT, f"timeline of {site}", Markup(drawn)
     )

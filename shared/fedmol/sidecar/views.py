@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from fedmol.sidecar.state import Outcome, Phase, Role, Round, Run, RunState, Site, SiteState
-from fedmol.sidecar.verdict import run_state, seconds_left, site_state
+from fedmol.telemetry.state import Outcome, Phase, Role, Round, Run, RunState, Site, SiteState
+from fedmol.telemetry.verdict import run_state, seconds_left, site_state
 
 
 class View(BaseModel):
@@ -37,6 +37,7 @@ class LogView(View):
     intact: bool
     broken_line: int | None  # the first line that does not follow from the one before, counted from 1
     unreadable_lines: int
+    unreadable_line: int | None  # the first one
     last_event: float | None  # seconds since 1970, like all times here
     problem: str | None
 
@@ -77,6 +78,8 @@ class StatusView(View):
     quorum: int | None
     parameters: int | None
     model_bytes: int | None
+    changes: int  # of the settings, by the coordinator
+    models_delivered: int  # sites that say they hold the final model
     local_steps: int | None
     sites: dict[SiteState, int]
     log: LogView
@@ -102,6 +105,7 @@ class SiteView(View):
     sent_bytes: int
     received_bytes: int
     update_norm: float | None
+    has_model: bool  # the final one, as it says
     updates: dict[Outcome, int]
 
 
@@ -113,9 +117,17 @@ class TensorView(View):
     last_round: int | None
 
 
+class MessageView(View):
+    call: str
+    holds: list[str]
+    bytes: int
+    times: int
+
+
 class SitesView(View):
     sites: list[SiteView]
     left: list[TensorView]  # a site's own log tells what left it
+    messages: list[MessageView]  # likewise
 
 
 class RoundView(View):
@@ -182,6 +194,7 @@ def site_view(site: Site, run: Run, now: float) -> SiteView:
         sent_bytes=site.sent_bytes,
         received_bytes=site.received_bytes,
         update_norm=site.norm,
+        has_model=site.has_model,
         updates=site.updates,
     )
 
@@ -192,6 +205,9 @@ def sites_view(run: Run, now: float) -> SitesView:
         left=[
             TensorView(name=t.name, shape=list(t.shape), bytes=t.bytes, times=t.times, last_round=t.last_round)
             for t in run.tensors.values()
+        ],
+        messages=[
+            MessageView(call=m.call, holds=list(m.holds), bytes=m.bytes, times=m.times) for m in run.messages.values()
         ],
     )
 
@@ -231,13 +247,15 @@ def status_view(run: Run, log: LogView, certificates: list[CertificateView], now
         began=run.began,
         round=run.round,
         rounds_target=run.rounds_target,
-        rounds_finished=len(run.finished_rounds),
+        rounds_finished=run.rounds_finished,
         seconds_left=seconds_left(run, now) if state == "running" else None,
         loss=last.loss if last else None,
         nll=last.nll if last else None,
         quorum=run.quorum,
         parameters=run.parameters,
         model_bytes=run.model_bytes,
+        changes=run.changes,
+        models_delivered=sum(site.has_model for site in run.sites.values()),
         local_steps=run.local_steps,
         sites=counts,
         log=log,

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from fedmol.files import open_regular
 from fedmol.sidecar.certificates import certificates
-from fedmol.sidecar.folding import apply
 from fedmol.sidecar.molecules import NONE, newest, picture
 from fedmol.sidecar.reading import LogReader
-from fedmol.sidecar.state import Run
 from fedmol.sidecar.views import CertificateView, LogView
+from fedmol.telemetry.reducer import apply
+from fedmol.telemetry.state import Run
 
 LOG = "events.jsonl"
 _PERIOD = 0.5  # seconds between two looks at a log that has not grown
 _CERTIFICATES_EVERY = 60.0  # seconds
+_LARGEST_REPORT = 16 * 2**20  # bytes
 
 
 class Watch:
@@ -44,7 +49,7 @@ class Watch:
 
     def _path(self) -> Path:
         played = self.folder / "aggregator" / LOG
-        return played if played.exists() and not (self.folder / LOG).exists() else self.folder / LOG
+        return played if os.path.exists(played) and not os.path.lexists(self.folder / LOG) else self.folder / LOG
 
     @property
     def version(self) -> tuple[int, int]:
@@ -130,6 +135,22 @@ class Watch:
             return [f"reading the log: {self.reader.offset:,} of {self.reader.size:,} bytes"]
         return []
 
+    @property
+    def has_report(self) -> bool:
+        """Whether there is one to be read, which nobody has put there as something else."""
+        try:
+            return stat.S_ISREG(self.report.lstat().st_mode)
+        except OSError:
+            return False
+
+    def read_report(self) -> bytes:
+        """Raises OSError when there is none, or it is none."""
+        with open_regular(self.report) as file:
+            content = file.read(_LARGEST_REPORT + 1)
+        if len(content) > _LARGEST_REPORT:
+            raise OSError(errno.EFBIG, f"it has more than {_LARGEST_REPORT:,} bytes")
+        return content
+
     def log_view(self) -> LogView:
         reader = self.reader
         return LogView(
@@ -139,6 +160,7 @@ class Watch:
             intact=reader.broken_line is None,
             broken_line=reader.broken_line,
             unreadable_lines=reader.unreadable + self.run.misread,
+            unreadable_line=min(filter(None, (reader.unreadable_line, self.run.misread_line)), default=None),
             last_event=self.run.last_event,
             problem=self.problem,
         )

@@ -24,7 +24,7 @@ def play(settings: Settings, run: str, folder: Path, display: Display) -> None:
     """
     aggregator, *sites = cast = parties(settings, run, folder)
     follower = Follower(folder / AGGREGATOR / "events.jsonl")
-    display.status.follow(follower.new())  # what an earlier part of the run has shown already
+    display.follow(follower.new())  # what an earlier part of the run has shown already
     if (folder / AGGREGATOR / MODEL_FILE).exists():
         return
     if stop_leftovers(folder):

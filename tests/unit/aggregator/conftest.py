@@ -54,7 +54,11 @@ class State:
             self.log.write(
                 "round_finished",
                 round=round,
+                sites=["north"],
                 weights={"north": 1.0},
+                loss=1.0,
+                nll=1.0,
+                model_digest=account["model_digest"],
                 missing=[],
                 site_loss={},
                 site_nll={},

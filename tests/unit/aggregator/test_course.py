@@ -32,7 +32,13 @@ class Desk:
     def start(self, settings: Settings) -> Course:
         self.events = EventLog(self.work / "events.jsonl", run=RUN, site="aggregator")
         course = Course(RUN, settings, self.work, self.authority / "ca.crt", self.events)
-        self.events.write("run_started", manifest=course.changes.manifest)
+        sizes: dict[str, Any] = {
+            "quorum": settings.quorum,
+            "rounds": settings.training.rounds,
+            "parameters": 1,
+            "model_bytes": 4,
+        }
+        self.events.write("run_started", manifest=course.changes.manifest, sites=settings.site_names, **sizes)
         return course
 
     def put(self, course: Course, **entries: Any) -> Path:

@@ -117,7 +117,7 @@ class RunFolder:
 
 
 def start(log: EventLog) -> None:
-    log.write("run_started", sites=list(SITES), rounds=2, parameters=12345, model_bytes=49380)
+    log.write("run_started", sites=list(SITES), rounds=2, quorum=2, parameters=12345, model_bytes=49380)
     for site, molecules in SITES.items():
         census = {"atoms": [1, 2], "bonds": [3, 4, 5], "sizes": [0, 1]}
         log.write("site_joined", site=site, molecules=molecules, census=census)

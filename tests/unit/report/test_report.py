@@ -15,6 +15,7 @@ from fedmol.evaluation.smiles import Contents
 from fedmol.events import EventLog
 from fedmol.report.page import write_evaluation, write_report
 from fedmol.report.record import read_record
+from tests.unit.raw_log import append
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
@@ -230,7 +231,7 @@ def test_a_run_that_was_stopped(going_on: Any) -> None:
     assert "Then the aggregator stopped: only 1 of 3 sites." in page(going_on.log(stopped)).said("top")
 
     def again(log: EventLog) -> None:
-        log.write("run_started", sites=[], rounds=2, parameters=1, model_bytes=1)
+        log.write("run_started", sites=[], rounds=2, quorum=1, parameters=1, model_bytes=1)
 
     resumed = page(going_on.log(again))
     assert "Not finished" in resumed.said("top")
@@ -238,14 +239,16 @@ def test_a_run_that_was_stopped(going_on: Any) -> None:
 
 
 def test_events_with_unknown_and_missing_fields(going_on: Any) -> None:
-    def odd(log: EventLog) -> None:
-        log.write("round_finished", round=2)
-        log.write("something_new", round=2, value=1)
-        log.write("update_refused", site="north", round=2)
-
-    report = page(going_on.log(odd))
-    assert "2 of 2 rounds finished" in report.said("top")
+    log = going_on.path / "aggregator" / "events.jsonl"
+    append(log, "round_finished", round=2)
+    append(log, "something_new", round=2, value=1)
+    append(log, "update_refused", site="north", round=2, reason="because", of_tomorrow=1)
+    report = page(going_on)
+    assert "1 of 2 rounds finished" in report.said("top")
     assert "Update refused north" in report.said("incidents")
+    assert re.search(
+        r"Damaged log.*events.jsonl, line \d+: round_finished: sites: Field required", report.said("incidents")
+    )
 
 
 def test_a_line_still_being_written_is_left_out(going_on: Any) -> None:

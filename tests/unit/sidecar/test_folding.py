@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from fedmol.events import Event, EventLog
-from fedmol.sidecar.folding import apply
-from fedmol.sidecar.state import DETAILED_ROUNDS, Round, Run
-from fedmol.sidecar.verdict import LATE_AFTER, SILENT_AFTER, run_state, seconds_left, site_state
+from fedmol.telemetry.reducer import apply
+from fedmol.telemetry.state import DETAILED_ROUNDS, LATE_AFTER, Round, Run
+from fedmol.telemetry.verdict import SILENT_AFTER, run_state, seconds_left, site_state
+from tests.unit.raw_log import append
 
 from .conftest import Story, watching
 
@@ -157,12 +158,15 @@ def test_the_time_left_is_that_of_the_rounds_left(story: Story) -> None:
 
 
 def test_events_that_are_not_what_their_kind_has_are_counted_and_passed_over(story: Story) -> None:
-    story.start()
-    story.log.write("update_received", site="north", round=1)
-    story.log.write("site_joined", site="north", molecules="many")
-    story.log.write("round_started")
-    story.log.write("of_tomorrow")
-    assert _run(story.folder).misread == 3
+    path = story.start().log.path
+    append(path, "update_received", site="north", round=1)
+    append(path, "site_joined", site="north", molecules="many")
+    append(path, "round_started")
+    append(path, "of_tomorrow")
+    append(path, "site_lost", site="north", silent_seconds=1, of_tomorrow="x")
+    run = _run(story.folder)
+    assert (run.misread, run.misread_line) == (3, 3)
+    assert run.sites["north"].state == "lost"
 
 
 def test_a_site_s_own_log_tells_what_left_it(site_log: EventLog) -> None:

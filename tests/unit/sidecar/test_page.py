@@ -11,10 +11,9 @@ from fedmol.evaluation.quality import Quality
 from fedmol.events import EventLog
 from fedmol.sidecar.molecules import newest, picture
 from fedmol.sidecar.page import Page, settled, thinned
-from fedmol.sidecar.state import Round, Run, Span
 from fedmol.sidecar.timeline import timeline
-from fedmol.sidecar.verdict import LATE_AFTER
 from fedmol.sidecar.watch import Watch
+from fedmol.telemetry.state import LATE_AFTER, Round, Run, Span
 
 from .conftest import Story, watching
 from .test_metrics import evaluation
@@ -178,7 +177,7 @@ def test_the_numbers_of_very_short_rounds_do_not_cover_each_other() -> None:
 def test_a_damaged_evaluation_is_said_and_hides_nothing_else(story: Story) -> None:
     story.start()
     (story.folder / "evaluation.json").write_text("{")
-    assert "evaluation.json cannot be read" in _page(story.folder)
+    assert "evaluation.json cannot be used: it is no evaluation" in _page(story.folder)
 
 
 def test_an_evaluation_is_read_by_the_names_that_it_is_written_with() -> None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from fedmol.formats import duration, misses, names
-from fedmol.sidecar.state import Run, RunState, Site, SiteState
+from fedmol.telemetry.state import LATE_AFTER, Run, RunState, Site, SiteState
 
-LATE_AFTER = 12.0  # seconds; a site in a run gives a sign of life every second, and one in eight at least is logged
 SILENT_AFTER = 15.0  # seconds in which nobody wrote anything
-_ALIVE = ("reading", "waiting", "validating", "training", "sending", "connecting")
+_ALIVE = ("reading", "waiting", "receiving", "validating", "training", "sending", "connecting")
 
 
 def site_state(site: Site, run: Run, now: float) -> tuple[SiteState, str]:
@@ -43,8 +42,9 @@ def run_state(run: Run, now: float) -> tuple[RunState, str]:
     if silence > SILENT_AFTER:
         return "silent", f"Nothing has been written for {duration(silence)}: {_why_silent(run)}."
     if run.role == "aggregator" and not run.agreed:
-        here = sum(site.molecules is not None for site in run.sites.values())
-        return "gathering", f"{here} of {len(run.sites)} sites have brought their counts."
+        members = [site for site in run.sites.values() if site.state != "removed"]
+        here = sum(site.molecules is not None for site in members)
+        return "gathering", f"{here} of {len(members)} sites have brought their counts."
     return "running", f"Round {run.round} of {run.rounds_target}." if run.rounds_target else f"Round {run.round}."
 
 
@@ -72,5 +72,5 @@ def seconds_left(run: Run, now: float) -> float | None:
     current = run.rounds.get(run.round)
     begun = now - current.began if current and current.ended is None else 0.0
     pace = sum(paces) / len(paces)
-    left = run.rounds_target - len(run.finished_rounds)
+    left = run.rounds_target - run.rounds_finished
     return max(0.0, pace * left - min(begun, pace))

@@ -1,27 +1,32 @@
-"""What is known of a run as far as its event log has been read. Its size follows sites and rounds, not the log's."""
+"""What is known of a run as far as its event log has been read. Its size has bounds, whatever the log's is."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 SiteState = Literal[
-    "connecting", "reading", "waiting", "validating", "training", "sending", "late", "lost", "refused", "failed",
-    "stopped", "finished", "unknown",
+    "connecting", "reading", "waiting", "receiving", "validating", "training", "sending", "late", "hung", "lost",
+    "refused", "failed", "stopped", "removed", "finished", "unknown",
 ]  # fmt: skip
 RunState = Literal["waiting-for-log", "gathering", "running", "silent", "finished", "stopped"]
-Phase = Literal["download", "validate", "train", "upload", "idle", "exchange", "lost"]
+Phase = Literal["download", "validate", "train", "upload", "idle", "exchange", "silent", "lost"]
 Role = Literal["aggregator", "site"]
 Outcome = Literal["received", "refused", "late", "not-counted"]
 SITE_STATES: tuple[SiteState, ...] = get_args(SiteState)
 RUN_STATES: tuple[RunState, ...] = get_args(RunState)
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
+LATE_AFTER = 12.0  # seconds; a site in a run gives a sign of life every second, and one in eight at least is logged
+ROUND_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)  # the edges of the rounds' histogram
 DETAILED_ROUNDS = 30  # the newest ones, whose timelines are kept
+_ROUNDS, _FIGURES = 2000, 60_000  # rounds that are kept, and figures of sites in them
+_SPANS, _SPANS_EACH = 2000, 6  # of a round, and more for each site
 _INCIDENTS = 50
-_TENSORS = 1000
+_TENSORS = _MESSAGES = 1000
 
 
 @dataclass(slots=True)
@@ -57,6 +62,16 @@ class Tensor:
 
 
 @dataclass(slots=True)
+class Sent:
+    """Messages of one call that hold the same fields, as a site's own log tells."""
+
+    call: str
+    holds: tuple[str, ...]
+    bytes: int = 0
+    times: int = 0
+
+
+@dataclass(slots=True)
 class Site:
     name: str
     state: SiteState = "connecting"
@@ -76,6 +91,7 @@ class Site:
     seconds_left: float | None = None  # of the round's training
     sent_bytes: int = 0
     received_bytes: int = 0
+    has_model: bool = False  # the final one, as it says
     updates: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
 
 
@@ -93,6 +109,7 @@ class Round:
     site_loss: dict[str, float] = field(default_factory=dict)
     site_nll: dict[str, float] = field(default_factory=dict)
     spans: dict[str, list[Span]] = field(default_factory=dict)  # of the newest rounds only
+    drawn: int = 0  # spans
 
     def enter(self, site: str, phase: Phase, time: float) -> None:
         """The site's current span ends and the next one begins, unless it goes on or the round is over.
@@ -105,9 +122,12 @@ class Round:
         if spans and spans[-1].ended is None:
             if spans[-1].phase == phase:
                 return
+            if self.drawn >= _SPANS + _SPANS_EACH * len(self.spans):
+                return
             time = max(time, spans[-1].began)
             spans[-1].ended = time
         spans.append(Span(phase, max(time, self.began)))
+        self.drawn += 1
 
     def tell_loss(self, loss: float) -> None:
         """One more step's loss into the mean."""
@@ -119,6 +139,22 @@ class Round:
         for spans in self.spans.values():
             if spans and spans[-1].ended is None:
                 spans[-1].ended = time
+
+
+@dataclass
+class Past:
+    """Finished rounds of which nothing else is kept."""
+
+    rounds: int = 0
+    by_seconds: list[int] = field(default_factory=lambda: [0] * (len(ROUND_SECONDS) + 1))
+    seconds: float = 0.0
+
+    def take(self, one: Round) -> None:
+        if one.ended is not None:
+            self.rounds += 1
+        if one.seconds is not None:
+            self.by_seconds[bisect_left(ROUND_SECONDS, one.seconds)] += 1
+            self.seconds += one.seconds
 
 
 @dataclass
@@ -144,11 +180,16 @@ class Run:
     missing: list[str] = field(default_factory=list)  # at the end
     missed_rounds: dict[str, int] = field(default_factory=dict)  # by site, once it is finished
     sites: dict[str, Site] = field(default_factory=dict)
-    rounds: dict[int, Round] = field(default_factory=dict)  # in order
+    rounds: dict[int, Round] = field(default_factory=dict)  # the newest ones, in order
+    past: Past = field(default_factory=Past)  # those before
+    changes: int = 0  # of the settings, by the coordinator
+    leaving: dict[str, int] = field(default_factory=dict)  # sites that are removed, from which round on
     tensors: dict[tuple[str, tuple[int, ...], int], Tensor] = field(default_factory=dict)
+    messages: dict[tuple[str, tuple[str, ...]], Sent] = field(default_factory=dict)  # that left the site
     refusals: dict[str, int] = field(default_factory=dict)  # by reason
     incidents: deque[Incident] = field(default_factory=lambda: deque(maxlen=_INCIDENTS))
     misread: int = 0  # events whose fields were not what their kind has
+    misread_line: int | None = None  # of the log, the first one
 
     @property
     def open(self) -> bool:
@@ -157,6 +198,10 @@ class Run:
     @property
     def finished_rounds(self) -> list[Round]:
         return [one for one in self.rounds.values() if one.ended is not None]
+
+    @property
+    def rounds_finished(self) -> int:
+        return self.past.rounds + len(self.finished_rounds)
 
     def reopen(self, time: float) -> None:
         """A party that had ended goes on; its next step is waited for from now."""
@@ -173,12 +218,15 @@ class Run:
         self.rounds[number] = Round(number, time)
         for old in list(self.rounds.values())[: -DETAILED_ROUNDS or None][-2:]:
             old.spans = {}
+        most = max(DETAILED_ROUNDS, min(_ROUNDS, _FIGURES // max(1, len(self.sites))))
+        while len(self.rounds) > most:
+            self.past.take(self.rounds.pop(next(iter(self.rounds))))
         return self.rounds[number]
 
     def report(self, incident: Incident) -> None:
         last = self.incidents[-1] if self.incidents else None
         if last and (last.what, last.site, last.detail) == (incident.what, incident.site, incident.detail):
-            last.time, last.times = incident.time, last.times + 1
+            last.time, last.times = incident.time, last.times + incident.times
         else:
             self.incidents.append(incident)
 
@@ -189,7 +237,14 @@ class Run:
             tensor = self.tensors.setdefault(key, Tensor(name, shape, bytes))
             tensor.times, tensor.last_round = tensor.times + 1, round
 
+    def sent(self, call: str, holds: Iterable[str], bytes: int, times: int) -> None:
+        """Messages have left the site."""
+        key = (call, tuple(holds))
+        if key in self.messages or len(self.messages) < _MESSAGES:
+            sent = self.messages.setdefault(key, Sent(*key))
+            sent.bytes, sent.times = sent.bytes + bytes, sent.times + times
 
-def by_site(figures: Mapping[str, float], sites: Mapping[str, Site]) -> dict[str, float]:
-    """The same figures under names that are kept anyway: thousands of rounds share one copy of each."""
-    return {sites[name].name if name in sites else name: value for name, value in figures.items()}
+
+def by_site(figures: Mapping[str, float | None], sites: Mapping[str, Site]) -> dict[str, float]:
+    """The figures that there are of known sites. Thousands of rounds share one copy of each name."""
+    return {sites[name].name: value for name, value in figures.items() if name in sites and value is not None}
