@@ -33,7 +33,7 @@ class Roster:
     def __init__(self, settings: Settings, run: str, vocabulary: Vocabulary, manifest: str, payload: str) -> None:
         self.run = run
         self.expect(settings.site_names, ())
-        self.settings, self.vocabulary = settings, vocabulary
+        self.vocabulary = vocabulary
         self.expected: dict[str, Any] = {
             "semantics": SEMANTICS,
             "vocabulary": vocabulary.digest(),
@@ -110,7 +110,6 @@ class Roster:
             )
         if joining.counts is not None:
             check_counts(joining.counts, self.vocabulary)
-            check_speed(self.settings.training, joining.counts)
 
 
 def _compare_settings(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
@@ -130,6 +129,7 @@ class Gathering:
         self, settings: Settings, path: Path, events: EventLog, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self.settings, self.path, self.events, self.clock = settings, path, events, clock
+        self._training = settings.training  # by which steps are agreed, however long the run becomes
         self.accepted: Collection[str] = ()
         self.opened = clock()
         self.joined: dict[str, Counts] = {}
@@ -143,7 +143,7 @@ class Gathering:
         The answer is the agreement, or None as long as others are awaited.
 
         Raises:
-            FedmolError: SHARD_CHANGED or VOCABULARY_DIFFERS; nothing has changed then.
+            FedmolError: SHARD_CHANGED, VOCABULARY_DIFFERS, or because of its speed; nothing has changed then.
         """
         with self._lock:
             if joining.counts is not None and joining.counts != self.joined.get(site):
@@ -166,26 +166,31 @@ class Gathering:
 
     def _take_in(self, site: str, counts: Counts) -> None:
         """Before the agreement a site's newest counts are what it brings; after it, they have to fit."""
-        if self.agreement is not None:
-            amended = self._amended(self.agreement, site, counts)
-        elif self._joins[site] == _MOST_JOINS:
+        agreed = self.agreement
+        back = agreed is not None and (agreed.shards.get(site), agreed.molecules.get(site)) == _shard(counts)
+        if back and site in self.joined:
+            return  # it may be faster or slower than before, which changes nothing any more
+        if not back:
+            check_speed(self._training, counts)
+        if self._joins[site] == _MOST_JOINS:
             raise FedmolError(
                 Exit.SHARD_CHANGED,
                 f"{site} has joined {_MOST_JOINS} times with other counts each time",
                 "start the site with one shard; if each was meant, have the coordinator restart the aggregator",
             )
+        amended = None if agreed is None else self._amended(agreed, site, counts)
         self._joins[site] += 1
         self.joined[site] = counts
         self.events.write(
             "site_joined", site=site, molecules=counts.molecules, census=counts.census.model_dump(mode="json")
         )
-        if self.agreement is not None and amended != self.agreement:
+        if amended is not None and amended != agreed:
             self._agree_on(amended)
 
     def _amended(self, agreed: Agreement, site: str, counts: Counts) -> Agreement:
         """The agreement with the site in it: what all train with stays, only the site's molecules and shard are new."""
         shard, molecules = agreed.shards.get(site), agreed.molecules.get(site)
-        if (counts.shard, counts.molecules) == (shard, molecules):
+        if _shard(counts) == (shard, molecules):
             return agreed
         if shard is not None and site not in self.accepted:
             raise FedmolError(
@@ -206,9 +211,13 @@ class Gathering:
         everyone = len(members) == len(self.settings.sites)
         late = self.clock() - self.opened > self.settings.rounds.join_deadline
         if self.agreement is None and (everyone or (late and len(members) >= self.settings.quorum)):
-            self._agree_on(agree(self.settings.training, members))
+            self._agree_on(agree(self._training, members))
         return self.agreement
 
     def _agree_on(self, agreement: Agreement) -> None:
         keep(self.path, agreement, self.events)
         self.agreement = agreement
+
+
+def _shard(counts: Counts) -> tuple[str, int]:
+    return counts.shard, counts.molecules

@@ -179,6 +179,25 @@ def test_a_site_that_comes_after_the_agreement_gets_a_weight_and_changes_nothing
     assert Door(tmp_path, door.settings).gathering.agreement == late
 
 
+def test_nor_can_it_once_the_federation_has_agreed(tmp_path: Path) -> None:
+    door = Door(tmp_path, settings(training={"budget_minutes": 10, "rounds": 6}))
+    door.join("north", counts=counts(seconds=0.1))
+    agreed = door.join("south", counts=counts(seconds=0.1)).agreement
+    kinds = door.kinds()
+    for number in range(50):
+        assert door.join("north", counts=counts(seconds=0.1 + number)).agreement == agreed
+        assert door.join("north", counts=counts(oxygens=number % 10, seconds=0.1)).agreement == agreed
+    assert door.kinds() == kinds
+
+
+def test_a_member_that_has_become_slow_is_let_in_again(tmp_path: Path) -> None:
+    """The steps are agreed: that it would not be taken in with this speed now does not matter any more."""
+    door = Door(tmp_path, settings(training={"budget_minutes": 10, "rounds": 6}))
+    door.join("north", counts=counts(seconds=0.1))
+    agreed = door.join("south", counts=counts(seconds=0.1)).agreement
+    assert Door(tmp_path, door.settings).join("north", counts=counts(seconds=1000.0)).agreement == agreed
+
+
 def test_a_late_site_with_classes_that_nobody_had_is_refused_and_told_which(tmp_path: Path) -> None:
     door = Door(tmp_path, settings(rounds={"quorum": 1}))
     door.join("north")
