@@ -13,13 +13,11 @@ from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
-from fedmol.federation.changes import Change, Changes, read_signed, recorded, require_in_time
+from fedmol.federation.changes import FOLDER, Change, Changes, read_signed, recorded, require_in_time
 from fedmol.federation.manifest import Manifest, differences, manifest_of
 from fedmol.federation.settings import Settings
 
 log = logging.getLogger("fedmol.aggregator")
-
-FOLDER = "changes"
 
 
 class Course:

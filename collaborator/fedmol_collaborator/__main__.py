@@ -33,8 +33,20 @@ _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_oka
 @click.option("--certs", type=_FOLDER, required=True, help="folder with ca.crt, party.crt and party.key")
 @click.option("--shard", type=_FILE, required=True, help="CSV or SMILES file of this site's molecules")
 @click.option("--work", type=_FOLDER, required=True, help="folder for this site's state")
+@click.option("--new-shard", is_flag=True, help="the molecules are meant to be others than the run began with")
+@click.option("--start-over", is_flag=True, help="go on although the folder's state of earlier rounds is lost")
 @click.option("--stay", is_flag=True, help="when the run is over, wait to be stopped: for what would start it again")
-def command(path: Path, run: str, site: str, certs: Path, shard: Path, work: Path, stay: bool) -> None:
+def command(
+    path: Path,
+    run: str,
+    site: str,
+    certs: Path,
+    shard: Path,
+    work: Path,
+    new_shard: bool,
+    start_over: bool,
+    stay: bool,
+) -> None:
     """Take part in one run of a federation with this site's private shard."""
     log_to_stderr()
     settings = load(path)
@@ -53,7 +65,8 @@ def command(path: Path, run: str, site: str, certs: Path, shard: Path, work: Pat
 
         try:
             with refusing_exchanged():
-                place = Place(settings, run, site, CertificateFiles.in_folder(certs), shard, work)
+                files = CertificateFiles.in_folder(certs)
+                place = Place(settings, run, site, files, shard, work, new_shard, start_over)
                 digest = take_part(place, events, stop)
         except FedmolError as error:
             events.write("run_stopped", reason=error.exit.slug, detail=error.message)

@@ -52,6 +52,8 @@ class Place:
     certificates: CertificateFiles
     shard: Path
     work: Path
+    new_shard: bool = False  # other molecules than the run began with are meant
+    start_over: bool = False  # the state of earlier rounds is lost, and the site goes on without
 
 
 def take_part(place: Place, events: EventLog, stop: threading.Event) -> str:
@@ -102,6 +104,8 @@ def _take_part(place: Place, before: Ending, events: EventLog, stop: threading.E
         def on_opening(opening: RoundOpening) -> None:
             course.learn(opening.changes)
             orders.open(opening)
+            if not place.start_over:
+                _require_state(place.work, opening, training.last_sent(opening.round))
             _note(events, opening, opening.round <= course.rounds, training.last_sent(opening.round))
 
         client.orders, client.on_opening, client.known_changes = orders, on_opening, lambda: course.known
@@ -150,6 +154,21 @@ def _without_the_model(damage: str, error: FedmolError) -> FedmolError:
         f"the run is over, {damage}, and it cannot be fetched again: {error.message}",
         "have the aggregator started once more, or take the file from a backup, the coordinator or another site",
     )
+
+
+def _require_state(work: Path, opening: RoundOpening, sent: int | None) -> None:
+    """Without what it did before, the site would train another model than the federation counts on.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE when an update counted of which the folder knows nothing.
+    """
+    counted = opening.last_counted
+    if counted is not None and counted > (sent or 0):
+        raise FedmolError(
+            Exit.STATE_UNUSABLE,
+            f"{work} holds nothing of round {counted}, in which an update of this site counted",
+            "restore the folder from a backup; if it is lost, start with --start-over: the optimiser begins anew then",
+        )
 
 
 def _note(events: EventLog, opening: RoundOpening, open: bool, sent: int | None) -> None:
@@ -207,6 +226,8 @@ def _prepare(
     pulse.phase("waiting for the others")
     digest = shard_digest(place.run, shard.training, shard.validation)
     counts = counts_of(census.to_json(), len(shard.training), seconds, digest)
+    if not place.new_shard:
+        terms.require_same_shard(place.site, counts, pulse.events)
     welcome, agreement = _wait_for_agreement(client, introduction.model_copy(update={"counts": counts}), stop)
     course = Course(place.run, settings, welcome.manifest, place.certificates.ca, pulse.events)
     course.take_up(welcome.changes)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
 from fedmol.federation.identity import digest
 from fedmol.federation.messages import Agreement, CensusCounts, Counts
@@ -43,6 +44,24 @@ def check(agreement: Agreement, own: Own, settings: Settings, events: EventLog, 
     if said != before:
         events.write("agreed", **said)
         events.sync()
+
+
+def require_same_shard(site: str, counts: Counts, events: EventLog) -> None:
+    """Ask what it means when the site comes back to a run with other molecules than it began with.
+
+    Raises:
+        FedmolError: SHARD_CHANGED, with both numbers of molecules.
+    """
+    before = _agreed_before(events)
+    if before is None or before["shards"].get(site) in (None, counts.shard):
+        return
+    raise FedmolError(
+        Exit.SHARD_CHANGED,
+        f"the shard is not the one that this run began with: {before['molecules'][site]} molecules for training then, "
+        f"{counts.molecules} now (digest {before['shards'][site][:12]}, now {counts.shard[:12]})",
+        "start with the former file; if the new one is meant, have the coordinator accept it (fedmol change "
+        f"--accept-shard {site}), and start with --new-shard",
+    )
 
 
 def _check_steps(agreement: Agreement, own: Own, settings: Settings) -> None:

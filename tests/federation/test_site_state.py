@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import sys
 from collections.abc import Callable
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from stage import AGGREGATOR, Stage, small_settings
 
+from fedmol.cli.main import run as fedmol
 from fedmol.errors import Exit
 from fedmol.events import verify
 from fedmol.federation.settings import Settings
@@ -98,3 +100,49 @@ def test_a_damaged_cache_of_the_shard_is_made_again(undisturbed: Stage, stage: B
     _flip(cache)
     _goes_on_as_if_nothing_had_happened(run, undisturbed)
     assert cache.read_bytes() == content
+
+
+def _with_flag(run: Stage, flag: str) -> None:
+    """West starts with one more argument from now on."""
+    party = run.parties["west"]
+    run.parties["west"] = replace(party, command=[*party.command, flag])
+
+
+def test_a_site_that_has_lost_what_it_did_says_so_and_goes_on_only_when_told(stage: Build) -> None:
+    run = _stopped(stage, "train", "after", 2, "SIGKILL")
+    folder = run.folder / "sites" / "west"
+    shutil.rmtree(folder / "state")
+    for name in ("events.jsonl", "owner.json"):
+        (folder / name).unlink()
+    run.start("west")
+    assert run.wait("west") == Exit.STATE_UNUSABLE
+    assert "holds nothing of round 1, in which an update of this site counted" in run.log("west")
+    _with_flag(run, "--start-over")
+    run.start("west")
+    assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0), run.log("west")
+
+
+def test_other_molecules_are_asked_about_and_taken_when_both_sides_mean_it(stage: Build) -> None:
+    run = _stopped(stage, "train", "after", 2, "SIGKILL")
+    shard, before = run.folder / "sites" / "west" / "shard.csv", run.events("agreement")[0].fields["molecules"]
+    shard.write_text("".join(shard.read_text().splitlines(keepends=True)[:-20]))
+    run.start("west")
+    assert run.wait("west") == Exit.SHARD_CHANGED
+    assert f"{before['west']} molecules for training then" in run.log("west")
+    _with_flag(run, "--new-shard")
+    run.start("west")
+    assert run.wait("west") == Exit.SHARD_CHANGED  # the coordinator has not accepted it
+    run.signal(AGGREGATOR, signal.SIGTERM)
+    assert run.wait(AGGREGATOR) == Exit.TERMINATED
+    change = ["change", str(run.folder / AGGREGATOR), "--ca", str(run.folder / "certs" / "authority")]
+    assert fedmol([*change, "--from-round", "2", "--quorum", "1"]) == 0  # which then closes without west
+    assert fedmol([*change, "--from-round", "3", "--quorum", "2", "--accept-shard", "west"]) == 0
+    run.start(AGGREGATOR)
+    run.wait_for(lambda event: event.kind == "round_started" and event.round == 3)
+    run.start("west")
+    assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0), run.log("west")
+    after = run.events("agreement")[-1].fields["molecules"]
+    assert after["west"] < before["west"]
+    assert after["model"] == before["model"]
+    weights = run.events("round_finished")[-1].fields["weights"]
+    assert weights["west"] == after["west"] / sum(after.values())

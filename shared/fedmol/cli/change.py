@@ -13,7 +13,16 @@ from fedmol.cli.passphrase import passphrase_file
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import read
 from fedmol.federation.certificates import CA_KEY
-from fedmol.federation.changes import Change, Changes, earliest, recorded, require_in_time, sign
+from fedmol.federation.changes import (
+    FOLDER,
+    Change,
+    Changes,
+    earliest,
+    read_signed,
+    recorded,
+    require_in_time,
+    sign,
+)
 
 _PATH = click.Path(path_type=Path)
 
@@ -48,8 +57,7 @@ def change(
     --out, and put the file into the folder changes/ of the aggregator's working folder. The aggregator takes it up
     within a second, sites with the next round.
     """
-    log = state / "events.jsonl" if state.is_dir() else state
-    changes, open_round = _now(log, ca / "ca.crt")
+    changes, open_round = _now(state, ca / "ca.crt")
     said = {key: value for key, value in entries.items() if value}
     document = {
         "run": changes.manifest["run"],
@@ -64,19 +72,14 @@ def change(
     signed = sign(wanted, ca / CA_KEY, passphrase.existing(ca, passphrase_file))
     changes.take(signed, ca / "ca.crt")
     path = out or _inbox(state) / f"{wanted.number:04d}.json"
-    if path.exists():
-        raise FedmolError(
-            Exit.CHANGE_REFUSED,
-            f"there is a change {path} already, which the aggregator has not taken",
-            "wait for it, or remove the file",
-        )
     files.write_text(path, signed.model_dump_json())
     click.echo(f"change {wanted.number} of run {wanted.run}, from round {wanted.round} on: {_described(wanted)}")
     click.echo(f"written to {path}")
 
 
-def _now(log: Path, authority: Path) -> tuple[Changes, int]:
-    """The run's changes so far, and its open round."""
+def _now(state: Path, authority: Path) -> tuple[Changes, int]:
+    """The run's changes so far, those that the aggregator has not taken yet included, and its open round."""
+    log, inbox = (state / "events.jsonl", state / FOLDER) if state.is_dir() else (state, state.parent / FOLDER)
     manifest, signed = recorded(log)
     if manifest is None:
         raise FedmolError(
@@ -86,6 +89,8 @@ def _now(log: Path, authority: Path) -> tuple[Changes, int]:
         )
     changes = Changes(manifest)
     changes.take_all(signed, authority)
+    while (waiting := inbox / f"{len(changes.signed) + 1:04d}.json").exists():
+        changes.take(read_signed(waiting), authority)
     finished = [event.round or 0 for event in read(log) if event.kind == "round_finished"]
     return changes, max(finished, default=0) + 1
 
@@ -93,7 +98,7 @@ def _now(log: Path, authority: Path) -> tuple[Changes, int]:
 def _inbox(state: Path) -> Path:
     if not state.is_dir():
         raise FedmolError(Exit.USAGE, "--out is not named", "name a file for the change, such as --out 0001.json")
-    return state / "changes"
+    return state / FOLDER
 
 
 def _described(change: Change) -> str:

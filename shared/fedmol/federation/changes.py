@@ -27,6 +27,8 @@ from fedmol.federation.signatures import sign_document, verify_document
 Sites = Annotated[tuple[SiteName, ...], Field(max_length=1000)]
 Count = Annotated[int, Field(gt=0, le=10**6)]
 
+FOLDER = "changes"  # in the aggregator's working folder: what has been signed, as 0001.json and on
+
 _OF_ROUNDS = ("quorum", "deadline", "grace", "join_deadline", "lost_after")
 _AHEAD = {"rounds", "add", "accept_shards"}  # sites train by these: they cannot begin in the middle of a round
 

@@ -99,7 +99,7 @@ class RoundSettings(Closed):
     deadline: Seconds = 1800.0
     grace: Seconds | None = None  # for those still missing once the quorum has reported; as long again when left out
     lost_after: Seconds = 60.0
-    farewell: Seconds = 10.0  # that a finished run is served for sites that do not hold the model yet
+    farewell: Seconds = 600.0  # that a finished run is served for sites that do not hold the model yet
     max_update_norm_ratio: Annotated[float, Field(ge=1)] = 3.0  # against the sites' median, see fedmol.fl.norms
     max_share: Annotated[float, Field(gt=0, le=1)] | None = None  # of one site's weight; its molecules' when left out
     keep_checkpoints: Annotated[int, Field(gt=0)] = 3
