@@ -1,0 +1,68 @@
+"""The command: `python -m benchmarks.soak`, or `make soak`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from benchmarks import origin
+from benchmarks.soak import page
+from benchmarks.soak.play import Played, play
+from fedmol.cli.ending import call
+from fedmol.errors import Exit, FedmolError
+
+_KEPT = origin.ROOT / "build/soak"
+
+
+@click.command("benchmarks.soak", context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--runs", default=50, show_default=True, type=click.IntRange(min=1), help="how many runs")
+@click.option(
+    "--seed", default=1, show_default=True, type=click.IntRange(min=0), help="of the first; then the next ones"
+)
+@click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="folder (docs/results when left out)")
+@click.option("--work", type=click.Path(path_type=Path, file_okay=False), default=_KEPT, help="where failed runs stay")
+def soak(runs: int, seed: int, out: Path | None, work: Path) -> None:
+    """Whole runs, disturbed at random: all have to end with the model of the undisturbed run at every party."""
+    commit = origin.commit(clean=out is None)
+    shutil.rmtree(work, ignore_errors=True)
+    expected: dict[int, bytes] = {}
+    played = []
+    for number in range(seed, seed + runs):
+        kind = number % 3  # which settings, see `small_settings`
+        if kind not in expected:
+            expected[kind] = undisturbed(number, work / f"undisturbed-{number}")
+        one = play(number, work / f"seed-{number}", expected[kind])
+        played.append(one)
+        _tell(one)
+        if not one.failures:
+            shutil.rmtree(work / f"seed-{number}")
+    page.publish(page.document(played, commit), out or page.FOLDER)
+    failed = [one.seed for one in played if one.failures]
+    if failed:
+        raise FedmolError(Exit.INTERNAL, f"{len(failed)} of {runs} runs failed: {failed}", f"their logs are in {work}")
+
+
+def undisturbed(seed: int, folder: Path) -> bytes:
+    """The model with which the run of `seed` ends when nothing disturbs it."""
+    one = play(seed, folder, None)
+    if one.failures:
+        raise FedmolError(Exit.INTERNAL, f"a run without disturbances failed: {one.failures}", f"see {folder}")
+    model = (folder / "aggregator" / "model.safetensors").read_bytes()
+    shutil.rmtree(folder)
+    return model
+
+
+def _tell(one: Played) -> None:
+    what = ", ".join(f"{each.kind} of {each.whom} ({each.moment})" for each in one.happened)
+    click.echo(f"seed {one.seed}: {'FAILED' if one.failures else 'right'} after {one.seconds:.0f} s: {what}")
+    for failure in one.failures:
+        click.echo(f"  {failure}")
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    sys.exit(call(soak, sys.argv[1:], "benchmarks.soak"))
