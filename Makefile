@@ -44,6 +44,10 @@ bench-federation: $(STAMP) ## measure a round's cost beside its floor, ten minut
 bench-security: $(STAMP) ## measure honest uploads under attack, three minutes, and write docs/results/security.md
 	@$(BIN)/python -m benchmarks.security $(ARGS)
 
+.PHONY: soak
+soak: $(STAMP) ## play 50 whole runs that are disturbed at random, half an hour, and write docs/results/soak.md; ARGS="--runs 5"
+	@$(BIN)/python -m benchmarks.soak $(ARGS)
+
 .PHONY: gpu
 gpu: $(STAMP) ## test and measure everything on a GPU, nine minutes, into bench/gpu/; ARGS=--small on any machine
 	@$(BIN)/python -m benchmarks.gpu $(ARGS)

@@ -87,7 +87,8 @@ class Service:
         """All rounds that are left, and the final model to everybody who lacks it: for ever with `stay`.
 
         Raises:
-            FedmolError: TERMINATED when `stop` was set before the last round was done; see also `FederationServer`.
+            FedmolError: TERMINATED when `stop` was set before the last round was done, or, without `stay`, before all
+                held the model; see also `FederationServer`.
         """
         late = self.engine.finished
         if not late:
@@ -116,7 +117,14 @@ class Service:
                     "start it again with the same arguments: the run goes on where it was",
                 )
             self.finish()
-            server.hand_out(stop, _LINGER if late else 0.0, math.inf if stay else self.farewell)
+            missing = server.hand_out(stop, _LINGER if late else 0.0, math.inf if stay else self.farewell)
+            if missing and stop.is_set() and not stay:
+                raise FedmolError(
+                    Exit.TERMINATED,
+                    f"the aggregator was asked to stop before it was told that {', '.join(sorted(missing))} "
+                    "had the final model",
+                    "start it again with the same arguments: it hands the model out",
+                )
 
     def finish(self) -> None:
         """Log the outcome, and write the model: that of the last round. What has been done is not done again."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import click
 
 from benchmarks import origin
 from benchmarks.soak import page
-from benchmarks.soak.play import Played, play
+from benchmarks.soak.play import Played, play, which_settings
 from fedmol.cli.ending import call
 from fedmol.errors import Exit, FedmolError
 
@@ -23,25 +24,32 @@ _KEPT = origin.ROOT / "build/soak"
 @click.option(
     "--seed", default=1, show_default=True, type=click.IntRange(min=0), help="of the first; then the next ones"
 )
+@click.option("--at-once", default=2, show_default=True, type=click.IntRange(min=1), help="runs at the same time")
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="folder (docs/results when left out)")
 @click.option("--work", type=click.Path(path_type=Path, file_okay=False), default=_KEPT, help="where failed runs stay")
-def soak(runs: int, seed: int, out: Path | None, work: Path) -> None:
+def soak(runs: int, seed: int, at_once: int, out: Path | None, work: Path) -> None:
     """Whole runs, disturbed at random: all have to end with the model of the undisturbed run at every party."""
     commit = origin.commit(clean=out is None)
     shutil.rmtree(work, ignore_errors=True)
-    expected: dict[int, bytes] = {}
-    played = []
-    for number in range(seed, seed + runs):
-        kind = number % 3  # which settings, see `small_settings`
-        if kind not in expected:
-            expected[kind] = undisturbed(number, work / f"undisturbed-{number}")
-        one = play(number, work / f"seed-{number}", expected[kind])
-        played.append(one)
-        _tell(one)
-        if not one.failures:
-            shutil.rmtree(work / f"seed-{number}")
-    page.publish(page.document(played, commit), out or page.FOLDER)
-    failed = [one.seed for one in played if one.failures]
+    seeds, models = range(seed, seed + runs), dict[int, bytes]()
+    for number in seeds:
+        if which_settings(number) not in models:
+            models[which_settings(number)] = undisturbed(number, work / f"undisturbed-{number}")
+
+    def one(number: int) -> Played:
+        folder = work / f"seed-{number}"
+        played = play(number, folder, models[which_settings(number)])
+        if not played.failures:
+            shutil.rmtree(folder)
+        return played
+
+    every = []
+    with ThreadPoolExecutor(at_once) as pool:
+        for played in pool.map(one, seeds):
+            every.append(played)
+            _tell(played)
+    page.publish(page.document(every, commit), out or page.FOLDER)
+    failed = [one.seed for one in every if one.failures]
     if failed:
         raise FedmolError(Exit.INTERNAL, f"{len(failed)} of {runs} runs failed: {failed}", f"their logs are in {work}")
 

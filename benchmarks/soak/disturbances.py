@@ -30,7 +30,7 @@ _LASTS = {  # seconds
     Kind.SLOW: (3.0, 10.0),
     Kind.FULL: (1.0, 6.0),
 }
-_AFTER = 0.6  # seconds of the moment that pass at most before it is disturbed
+_AFTER = 0.4  # seconds of the moment that pass at most before it is disturbed
 _AFTER_THE_START = 10.0  # seconds, of which processes take some to come up
 
 

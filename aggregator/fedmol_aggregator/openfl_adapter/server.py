@@ -111,14 +111,18 @@ class FederationServer:
                     give_back()  # what lay between the pieces of the models that were sent
             self.gate.check_quorum(self.engine.reported())
 
-    def hand_out(self, stop: threading.Event, least: float, longest: float) -> None:
-        """Serve the finished run until all hold its model: for `least` to `longest` seconds, or until `stop`."""
+    def hand_out(self, stop: threading.Event, least: float, longest: float) -> set[str]:
+        """Serve the finished run until all hold its model: for `least` to `longest` seconds, or until `stop`.
+
+        Returns the members that have not said that they hold it.
+        """
         began, members = self.clock(), self.gate.rule.sites
         while not stop.wait(_TICK):
             self.heart.beat()
-            waited = self.clock() - began
-            if waited >= longest or (waited >= least and longest < math.inf and not self.deliveries.missing(members)):
-                return
+            waited, missing = self.clock() - began, self.deliveries.missing(members)
+            if waited >= longest or (waited >= least and longest < math.inf and not missing):
+                break
+        return self.deliveries.missing(members)
 
     def _listen(self) -> grpc.Server:
         sites = len(self.gate.roster.site_of) + _MORE_SITES

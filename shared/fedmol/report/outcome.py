@@ -17,8 +17,8 @@ class Outcome:
 
 
 def outcome(record: RunRecord) -> Outcome:
-    """From the last word of the aggregator's log."""
-    last = record.last("run_started", "run_finished", "run_stopped")
+    """From the last word of the aggregator's log; a finished run stays that, however often it is served again."""
+    last = record.last("run_finished") or record.last("run_started", "run_stopped")
     if last is None:
         return Outcome("open", "Not started", "The run is prepared; its aggregator has not written anything yet.")
     if last.kind == "run_stopped":

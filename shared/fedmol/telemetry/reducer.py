@@ -78,7 +78,10 @@ def _run_started(run: Run, event: Event, time: float, said: kinds.RunStarted) ->
     run.parameters, run.model_bytes = said.parameters, said.model_bytes
     for name in said.sites:
         _site(run, name)
-    if again:
+    if again and run.outcome is not None:
+        run.stopped = run.stopped_with = None
+        run.report(Incident(time, "aggregator started again", event.site, None, "the finished run is served again"))
+    elif again:
         run.reopen(time)
         for site in run.sites.values():
             if site.state != "removed":

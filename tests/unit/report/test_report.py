@@ -238,6 +238,16 @@ def test_a_run_that_was_stopped(going_on: Any) -> None:
     assert "Aggregator started again" in resumed.said("incidents")
 
 
+def test_a_finished_run_that_is_served_again_is_still_finished(finished: Any) -> None:
+    before = page(finished).said("top")
+
+    def again(log: EventLog) -> None:
+        log.write("run_started", sites=[], rounds=2, parameters=12345, model_bytes=49380)
+        log.write("run_stopped", reason="terminated", detail="asked to stop")
+
+    assert page(finished.log(again)).said("top") == before
+
+
 def test_events_with_unknown_and_missing_fields(going_on: Any) -> None:
     log = going_on.path / "aggregator" / "events.jsonl"
     append(log, "round_finished", round=2)

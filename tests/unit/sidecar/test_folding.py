@@ -118,6 +118,17 @@ def test_a_round_that_is_played_again_replaces_its_first_account(story: Story) -
     assert _states(story.folder)["north"][0] == "connecting"
 
 
+def test_a_finished_run_stays_finished_while_it_is_served_again(story: Story) -> None:
+    story.start().gather().play(1).end()
+    story.log.write("run_stopped", reason="terminated", detail="asked to stop")
+    assert run_state(_run(story.folder), 0)[0] == "stopped"
+    story.log.write("run_started", sites=story.sites, quorum=1, rounds=3, parameters=100, model_bytes=400)
+    run = _run(story.folder)
+    assert run_state(run, 1e12)[0] == "finished"
+    assert {state for state, _ in _states(story.folder, later=999).values()} == {"finished"}
+    assert run.incidents[-1].what == "aggregator started again"
+
+
 def test_the_run_is_silent_when_nobody_writes_and_says_so(story: Story) -> None:
     story.start().gather().train("north", 1)
     run = _run(story.folder)

@@ -1,0 +1,60 @@
+"""Processes that sleep for longer than silence is allowed: only who was silent to others is lost (R8)."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Callable
+
+from stage import AGGREGATOR, Stage, small_settings
+
+from fedmol.federation.settings import Settings
+
+Build = Callable[[Settings], Stage]
+
+LOST_AFTER = 8.0  # seconds
+SITE = "fedmol_collaborator.site_training:SiteTraining"
+
+
+def three_sites() -> Settings:
+    sites = [{"name": name} for name in ("east", "model", "west")]
+    return small_settings(sites=sites, rounds={"quorum": 2, "lost_after": LOST_AFTER, "grace": 60, "farewell": 600})
+
+
+def test_an_aggregator_that_slept_drops_no_healthy_site(stage: Build) -> None:
+    """It falls asleep when the quorum has reported and the third site has not, which trains when all wake up."""
+    run = stage(three_sites())
+    run.start(AGGREGATOR, "east", "model")
+    run.crash("west", f"{SITE}.train", "before", 2, "SIGSTOP")
+    reported = set[str]()
+
+    def quorum(event: object) -> bool:
+        kind, round, site = (getattr(event, name) for name in ("kind", "round", "site"))
+        if (kind, round) == ("update_received", 2):
+            reported.add(site)
+        return len(reported) == 2
+
+    run.wait_for(quorum)
+    run.signal(AGGREGATOR, signal.SIGSTOP)
+    time.sleep(2 * LOST_AFTER)
+    run.signal("west", signal.SIGCONT)
+    run.signal(AGGREGATOR, signal.SIGCONT)
+    assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
+    assert [event.fields["missing"] for event in run.events("round_finished")] == [[], [], []]
+    assert run.events("site_lost") == []
+    (slept,) = run.events("clock_stopped")
+    assert slept.fields["seconds"] >= 2 * LOST_AFTER
+
+
+def test_a_site_that_slept_is_lost_and_comes_back(stage: Build) -> None:
+    run = stage(three_sites())
+    run.start(AGGREGATOR, "east", "model")
+    run.crash("west", f"{SITE}.train", "before", 2, "SIGSTOP")
+    run.wait_for(lambda event: event.kind == "site_lost" and event.site == "west")
+    run.wait_for(lambda event: event.kind == "run_finished")
+    run.signal("west", signal.SIGCONT)
+    assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
+    assert [event.fields["missing"] for event in run.events("round_finished")] == [[], ["west"], ["west"]]
+    assert [event.site for event in run.events("site_returned")] == ["west"]
+    models = {run.events_path(name).with_name("model.safetensors").read_bytes() for name in run.parties}
+    assert len(models) == 1
