@@ -242,7 +242,7 @@ def test_a_finished_run_that_is_served_again_is_still_finished(finished: Any) ->
     before = page(finished).said("top")
 
     def again(log: EventLog) -> None:
-        log.write("run_started", sites=[], rounds=2, parameters=12345, model_bytes=49380)
+        log.write("run_started", sites=[], quorum=3, rounds=2, parameters=12345, model_bytes=49380)
         log.write("run_stopped", reason="terminated", detail="asked to stop")
 
     assert page(finished.log(again)).said("top") == before
