@@ -61,11 +61,12 @@ def altered(document: Any, chance: random.Random) -> Any:
             parent[f"{key}{chance.choice(('x', ' ', '.', '_'))}"] = parent[key]
         elif kind == 2:
             deep: Any = parent[key]
-            for _ in range(chance.choice((1, 3, 900))):
+            for _ in range(chance.choice((1, 3, 250))):  # three times as deep is as much as json can write
                 deep = [deep]
             parent[key] = deep
         elif kind == 3 and isinstance(parent[key], (int, float)) and not isinstance(parent[key], bool):
-            parent[key] = parent[key] + chance.choice((-1, 1, 1000, 0.5))
+            by = chance.choice((-1, 1, 1000, 0.5))
+            parent[key] = parent[key] + (by if abs(parent[key]) < 2**100 else 1)
         else:
             parent[key] = copy.deepcopy(chance.choice(_ODD))
     return document
