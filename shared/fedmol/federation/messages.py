@@ -40,6 +40,7 @@ Seconds = Annotated[float, Field(gt=0, le=SLOWEST_STEP, allow_inf_nan=False)]
 Semantics = Annotated[int, Field(ge=1, le=10**6)]
 Histogram = Annotated[tuple[Annotated[int, Field(ge=0, le=2**53)], ...], Field(min_length=1, max_length=1024)]
 
+Round = Annotated[int, Field(ge=1, le=10**7)]
 Steps = Annotated[int, Field(ge=0, le=10**9)]
 SitePhase = Literal[
     "connecting", "reading shard", "waiting for the others", "catching up", "receiving model", "validating", "training",
@@ -199,7 +200,7 @@ class Progress(Message):
 
     run: RunId
     peer: PeerName
-    round: Annotated[int, Field(ge=1, le=10**6)] | None
+    round: Round | None
     phase: SitePhase
     step: Steps = 0
     steps: Steps = 0
@@ -238,11 +239,11 @@ class OpeningRequest(Message):
 class RoundOpening(Message):
     """The answer to `OpeningRequest`."""
 
-    round: int
+    round: Round
     digests: Annotated[dict[Section, Digest], Field(max_length=16)]  # of what the round starts from, SHA-256
-    last_counted: int | None  # the last round in which an update of the site counted
-    reason: str | None  # why none did in the round before
-    members_since: Annotated[int, Field(ge=1)]  # the first round of the members and shares that there are now
+    last_counted: Round | None  # the last round in which an update of the site counted
+    reason: _Text | None  # why none did in the round before
+    members_since: Round  # the first round of the members and shares that there are now
     changes: SignedChanges = ()  # those that the site does not know
 
     @field_validator("digests")

@@ -10,7 +10,7 @@ import pytest
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.identity import shared_settings
-from fedmol.federation.messages import Joining, read, read_agreement
+from fedmol.federation.messages import Joining, Message, RoundOpening, Standing, Welcome, read, read_agreement
 from fedmol.federation.settings import parse
 from fedmol.fl.local_methods import AnyLocalMethod
 from fedmol.fl.strategies import AnyStrategy
@@ -178,3 +178,32 @@ def test_an_agreement_that_is_none_is_refused_by_name(tmp_path: Path, content: b
     with pytest.raises(FedmolError, match=r"agreement\.json") as caught:
         read_agreement(path)
     assert caught.value.exit is Exit.STATE_UNUSABLE
+
+
+@pytest.mark.parametrize(
+    ("kind", "key", "value"),
+    [
+        (RoundOpening, "round", 0),
+        (RoundOpening, "round", 2**40),
+        (RoundOpening, "round", True),
+        (RoundOpening, "last_counted", -1),
+        (RoundOpening, "reason", "x" * 257),
+        (RoundOpening, "digests", {}),
+        (RoundOpening, "digests", {"model": "5" * 63}),
+        (RoundOpening, "changes", [{"document": "x" * 20_000, "signature": "ab"}]),
+        (RoundOpening, "changes", [{"document": "x", "signature": "ab"}] * 1001),
+        (Welcome, "state", "stay"),
+        (Welcome, "manifest", {"training.rounds": {"nested": 1}}),
+        (Welcome, "manifest", {str(number): 1 for number in range(257)}),
+        (Welcome, "agreement", {}),
+        (Standing, "time", "now"),
+        (Standing, "settings", {"a": {"b": 1}}),
+    ],
+)
+def test_what_an_aggregator_says_is_bounded_as_well(kind: type[Message], key: str, value: Any) -> None:
+    name = "Welcome-go" if kind is Welcome else kind.__name__
+    content = json.dumps({**json.loads(recorded("2.0")[name]), key: value}).encode()
+    with pytest.raises(FedmolError, match=key) as caught:
+        read(kind, content, "the aggregator")
+    assert caught.value.exit is Exit.MESSAGE_REFUSED
+    assert "at the aggregator" in caught.value.cure
