@@ -73,6 +73,11 @@ dashboards: $(STAMP) ## write Grafana's dashboards anew into docker/grafana/dash
 images: ## build both container images; TORCH=cpu|cuda, PIP_EXTRA_INDEX_URL=<where pip may look besides>
 	REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) TORCH=$(TORCH) docker compose build aggregator $(SITE)
 
+.PHONY: lock-images
+lock-images: $(STAMP) ## look up the digests of the images that ours build on and run beside, and pin them
+	@$(BIN)/python -m fedmol.containers.images
+	@$(BIN)/fedmol render
+
 .PHONY: sbom
 sbom: ## write the bills of materials (CycloneDX) of both images into build/sbom/
 	for image in aggregator collaborator; do \

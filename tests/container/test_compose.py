@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -98,9 +100,17 @@ def test_no_site_reaches_another(stack: Stack) -> None:
 
 def test_a_site_reaches_the_aggregator_and_nothing_else(stack: Stack) -> None:
     assert "connected" in stack.python("north", _DIAL.format("aggregator", 50051))[1]
-    sidecar = address(stack, "aggregator-sidecar", "pages")
+    sidecar = address(stack, "aggregator-sidecar", "aggregator-page")
     for host, port in ((sidecar, 8080), ("aggregator-sidecar", 8080), ("1.1.1.1", 53), ("1.1.1.1", 443)):
         assert "connected" not in stack.python("north", _DIAL.format(host, port))[1], host
+
+
+def test_no_page_reaches_another(stack: Stack) -> None:
+    for party in ("north", "aggregator"):
+        page = address(stack, f"{party}-sidecar", f"{party}-page")
+        assert "connected" in stack.python(f"{party}-sidecar", _DIAL.format(page, 8080))[1]
+        assert "connected" not in stack.python("south-sidecar", _DIAL.format(page, 8080))[1]
+        assert "connected" not in stack.python("south-sidecar", _DIAL.format(f"{party}-sidecar", 8080))[1]
 
 
 def test_the_page_shows_the_run_while_it_goes_on(stack: Stack) -> None:
@@ -121,6 +131,20 @@ def test_molecules_are_shown_before_the_run_is_over(stack: Stack) -> None:
 def finished(stack: Stack) -> Stack:
     wait_until(lambda: stack.consortium.states()["evaluator"].ended, "the evaluator has ended")
     return stack
+
+
+def test_every_party_holds_the_same_model_when_the_run_is_over(finished: Stack) -> None:
+    for site in ("north", "south"):
+        wait_until(lambda site=site: finished.consortium.states()[site].ended, f"{site} has ended", 120)  # type: ignore[misc]
+    files = set()
+    for party in ("aggregator", "north", "south"):
+        parts, _ = finished.consortium.container(party).get_archive("/state/model.safetensors")
+        with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
+            (member,) = archive.getmembers()
+            content = archive.extractfile(member)
+            assert content is not None
+            files.add(content.read())
+    assert len(files) == 1
 
 
 def codes(stack: Stack) -> dict[str, int | None]:

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fedmol.containers.images import locked
 from tests.contract.expressions import PROMETHEUS, all_expressions
 
-IMAGE = "prom/prometheus:v2.53.3"
+IMAGE = locked("prometheus")
 pytestmark = [pytest.mark.container, pytest.mark.usefixtures("docker_engine")]
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from fedmol.containers.images import locked
 from fedmol.containers.templates import environment
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import Settings
@@ -42,7 +43,9 @@ def compose(settings: Settings, how: Composition = Composition()) -> str:
     """
     _check_names(settings.site_names)
     template = environment().get_template("compose.yaml.j2")
-    return template.render(sites=settings.site_names, version=version("fedmol"), port=_ports(how), **vars(how))
+    return template.render(
+        sites=settings.site_names, version=version("fedmol"), port=_ports(how), image=locked, **vars(how)
+    )
 
 
 def compose_gpu(settings: Settings) -> str:

@@ -66,6 +66,14 @@ def test_sites_share_no_network_and_only_pages_are_published() -> None:
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
+def test_no_page_shares_a_network_with_another_or_with_a_key() -> None:
+    services = document("north", "south")["services"]
+    for party in ("aggregator", "north", "south"):
+        assert services[f"{party}-sidecar"]["networks"] == [f"{party}-page"]
+        on_it = {name for name, said in services.items() if f"{party}-page" in said.get("networks", [])}
+        assert on_it == {f"{party}-sidecar", "prometheus"}
+
+
 def test_lines_lead_nowhere_else() -> None:
     networks = document("north")["networks"]
     assert networks["north-line"]["internal"] is True

@@ -1,0 +1,75 @@
+"""Images of others are named in one file, and used as they stand there: by their digests, once these were looked up."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fedmol.containers import images
+from fedmol.errors import Exit, FedmolError
+
+ROOT = Path(__file__).resolve().parents[2]
+_OWN = re.compile(r"fedmol-(aggregator|collaborator):")
+
+
+def _compose_files() -> list[Path]:
+    return sorted(ROOT.glob("compose*.yaml"))
+
+
+@pytest.mark.parametrize("path", _compose_files(), ids=lambda path: path.name)
+def test_compose_names_only_what_is_locked(path: Path) -> None:
+    services: dict[str, Any] = yaml.safe_load(path.read_text()).get("services", {})
+    foreign = {said["image"] for said in services.values() if "image" in said and not _OWN.match(said["image"])}
+    assert foreign <= {images.locked("prometheus"), images.locked("grafana")}
+
+
+def test_the_dockerfile_builds_on_what_is_locked() -> None:
+    text = (ROOT / "docker" / "Dockerfile").read_text()
+    assert re.findall(r"^ARG PYTHON=(.*)$", text, flags=re.MULTILINE) == [images.locked("python")]
+    stages = set(re.findall(r"^FROM \S+ AS (\S+)$", text, flags=re.MULTILINE))
+    bases = set(re.findall(r"^FROM (\S+)", text, flags=re.MULTILINE))
+    assert bases <= {"${PYTHON}", "${IMAGE}", "scratch"} | stages
+
+
+def test_nothing_else_names_an_image_of_others() -> None:
+    known = {one.image.partition(":")[0] for one in images.images().values()}
+    for path in (*ROOT.glob("k8s/*/values.yaml"), *ROOT.glob("k8s/manifests/**/*.yaml")):
+        for name in re.findall(r"image: \"?([a-z0-9./-]+)", path.read_text()):
+            assert name.startswith("fedmol-"), path
+            assert name not in known
+
+
+def test_a_digest_is_a_part_of_the_reference() -> None:
+    digest = f"sha256:{'0' * 64}"
+    assert images.Image(image="a/b:1", digest=digest).reference == f"a/b:1@{digest}"
+    assert images.Image(image="a/b:1", digest=None).reference == "a/b:1"
+
+
+def test_digests_are_looked_up_all_or_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, dockerfile = tmp_path / "images.json", tmp_path / "Dockerfile"
+    lock.write_bytes(images.LOCK.read_bytes())
+    dockerfile.write_text("ARG PYTHON=old\nFROM ${PYTHON} AS tools\n")
+    monkeypatch.setattr(images, "LOCK", lock)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    before = lock.read_bytes()
+    _docker(tmp_path, "exit 1")
+    with pytest.raises(FedmolError) as caught:
+        images.lock(dockerfile)
+    assert caught.value.exit is Exit.NO_ENGINE
+    assert (lock.read_bytes(), dockerfile.read_text().splitlines()[0]) == (before, "ARG PYTHON=old")
+    _docker(tmp_path, f"echo sha256:{'a' * 64}")
+    images.lock(dockerfile)
+    assert {one["digest"] for one in json.loads(lock.read_bytes()).values()} == {f"sha256:{'a' * 64}"}
+    assert dockerfile.read_text().startswith(f"ARG PYTHON=python:3.11-slim-bookworm@sha256:{'a' * 64}\n")
+
+
+def _docker(folder: Path, does: str) -> None:
+    """A Docker that answers."""
+    path = folder / "docker"
+    path.write_text(f"#!/bin/sh\n{does}\n")
+    path.chmod(0o755)
