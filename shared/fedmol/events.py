@@ -111,6 +111,8 @@ def _parts(line: bytes) -> tuple[Event, str]:
         record = json.loads(line, parse_constant=lambda _: None)  # JSON has no NaN; earlier versions wrote it
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    if not line.isascii() or b"\\ud" in line.lower():
+        json.dumps(record, ensure_ascii=False).encode()  # raises ValueError for half a character, which nobody can show
     head = {key: record.pop(key) for key in _HEAD}
     _check_head(head)
     previous = record.pop("previous")

@@ -1,0 +1,136 @@
+"""Whatever a log holds: nothing raises, everything keeps within bounds, and all who show it say the same."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+from rich.console import Console
+
+from fedmol.events import FIRST, digest
+from fedmol.federation.settings import dump, parse
+from fedmol.report.page import render
+from fedmol.report.record import read_record
+from fedmol.sidecar import views
+from fedmol.sidecar.metrics import RunCollector
+from fedmol.sidecar.page import Page
+from fedmol.sidecar.watch import Watch
+from fedmol.simulation.display import Display
+from fedmol.telemetry.kinds import KINDS
+from fedmol.telemetry.verdict import site_state
+
+_SITES = ("north", "south", "<b>west", "[/x]")
+_ODD: list[Any] = [
+    None, True, -1, 0, 1, 2**53, 2**53 + 1, 10**30, 10**400, -(10**400), 1.5, 1e300, -1e300, 1e308, 5e-324, "", "x", "north",
+    "x" * 5000, "\x1b[2J", "\ud800", "[/x]", [], {}, [[]], [1], ["north"], ["north"] * 2000, {"north": 1}, {"north": None},
+    {"north": 1e300}, {"x": {"y": {"z": []}}}, [{}], [{"name": "model", "shape": [1], "bytes": 4}],
+]  # fmt: skip
+_RIGHT: dict[str, Any] = {
+    "sites": ["north", "south"], "rounds": 3, "quorum": 1, "parameters": 1, "model_bytes": 4, "molecules": 10, "bytes": 4,
+    "local_steps": 4, "norm": 1.5, "reason": "usage", "detail": "x", "missing": ["south"], "seconds": 2.0, "loss": 2.0,
+    "nll": 70.0, "model_digest": "ab", "silent_seconds": 60.0, "file": "f", "number": 1, "step": 2, "steps": 4, "times": 3,
+    "changes": {"remove": ["south"], "add": ["east"], "rounds": 5}, "call": "Join", "holds": ["run"], "counted": True,
+    "tensors": [{"name": "model", "shape": [1], "bytes": 4}], "weights": {"north": 1.0}, "site_loss": {"north": 2.0},
+    "site_nll": {"north": 70.0}, "manifest": {}, "census": {}, "shards": {}, "digests": {}, "outcome": "quorum",
+}  # fmt: skip
+
+
+def _field(kind: str, name: str) -> st.SearchStrategy[Any]:
+    """Mostly what is right, sometimes anything."""
+    right: Any = _RIGHT.get(name)
+    if kind == "agreement" and name == "molecules":
+        right = {"north": 10, "south": 10}
+    if kind == "agreed" and name == "census":
+        right = "ab"
+    usual = st.just(right) if right is not None else st.sampled_from(_ODD)
+    return st.one_of(usual, usual, usual, usual, usual, usual, usual, st.sampled_from(_ODD))
+
+
+@st.composite
+def _event(draw: st.DrawFn) -> dict[str, Any]:
+    kind = draw(st.sampled_from([*KINDS, "of_tomorrow"]))
+    fields = KINDS[kind].model_fields if kind in KINDS else {}
+    said = {
+        name: draw(_field(kind, name)) for name, info in fields.items() if info.is_required() or draw(st.booleans())
+    }
+    phases = ("receiving model", "validating", "training", "sending", "finished", "failed", "dreaming", None)
+    head = {
+        "site": draw(st.sampled_from(_SITES)),
+        "round": draw(st.sampled_from([1, 1, 2, 3, None, 10**6])),
+        "phase": draw(st.sampled_from(phases)),
+        "time": f"{draw(st.sampled_from([2000, 2026, 2026, 2026, 2099]))}-01-01T00:00:{draw(st.integers(10, 59))}+00:00",
+    }
+    return {**head, "kind": kind, **said}
+
+
+def _write(path: Path, events: list[dict[str, Any]]) -> None:
+    previous, lines = FIRST, []
+    for number, event in enumerate(events):
+        line = json.dumps({"seq": number, "run": "trial", **event, "previous": previous}).encode()
+        previous = digest(line)
+        lines.append(line)
+    path.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("any")
+    document = {"sites": [{"name": "north"}, {"name": "south"}], "training": {"rounds": 3}}
+    (made / "settings.yaml").write_text(dump(parse(document, "test")))
+    return made
+
+
+@given(events=st.lists(_event(), max_size=40), role=st.sampled_from(["run_started", "phase"]))
+@settings(max_examples=40, deadline=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+def test_any_log_is_shown_and_everybody_says_the_same(folder: Path, events: list[dict[str, Any]], role: str) -> None:
+    first = {"site": "north", "round": None, "phase": "connecting", "time": "2026-01-01T00:00:00+00:00", "kind": role}
+    if role == "run_started":
+        first |= {name: _RIGHT[name] for name in ("sites", "rounds", "quorum", "parameters", "model_bytes")}
+    _write(folder / "events.jsonl", [first, *events])
+    watch = Watch(folder)
+    watch.catch_up()
+    run, now = watch.run, (watch.run.last_event or 0.0) + 20
+    watch.clock = lambda: now
+
+    registry = CollectorRegistry()
+    registry.register(RunCollector(watch))
+    samples = [
+        sample
+        for family in text_string_to_metric_families(generate_latest(registry).decode())
+        for sample in family.samples
+    ]
+    found = {sample.name: sample.value for sample in samples if not sample.labels}
+    states = {s.labels["site"]: s.labels["state"] for s in samples if s.name == "fedmol_site_state" and s.value == 1}
+    status = views.status_view(run, watch.log_view(), [], watch.moment)
+    shown = views.sites_view(run, watch.moment)
+    for view in (status, shown, *(views.round_detail(one) for one in run.rounds.values())):
+        json.loads(view.model_dump_json())
+    html = Page(watch).html()
+
+    assert {site.name: site.state for site in shown.sites} == states
+    assert {name: site_state(site, run, now)[0] for name, site in run.sites.items()} == states
+    assert (found["fedmol_round"], found["fedmol_rounds_finished"]) == (status.round, status.rounds_finished)
+    assert found["fedmol_log_unreadable_lines_total"] == status.log.unreadable_lines
+    assert ("The log is damaged" in html) == (status.log.unreadable_lines > 0)
+
+    display = Display(Console(file=io.StringIO(), force_terminal=True, width=200))
+    with display:
+        display.show(watch.reader.__class__(folder / "events.jsonl").read())
+    assert {name: (site.state, site.steps_total) for name, site in display.run.sites.items()} == {
+        name: (site.state, site.steps_total) for name, site in run.sites.items()
+    }
+    if watch.reader.unreadable == 0:
+        record = read_record(folder)
+        render(record)
+        assert len(record.misfits) == run.misread
+        if len(run.rounds) == run.rounds_finished and all(one.seconds is not None for one in run.rounds.values()):
+            assert {one.number: one.loss for one in record.rounds}.items() >= {
+                number: one.loss for number, one in run.rounds.items() if one.loss is not None
+            }.items()
