@@ -68,7 +68,7 @@ class Watch:
     def _read(self) -> bool:
         if self.run.role is None and self.reader.path != self._path():
             self.reader = LogReader(self._path())
-        before = self.version
+        before = self.reader.generation, self.reader.offset
         try:
             self._events = self.reader.read()
             self.problem = None
@@ -79,7 +79,7 @@ class Watch:
                 self.problem = f"waiting for {self.reader.path}: it is not there yet"
         self._replaced = self.reader.generation != before[0]
         self._look_for_molecules()
-        return self.version != before
+        return (self.reader.generation, self.reader.offset) != before
 
     def _look_for_molecules(self) -> None:
         """They are shown once they are drawn: no answer has to wait for that."""

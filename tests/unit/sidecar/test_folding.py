@@ -3,6 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -242,3 +243,124 @@ def test_a_speed_stays_as_it_was_last_told_when_the_next_round_begins(site_log: 
     site = _run(site_log.path.parent).sites["north"]
     assert site.molecules_per_second == 9.0
     assert site.seconds_left is None
+
+
+def _phases(run: Run, site: str, round: int) -> list[str]:
+    return [span.phase for span in run.rounds[round].spans.get(site, [])]
+
+
+class Minutes:
+    """An aggregator's log with times of its own, in seconds."""
+
+    def __init__(self) -> None:
+        self.run, self.now, self.seq = Run(), 0.0, 0
+
+    def tell(
+        self, kind: str, site: str = "aggregator", round: int | None = None, phase: str | None = None, **fields: object
+    ) -> Minutes:
+        time = datetime.fromtimestamp(1_800_000_000 + self.now, UTC).isoformat()
+        apply(self.run, Event(self.seq, time, "trial", site, round, phase, kind, fields))
+        self.seq += 1
+        return self
+
+    def after(self, seconds: float) -> Minutes:
+        self.now += seconds
+        return self
+
+    def begin(self) -> Minutes:
+        sites = ["north", "south"]
+        self.tell("run_started", sites=sites, quorum=1, rounds=3, parameters=1, model_bytes=4)
+        for site in sites:
+            self.tell("site_joined", site=site, molecules=10)
+        self.tell("round_started", round=1)
+        return self.tell("agreement", molecules={}, weights={}, local_steps=4)
+
+    def work(self, site: str, round: int, *phases: str, seconds: float = 2.0) -> Minutes:
+        for phase in phases:
+            self.tell("site_progress", site, round, phase).after(seconds)
+        return self
+
+    def close(self, round: int) -> Minutes:
+        account: dict[str, Any] = {
+            "sites": ["north"],
+            "weights": {"north": 1.0},
+            "missing": ["south"],
+            "site_loss": {},
+            "site_nll": {},
+        }
+        return self.tell("round_finished", round=round, seconds=60.0, loss=1.0, nll=1.0, model_digest="d", **account)
+
+
+def _now(told: Minutes, site: str) -> tuple[str, str]:
+    return site_state(told.run.sites[site], told.run, 1_800_000_000 + told.now)
+
+
+def test_a_frozen_site_is_drawn_as_silent_and_not_as_fetching_the_model() -> None:
+    """South freezes while it trains in round 1; north, which is the quorum, goes on."""
+    told = Minutes().begin().work("south", 1, "receiving model", "validating", "training")
+    for _ in range(6):
+        told.work("north", 1, "training", seconds=5.0)
+    told.tell("update_received", "north", 1, molecules=10, bytes=4, norm=1.0).close(1)
+    assert _phases(told.run, "south", 1) == ["download", "validate", "train", "silent"]
+    train, silent = told.run.rounds[1].spans["south"][2:]
+    assert train.ended == silent.began == told.run.sites["south"].seen
+    told.tell("round_started", round=2)
+    assert _phases(told.run, "south", 2) == ["silent"]
+    assert _phases(told.run, "north", 2) == ["download"]
+
+
+def test_a_site_that_comes_back_in_the_same_round_was_silent_between() -> None:
+    told = Minutes().begin().work("north", 1, "training").after(30).work("north", 1, "training", "sending")
+    assert _phases(told.run, "north", 1) == ["download", "train", "silent", "train", "upload"]
+
+
+def test_a_site_that_validates_is_drawn_validating() -> None:
+    told = Minutes().begin()
+    for _ in range(4):
+        told.work("north", 1, "validating", seconds=4.0)
+    download, validate = told.run.rounds[1].spans["north"]
+    assert (download.phase, validate.phase) == ("download", "validate")
+    assert validate.began - download.began < 1.0
+    assert validate.ended is None
+    assert site_state(told.run.sites["north"], told.run, (told.run.last_event or 0) + 1)[0] == "validating"
+
+
+def test_sites_come_and_go_by_the_coordinator_s_changes() -> None:
+    told = Minutes().begin().work("south", 1, "training")
+    told.tell(
+        "settings_changed", round=2, number=1, changes={"remove": ["south"], "add": ["east"], "rounds": 9, "quorum": 2}
+    )
+    assert _now(told, "south") == ("training", "")  # until the round from which on it holds
+    told.close(1).tell("round_started", round=2)
+    assert _now(told, "south") == ("removed", "by the coordinator, from round 2 on")
+    assert _now(told, "east") == ("connecting", "added from round 2 on")
+    assert (told.run.rounds_target, told.run.quorum, told.run.changes) == (9, 2, 1)
+    assert _phases(told.run, "south", 2) == []
+    told.work("south", 2, "training")  # it does not know yet
+    assert _now(told, "south")[0] == "removed"
+    assert told.run.incidents[-1].detail == "change 1: rounds 9, quorum 2, add east, remove south"
+    told.tell("settings_changed", round=2, number=2, changes={"add": ["south"]})
+    assert _now(told, "south")[0] == "connecting"
+
+
+def test_who_holds_the_final_model_is_known_after_the_end() -> None:
+    told = Minutes().begin().close(1).tell("run_finished").tell("model_delivered", "north", model_digest="ab" * 32)
+    assert {name: site.has_model for name, site in told.run.sites.items()} == {"north": True, "south": False}
+
+
+def test_what_is_repeated_counts_as_often_as_it_says(story: Story) -> None:
+    story.start().gather()
+    for times in (1, 600):
+        story.log.write("site_refused", site="mallory", reason="tls-handshake", detail="no certificate", times=times)
+        story.log.write("update_late", site="north", round=1, times=times)
+    run = _run(story.folder)
+    assert run.refusals == {"tls-handshake": 601}
+    assert run.sites["north"].updates["late"] == 601
+
+
+def test_more_rounds_than_are_kept_are_counted(tmp_path: Path) -> None:
+    told = Minutes().begin()
+    for round in range(1, 2101):
+        told.tell("round_started", round=round).close(round)
+    assert (told.run.rounds_finished, len(told.run.rounds), told.run.past.rounds) == (2100, 2000, 100)
+    assert sum(told.run.past.by_seconds) == 100
