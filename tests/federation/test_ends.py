@@ -45,13 +45,13 @@ def all_end_with_the_model(run: Stage, undisturbed: Stage) -> None:
     assert "Complete" in write_report(run.folder / AGGREGATOR).read_text()
 
 
-@pytest.mark.parametrize("number", ["SIGKILL", "SIGTERM"])
 @pytest.mark.parametrize(
-    ("target", "when"),
+    ("target", "when", "number"),
     [
-        pytest.param(f"{SERVICE}:Service.finish", "before", id="before-the-end-is-logged"),
-        pytest.param(f"{SERVICE}:save_final_model", "before", id="before-the-model-is-written"),
-        pytest.param(f"{SERVICE}:save_final_model", "after", id="after-the-model-is-written"),
+        pytest.param(f"{SERVICE}:Service.finish", "before", "SIGKILL", id="killed-before-the-end-is-logged"),
+        pytest.param(f"{SERVICE}:save_final_model", "before", "SIGKILL", id="killed-before-the-model-is-written"),
+        pytest.param(f"{SERVICE}:save_final_model", "after", "SIGKILL", id="killed-after-the-model-is-written"),
+        pytest.param(f"{SERVICE}:Service.finish", "before", "SIGTERM", id="stopped-before-the-end-is-logged"),
     ],
 )
 def test_the_aggregator_ends_in_its_last_seconds(
