@@ -2,7 +2,7 @@
 
     python -m fedmol.containers.images      look every digest up in its registry, and write it down (`make lock-images`)
 
-With a digest, what runs is what was looked at, whatever its tag comes to mean. Without one, an entry was never looked up.
+With a digest, what runs is what was looked at, whatever its tag comes to mean. An entry without one may be anything.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class Sidecar(BaseHTTPRequestHandler):
         for number in range(after + 1, after + 3):
             record = dict.fromkeys(("round", "phase")) | {
                 "seq": number,
-                "time": "",
+                "time": "2026-01-01T00:00:00.000+00:00",
                 "run": "r",
                 "site": "s",
                 "kind": "k",
