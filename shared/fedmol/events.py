@@ -26,6 +26,7 @@ LONGEST_LINE = 2**20  # bytes: the account of a round with a thousand sites, or 
 _EARLIEST, _LATEST = "2000", "2100"  # years: what is reckoned with times stays within bounds
 _LONGEST = {"time": 40, "run": 128, "site": 64, "phase": 64, "kind": 64}  # characters
 _MOST_ROUNDS = 10**6
+_MODE = 0o640
 _HEAD = ("seq", "time", "run", "site", "round", "phase", "kind")
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
 
@@ -56,7 +57,7 @@ class EventLog:
         self.path, self.run, self.site = path, run, site
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.Lock()
-        path.touch()
+        _make(path)
         self._seq, self._previous, self._length = _follow_chain(path)
         os.truncate(path, self._length)
 
@@ -96,6 +97,18 @@ class EventLog:
                 error.filename = str(self.path)
                 raise
         self._length += len(line)
+
+
+def _make(path: Path) -> None:
+    """A log that is not there yet, for its owner and the group: a sidecar, which only reads, may be another user."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    except FileExistsError:
+        return
+    try:
+        os.fchmod(descriptor, _MODE)  # whatever the umask of the process takes away
+    finally:
+        os.close(descriptor)
 
 
 def parse(line: bytes) -> Event:

@@ -20,6 +20,7 @@ from fedmol.events import read
 
 _OWNER, _LOCK, _LOG = "owner.json", "lock", "events.jsonl"
 _LARGEST = 4096  # bytes
+_MODE = 0o750  # the group is let in: a sidecar is another user, and reads the log
 
 Role = Literal["aggregator", "site"]
 
@@ -48,7 +49,9 @@ def claim(folder: Path, owner: Owner) -> int:
     Raises:
         FedmolError: FOLDER_IN_USE when another process works in it, STATE_UNUSABLE when it is somebody else's.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not folder.is_dir():
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(_MODE)  # whatever the umask of the process takes away
     lock = _take(folder / _LOCK)
     try:
         _require_owner(folder, owner)

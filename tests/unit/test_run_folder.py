@@ -28,6 +28,18 @@ def test_a_folder_is_taken_up_again_by_its_owner(tmp_path: Path) -> None:
     os.close(claim(folder, NORTH))
 
 
+def test_a_new_folder_lets_the_group_in_and_nobody_else(tmp_path: Path) -> None:
+    """A sidecar is another user of the same group; it enters the folder and reads the log, and no more."""
+    folder, before = tmp_path / "volume" / "trial-1", os.umask(0o077)
+    try:
+        os.close(claim(folder, NORTH))
+        EventLog(folder / "events.jsonl", run="trial-1", site="north")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in (folder, *folder.iterdir())}
+    assert modes == {"trial-1": 0o750, "events.jsonl": 0o640, "owner.json": 0o600, "lock": 0o600}
+
+
 def test_two_processes_do_not_work_in_one_folder(tmp_path: Path) -> None:
     lock = claim(tmp_path, NORTH)
     error = refused(tmp_path, NORTH)
