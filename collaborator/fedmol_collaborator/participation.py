@@ -106,6 +106,7 @@ def _take_part(place: Place, before: Ending, events: EventLog, stop: threading.E
             orders.open(opening)
             if not place.start_over:
                 _require_state(place.work, opening, training.last_sent(opening.round))
+            training.opening = opening
             _note(events, opening, opening.round <= course.rounds, training.last_sent(opening.round))
 
         client.orders, client.on_opening, client.known_changes = orders, on_opening, lambda: course.known

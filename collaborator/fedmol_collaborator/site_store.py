@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +11,13 @@ from torch import Tensor
 
 from fedmol import files
 from fedmol.errors import Exit, FedmolError
+from fedmol.fl.local_methods import Kept, Vectors
 from fedmol.fl.payload import Vector
 from fedmol.fl.round_files import RoundFiles
 from fedmol.training import checkpoint
 
 _UPDATE, _OPTIMIZER = "update", "optimizer."
+_SECTION, _KEPT, _BEFORE, _SUM = "section.", "kept.", "before.", "sum."  # what local methods have besides
 _KEPT_ROUNDS = 2  # the open round may be asked for again, and then starts from the one before
 
 
@@ -24,10 +26,18 @@ class TrainedRound:
     """A finished round: the update as sent, the optimiser after it, and what was measured."""
 
     round: int
-    model_in: str  # digest of the model that the round started from
+    model_in: str  # digest of what the round started from
     update: Vector
     optimizer: dict[str, Tensor]
     metrics: dict[str, float]
+    sections: Vectors = field(default_factory=dict)  # that were sent with the model
+    kept: Vectors = field(default_factory=dict)  # by the local method, which holds if the update counts
+    before: Kept = field(default_factory=Kept)  # what the round started from, which holds if it does not
+
+    @property
+    def states(self) -> tuple[Kept, Kept]:
+        """What may hold after this round."""
+        return Kept(self.kept, self.round), self.before
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,7 @@ class PartialRound:
     steps: int
     weights: Vector
     optimizer: dict[str, Tensor]
+    sums: Vectors = field(default_factory=dict)  # of the local method
 
 
 class SiteStore:
@@ -48,8 +59,15 @@ class SiteStore:
         self.partial_path = folder / "partial.safetensors"
 
     def save(self, trained: TrainedRound) -> None:
-        tensors = {_UPDATE: torch.from_numpy(trained.update), **checkpoint.prefixed(_OPTIMIZER, trained.optimizer)}
+        tensors = {
+            _UPDATE: torch.from_numpy(trained.update),
+            **checkpoint.prefixed(_OPTIMIZER, trained.optimizer),
+            **_tensors(_SECTION, trained.sections),
+            **_tensors(_KEPT, trained.kept),
+            **_tensors(_BEFORE, trained.before.vectors),
+        }
         meta = {"round": trained.round, "model_in": trained.model_in, "metrics": trained.metrics}
+        meta["before"] = trained.before.round
         checkpoint.save(self.files.path(trained.round), tensors, meta)
         self.partial_path.unlink(missing_ok=True)
         self.files.prune()
@@ -60,7 +78,7 @@ class SiteStore:
         Raises:
             FedmolError: STATE_UNUSABLE when its file is damaged; so do the other methods that read.
         """
-        found = self._load(round) if self.files.path(round).exists() else None
+        found = self.ended(round) if self.files.path(round).exists() else None
         return found if found and found.model_in == model_in else None
 
     def round_before(self, round: int) -> int | None:
@@ -68,11 +86,8 @@ class SiteStore:
         earlier = [r for r in self.files.rounds() if r < round]
         return earlier[-1] if earlier else None
 
-    def optimizer_after(self, round: int) -> dict[str, Tensor]:
-        """The optimiser's state that `round` ended with."""
-        return self._load(round).optimizer
-
-    def _load(self, round: int) -> TrainedRound:
+    def ended(self, round: int) -> TrainedRound:
+        """What `round` ended with."""
         path = self.files.path(round)
         tensors, meta = checkpoint.load(path)
         if _UPDATE not in tensors or meta.get("round") != round or not {"model_in", "metrics"} <= meta.keys():
@@ -83,10 +98,17 @@ class SiteStore:
             _vector(tensors[_UPDATE]),
             checkpoint.without_prefix(_OPTIMIZER, tensors),
             meta["metrics"],
+            _vectors(_SECTION, tensors),
+            _vectors(_KEPT, tensors),
+            Kept(_vectors(_BEFORE, tensors), meta.get("before")),
         )
 
     def save_partial(self, partial: PartialRound) -> None:
-        tensors = {_UPDATE: torch.from_numpy(partial.weights), **checkpoint.prefixed(_OPTIMIZER, partial.optimizer)}
+        tensors = {
+            _UPDATE: torch.from_numpy(partial.weights),
+            **checkpoint.prefixed(_OPTIMIZER, partial.optimizer),
+            **_tensors(_SUM, partial.sums),
+        }
         meta = {"round": partial.round, "model_in": partial.model_in, "steps": partial.steps}
         checkpoint.save(self.partial_path, tensors, meta)
 
@@ -100,7 +122,12 @@ class SiteStore:
         if meta["round"] != round or meta["model_in"] != model_in:
             return None
         return PartialRound(
-            round, model_in, meta["steps"], _vector(tensors[_UPDATE]), checkpoint.without_prefix(_OPTIMIZER, tensors)
+            round,
+            model_in,
+            meta["steps"],
+            _vector(tensors[_UPDATE]),
+            checkpoint.without_prefix(_OPTIMIZER, tensors),
+            _vectors(_SUM, tensors),
         )
 
 
@@ -113,3 +140,11 @@ def _another_file(path: Path) -> FedmolError:
 def _vector(tensor: Tensor) -> Vector:
     vector: Vector = np.array(tensor.numpy(), dtype=np.float32)
     return vector
+
+
+def _tensors(prefix: str, vectors: Vectors) -> dict[str, Tensor]:
+    return {prefix + name: torch.from_numpy(vector) for name, vector in vectors.items()}
+
+
+def _vectors(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Vector]:
+    return {name: _vector(tensor) for name, tensor in checkpoint.without_prefix(prefix, tensors).items()}

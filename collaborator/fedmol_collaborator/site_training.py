@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
 
 from fedmol.diffusion.likelihood import nll
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
 from fedmol.federation.assembly import total_steps
-from fedmol.federation.identity import stream_seed
+from fedmol.federation.identity import digest, stream_seed
+from fedmol.federation.messages import RoundOpening
 from fedmol.federation.settings import Settings
-from fedmol.fl.payload import MODEL, Sections, Vector, vector_digest
+from fedmol.fl.local_methods import Kept, Vectors, holding
+from fedmol.fl.payload import MODEL, Sections, Vector, section_digests
 from fedmol.formats import duration
 from fedmol.graphs import Graphs
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from fedmol.training.flat import flatten, manifest, unflatten_into
+from fedmol.training.local_round import LocalRound
 from fedmol.training.loop import StepReport
 from fedmol.training.optimizers import Optimizers, build_optimizer
 from fedmol.training.pace import Pace
@@ -73,7 +75,8 @@ class SiteTraining:
         self.course = course
         self.store, self.pulse, self.stop = store, pulse, stop
         self.denoiser, self.layout = team.denoiser, manifest(team.denoiser)
-        self.payload = settings.strategy.payload(self.layout.size)
+        self.payload, self.method = settings.strategy.payload(self.layout.size), settings.local_method
+        self.opening: RoundOpening | None = None  # of the round that is to be trained
         self.validation = _some(validation, settings.training.validation_molecules, settings.seed).to(team.device)
         self._logged, self._told = float("-inf"), time.monotonic()
         self._sent = _rounds_sent(pulse.events)
@@ -108,22 +111,24 @@ class SiteTraining:
         Raises:
             FedmolError: DIVERGED, PROCESS_LOST, or TERMINATED with the round's progress saved.
         """
-        model = start[MODEL]
-        began, model_in = time.monotonic(), vector_digest(model)
+        began, kept = time.monotonic(), self._state_entering(round)
+        model_in = _digest(start, kept)
         path = self.store.files.path(round)
-        done = self._kept(path, lambda: self.store.trained(round, model_in)) or self._train(round, model, model_in)
+        done = self._kept(path, lambda: self.store.trained(round, model_in))
+        done = done or self._train(round, start, kept, model_in)
         seconds = time.monotonic() - began
         self.pulse.phase("sending", round)
-        sections = {MODEL: done.update}
+        sections = {MODEL: done.update, **done.sections}
         tensors = [{"name": name, "shape": list(one.shape), "bytes": one.nbytes} for name, one in sections.items()]
         self.pulse.events.write("sent", round=round, tensors=tensors, bytes=self.payload.nbytes)
         self._sent.add(round)
         return Trained(sections, done.metrics["loss"], seconds)
 
-    def _train(self, round: int, model: Vector, model_in: str) -> TrainedRound:
+    def _train(self, round: int, start: Sections, kept: Kept, model_in: str) -> TrainedRound:
         self.pulse.phase("training", round)
         optimizer = build_optimizer(self.denoiser, self.team.config)
-        first = self._take_up(round, model, model_in, optimizer)
+        first, sums = self._take_up(round, start[MODEL], model_in, optimizer)
+        local = LocalRound(self.method, start, kept.vectors, sums)
         report = self.team.train(
             optimizer,
             first_step=(round - 1) * self.local_steps + first,
@@ -131,11 +136,20 @@ class SiteTraining:
             total_steps=self.total_steps,
             extensions=self.course.extensions(self.local_steps),
             generator=torch.Generator().manual_seed(stream_seed(self.seed, self.site, round)),
-            start=model,
-            on_step=self._watch(round, first, model_in, optimizer),
+            local=local,
+            on_step=self._watch(round, first, model_in, optimizer, local),
         )
-        metrics = {"loss": report.mean_loss}
-        trained = TrainedRound(round, model_in, flatten(self.denoiser), optimizer_tensors(optimizer), metrics)
+        end = local.end(self.local_steps)
+        trained = TrainedRound(
+            round,
+            model_in,
+            flatten(self.denoiser),
+            optimizer_tensors(optimizer),
+            {"loss": report.mean_loss},
+            end.sections,
+            end.kept,
+            kept,
+        )
         self.store.save(trained)
         return trained
 
@@ -149,17 +163,29 @@ class SiteTraining:
             path.unlink(missing_ok=True)
             return None
 
-    def _take_up(self, round: int, model: Vector, model_in: str, optimizer: Optimizers) -> int:
-        """Put weights and optimiser where the round starts, or where it was broken off; the steps taken before."""
+    def _take_up(self, round: int, model: Vector, model_in: str, optimizer: Optimizers) -> tuple[int, Vectors]:
+        """Put weights and optimiser where the round starts, or where it was broken off.
+
+        Returns the steps taken before, and what has added up in them.
+        """
         partial = self._kept(self.store.partial_path, lambda: self.store.partial(round, model_in))
         unflatten_into(self.denoiser, partial.weights if partial else model, self.layout)
-        state = partial.optimizer if partial else self._optimizer_before(round)
+        state = partial or self._round_before(round)
         if state is not None:
-            load_optimizer_tensors(optimizer, state)
-        return partial.steps if partial else 0
+            load_optimizer_tensors(optimizer, state.optimizer)
+        return (partial.steps, partial.sums) if partial else (0, {})
 
-    def _optimizer_before(self, round: int) -> dict[str, Tensor] | None:
-        """Where the optimiser goes on from; with another state the site would train another model.
+    def _state_entering(self, round: int) -> Kept:
+        """What the local method starts from; raises as `_round_before` does."""
+        if not self.method.sums:
+            return Kept()
+        opening, before = self.opening, self._round_before(round)
+        assert opening is not None
+        assert opening.round == round
+        return holding(opening.last_counted, opening.members_since, () if before is None else before.states)
+
+    def _round_before(self, round: int) -> TrainedRound | None:
+        """What optimiser and local method go on from; with another state the site would train another model.
 
         Raises:
             FedmolError: STATE_UNUSABLE when the file is damaged, or the site has trained a later round than it holds.
@@ -169,11 +195,13 @@ class SiteTraining:
             path = self.store.files.path(trained)
             raise _not_without(f"{path} is missing: the event log says that this site trained round {trained}")
         try:
-            return None if before is None else self.store.optimizer_after(before)
+            return None if before is None else self.store.ended(before)
         except FedmolError as damage:
             raise _not_without(damage.message) from None
 
-    def _watch(self, round: int, first: int, model_in: str, optimizer: Optimizers) -> Callable[[StepReport], None]:
+    def _watch(
+        self, round: int, first: int, model_in: str, optimizer: Optimizers, local: LocalRound
+    ) -> Callable[[StepReport], None]:
         """Shows each step, keeps the round's progress now and then, and ends it when the site is asked to stop."""
         start, saved = (round - 1) * self.local_steps, time.monotonic()
         pace = Pace(start + first, start + self.local_steps)
@@ -188,8 +216,8 @@ class SiteTraining:
             stopping = self.stop.is_set()
             if stopping or time.monotonic() - saved > _SAVE_EVERY:
                 saved = time.monotonic()
-                weights = flatten(self.denoiser)
-                self.store.save_partial(PartialRound(round, model_in, steps, weights, optimizer_tensors(optimizer)))
+                weights, tensors = flatten(self.denoiser), optimizer_tensors(optimizer)
+                self.store.save_partial(PartialRound(round, model_in, steps, weights, tensors, local.so_far()))
             if stopping:
                 raise FedmolError(
                     Exit.TERMINATED,
@@ -228,6 +256,14 @@ def _rounds_sent(events: EventLog) -> set[int]:
     """The rounds of this run whose updates the site has trained, by its own log."""
     own = (event for event in read(events.path) if event.run == events.run and event.kind == "sent")
     return {event.round for event in own if event.round is not None}
+
+
+def _digest(start: Sections, kept: Kept) -> str:
+    """Of what a round starts from: rounds with equal digests give equal updates."""
+    digests = section_digests(start)
+    if digests.keys() == {MODEL}:
+        return digests[MODEL]
+    return digest({"start": digests, "kept": section_digests(kept.vectors), "round": kept.round})
 
 
 def _not_without(what: str) -> FedmolError:

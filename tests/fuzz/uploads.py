@@ -44,7 +44,7 @@ def _forget(target: Target, round: int) -> None:
     engine = target.federation.engine
     for record in engine.uploads.records(round)[0]:
         assert record.site == "c"
-        update = engine.uploads.update(record, 1.0)
+        update = engine.uploads.update(record, 1.0, 1.0)
         for section in engine.terms.payload.sections if record.digests else ():
             assert sum(len(block) for block in update.blocks(section)) == section.length
         engine.uploads.drop(record)

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from unittest.mock import patch
 
+import numpy as np
 import torch
 from torch import Generator, Tensor
 
@@ -17,10 +18,11 @@ from fedmol.diffusion import Census, NoiseModel, add_noise, nll, sample
 from fedmol.diffusion.interpolation import interpolation
 from fedmol.diffusion.posterior import mixture_posterior, plug_in_posterior
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP
-from fedmol.fl.local_methods.fedprox import FedProx
+from fedmol.fl.local_methods import FedProx, Plain, Scaffold
+from fedmol.fl.payload import CONTROL, MODEL
 from fedmol.graphs import Graphs
 from fedmol.network import Denoiser, build
-from fedmol.training import Team, TrainingConfig, build_optimizer, flatten
+from fedmol.training import LocalRound, Team, TrainingConfig, build_optimizer, flatten
 from fedmol.training.schedule import learning_rate, position
 
 RECORDED = Path(__file__).with_name("semantics.json")
@@ -115,26 +117,30 @@ def _denoiser(preset: str) -> Denoiser:
 
 
 def _training(preset: str) -> dict[str, float]:
-    """Some steps with each optimiser, by plain training and with FedProx."""
+    """Some steps with each optimiser and each local method."""
     found: dict[str, float] = {"initial_model." + preset: _project(_weights(_denoiser(preset)))}
     for optimizer in ("muon", "adamw"):
-        for local_method in (None, FedProx(name="fedprox", mu=1.0)):
+        for method in (Plain(), FedProx(name="fedprox", mu=1.0), Scaffold(name="scaffold")):
             denoiser = _denoiser(preset)
             config = TrainingConfig(optimizer=optimizer, batch_size=8, weight_decay=1e-2)
             before = flatten(denoiser)
-            with Team(denoiser, _noise(), _rings_and_chains(), config, local_method=local_method) as team:
+            control = np.float32(0.1) * np.cos(np.arange(len(before), dtype=np.float32))
+            local = LocalRound(method, {MODEL: before, CONTROL: control}, {CONTROL: control[::-1].copy()})
+            with Team(denoiser, _noise(), _rings_and_chains(), config) as team:
                 report = team.train(
                     build_optimizer(denoiser, config),
                     first_step=2,
                     steps=_STEPS,
                     total_steps=_ALL_STEPS,
                     generator=Generator().manual_seed(5),
-                    start=before,
+                    local=local,
                 )
             move = _weights(denoiser) - torch.from_numpy(before)
-            name = ".".join((preset, optimizer, "fedprox" if local_method else "plain"))
+            name = ".".join((preset, optimizer, method.name))
             found |= {f"mean_loss.{name}": report.mean_loss, f"last_loss.{name}": report.last_loss}
             found[f"move.{name}"] = float(move.double().norm())
+            for section, change in local.end(_STEPS).sections.items():
+                found[f"{section}.{name}"] = float(torch.from_numpy(change).double().norm())
     return found
 
 

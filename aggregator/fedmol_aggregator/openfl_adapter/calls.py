@@ -61,8 +61,8 @@ class Calls:
     def tensor(self, site: str, messages: Messages, context: grpc.ServicerContext) -> bytes:
         """One section of what the open round starts from."""
         request = self._request(site, aggregator_pb2.GetAggregatedTensorRequest, messages)
-        sections = self.engine.terms.payload.by_name
-        if request.tensor_name not in sections or tuple(request.tags) != ("model",) or request.report:
+        sections, vectors = self.engine.terms.payload.by_name, self.engine.sections
+        if request.tensor_name not in vectors or tuple(request.tags) != ("model",) or request.report:
             raise FedmolError(
                 Exit.MODEL_DIFFERS,
                 f"there is no tensor {request.tensor_name[:40]!r} in this federation",

@@ -97,7 +97,7 @@ def reach(settings: Settings, local_steps: int, parameters: int, round: int, lon
     config, total = training_config(settings), total_steps(settings, local_steps)
     steps = range((round - 1) * local_steps, round * local_steps)
     rates = (learning_rate(position(step, total, longer), total, config) for step in steps)
-    return Reach(math.sqrt(parameters) * math.fsum(rates), local_steps)
+    return Reach(math.sqrt(parameters) * math.fsum(rates), local_steps, config.clip_norm)
 
 
 def hardware_of(settings: Settings) -> tuple[torch.device, int, Execution]:
@@ -116,4 +116,4 @@ def hardware_of(settings: Settings) -> tuple[torch.device, int, Execution]:
 def team_of(settings: Settings, noise: NoiseModel, graphs: Graphs) -> Team:
     """What trains the federation's denoiser on `graphs` here, with the processes and the device that are set."""
     config, hardware = training_config(settings), hardware_of(settings)
-    return Team(denoiser_of(settings), noise, graphs, config, *hardware, settings.local_method)
+    return Team(denoiser_of(settings), noise, graphs, config, *hardware)

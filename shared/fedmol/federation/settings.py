@@ -161,6 +161,10 @@ class Settings(Closed):
     def _consistent(self) -> Settings:
         if self.rounds.quorum is not None and self.rounds.quorum > len(self.sites):
             raise ValueError(f"rounds.quorum is {self.rounds.quorum}, but there are only {len(self.sites)} sites")
+        scaffold = {"strategy": self.strategy.name, "local_method": self.local_method.name}
+        if list(scaffold.values()).count("scaffold") == 1:
+            said = ", and ".join(f"{entry} is {name}" for entry, name in scaffold.items())
+            raise ValueError(f"scaffold needs both, strategy: scaffold and local_method: scaffold, but {said}")
         sizes = getattr(self.data.split, "sizes", None)
         if sizes is not None and len(sizes) != len(self.sites):
             raise ValueError(f"data.split.sizes has {len(sizes)} entries for {len(self.sites)} sites")

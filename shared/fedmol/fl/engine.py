@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,8 @@ from fedmol.events import EventLog
 from fedmol.fl.account import account
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
 from fedmol.fl.norms import largest_move
-from fedmol.fl.payload import Sections, Vector, section_digests
+from fedmol.fl.other_sections import OtherSections, TooLong
+from fedmol.fl.payload import MODEL, Sections, Vector, section_digests
 from fedmol.fl.recovery import Recovery
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.tasks import TASKS, TRAIN, Task
@@ -144,7 +145,7 @@ class RoundEngine:
             last, reason = self._last.account, None
             counted: int | None = last.get("last_counted", {}).get(site)
             if site in last.get("excluded", ()):
-                reason = "it moved the model too far (rounds.max_update_norm_ratio)"
+                reason = "it moved too far (rounds.max_update_norm_ratio)"
             elif self.round > 1 and counted != self.round - 1:
                 reason = "it was not there when the round was closed"
             return Opening(self.round, self._last.digests, counted, reason, last.get("members_since", 1))
@@ -283,26 +284,40 @@ class RoundEngine:
         before: dict[str, float] = self._last.account.get("moves", {})
         known = {site: move for site, move in before.items() if site in self.rule.sites}  # of those that are away, too
         limit = largest_move((known | moves).values(), reach.steps, self.terms.norm_ratio)
-        excluded = [site for site, move in moves.items() if not move <= limit]
+        norms = {site: tasks[TRAIN.name].norms for site, tasks in reports.items()}
+        others = self._other_sections().with_round(norms, reach)
+        excluded = {
+            site: TooLong(MODEL, norms[site][MODEL], limit * reach.norm)
+            for site, move in moves.items()
+            if not move <= limit
+        } | others.too_long(norms, self.terms.norm_ratio)
         weights = self._weights(site for site in reports if site not in excluded)
-        updates = [self.uploads.update(reports[site][TRAIN.name], weight) for site, weight in weights.items()]
-        strategy, payload = self.terms.strategy, self.terms.payload
+        updates = [
+            self.uploads.update(reports[site][TRAIN.name], weight, others.shares[site])
+            for site, weight in weights.items()
+        ]
         with np.errstate(over="ignore", invalid="ignore"):  # looked for in what comes out
-            sections, state = strategy.step(payload, self._last.sections, updates, self._last.state)
+            sections, state = self.terms.step(
+                self._last.sections, updates, self._last.state, new_members=others.members_since == round + 1
+            )
         _require_finite({**sections, **state}, round)
         digests, seconds = section_digests(sections), self.rule.clock() - self.rule.started
         cpu, self._cpu = time.process_time() - self._cpu, time.process_time()
         known |= {site: moves[site] for site in weights}
         counted: dict[str, int] = self._last.account.get("last_counted", {})
         said = account(round, self.rule.sites, reports, weights, excluded, known, counted, seconds, cpu, digests)
+        said |= others.entries(round, {site: norms[site] for site in weights})
         following = Checkpoint(sections, state, said)
         self.checkpoints.save(round, following)
-        for site in excluded:
-            norm = reports[site][TRAIN.name].norm
-            self.events.write("update_not_counted", site=site, round=round, norm=norm, limit=limit * reach.norm)
+        for site, why in sorted(excluded.items()):
+            self.events.write("update_not_counted", site=site, round=round, **asdict(why))
         self.events.write("round_finished", **said)
         self.events.sync()
         self._advance(following)
+
+    def _other_sections(self) -> OtherSections:
+        members = {site: count for site, count in self.terms.molecules().items() if site in self.rule.sites}
+        return OtherSections.of(self._last.account, self.terms.payload, shares(members, self.terms.largest_share))
 
     def _weights(self, sites: Iterator[str]) -> dict[str, float]:
         agreed = self.terms.molecules()

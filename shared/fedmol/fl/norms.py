@@ -28,6 +28,7 @@ class Reach:
 
     norm: float  # of the longest possible way: sqrt(parameters) times the sum of the learning rates
     steps: int
+    gradient: float  # the largest norm of one that the optimiser is given
 
 
 def lower_median(values: Iterable[float]) -> float:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from fedmol.errors import Exit, FedmolError
 
-MODEL = "model"
+MODEL, CONTROL = "model", "control"
 
 Vector = NDArray[np.float32]
 Sections = Mapping[str, Vector]  # one vector for each section of the payload

@@ -84,8 +84,10 @@ class Recovery:
         records, _ = self.uploads.records(round)
         trained = {record.site: record for record in records if record.task == TRAIN.name}
         try:
-            updates = [self.uploads.update(trained[site], weight) for site, weight in said["weights"].items()]
-            sections, state = self.terms.strategy.step(self.terms.payload, before.sections, updates, before.state)
+            shares = said["shares"] if "shares" in said else said["weights"]
+            updates = [self.uploads.update(trained[site], one, shares[site]) for site, one in said["weights"].items()]
+            new_members = said.get("members_since") == round + 1
+            sections, state = self.terms.step(before.sections, updates, before.state, new_members)
         except (KeyError, DamagedUpdate):
             raise damage from None
         if not _same(said, section_digests(sections)):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fedmol.fl.norms import Reach
-from fedmol.fl.payload import Payload
-from fedmol.fl.strategies import Strategy
+from fedmol.fl.payload import MODEL, Payload, Sections
+from fedmol.fl.strategies import State, Strategy
+from fedmol.fl.updates import Update
 
 
 @dataclass(frozen=True)
@@ -19,3 +20,10 @@ class Terms:
     norm_ratio: float  # see fedmol.fl.norms
     reach: Callable[[int], Reach]  # by round
     molecules: Callable[[], Mapping[str, int]]  # of each site, as agreed
+
+    def step(
+        self, current: Sections, updates: Sequence[Update], state: State, new_members: bool
+    ) -> tuple[Sections, State]:
+        """What leaves a round, for `new_members` if the next one is their first. Raises as `Strategy.step` does."""
+        sections, following = self.strategy.step(self.payload, current, updates, state)
+        return self.payload.begin(sections[MODEL]) if new_members else sections, following

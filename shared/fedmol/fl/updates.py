@@ -26,10 +26,11 @@ class DamagedUpdate(Exception):
 
 @dataclass(frozen=True)
 class Update:
-    """One site's sections, each in a file of its own; the weights of a round sum to 1."""
+    """One site's sections, each in a file of its own."""
 
     site: str
-    weight: float
+    weight: float  # those of a round sum to 1
+    share: float  # those of all members sum to 1, whether or not they count in a round
     files: Mapping[str, Path]  # by section
     digests: Mapping[str, str]  # BLAKE3 of each section's bytes, by section
 

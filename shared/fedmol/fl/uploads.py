@@ -75,10 +75,10 @@ class UploadStore:
                 damaged.append(path)
         return whole, damaged
 
-    def update(self, record: Record, weight: float) -> Update:
+    def update(self, record: Record, weight: float, share: float) -> Update:
         """The record's sections as a strategy reads them."""
         files = {name: self._round(record.round) / _file_name(name, digest) for name, digest in record.digests.items()}
-        return Update(record.site, weight, files, record.digests)
+        return Update(record.site, weight, share, files, record.digests)
 
     def drop(self, record: Record) -> None:
         """Forget an upload, so that its site is asked for it again."""

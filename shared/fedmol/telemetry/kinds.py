@@ -157,6 +157,14 @@ class UpdateNotCounted(Record):
     reason: Text | None = None
 
 
+class SectionChanges(Record):
+    """How far a section beside the model was changed, see `fedmol.fl.other_sections`."""
+
+    norms: Numbers
+    total: Number
+    before: Numbers
+
+
 class RoundFinished(Record):
     """The account of a round, see `fedmol.fl.account`."""
 
@@ -175,6 +183,9 @@ class RoundFinished(Record):
     site_nll: Numbers
     model_digest: Digest
     digests: Digests = {}  # of the sections beside the model
+    shares: Numbers = {}  # in them, of all members
+    members_since: Count = 1  # the first round of these members with these shares
+    changes: Annotated[dict[Name, SectionChanges], Field(max_length=16)] = {}  # by section
 
 
 class SiteLost(Record):

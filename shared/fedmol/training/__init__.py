@@ -4,6 +4,7 @@ from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from fedmol.training.config import TrainingConfig
 from fedmol.training.device import device_named, processes_on
 from fedmol.training.flat import Manifest, flatten, manifest, unflatten_into
+from fedmol.training.local_round import LocalRound
 from fedmol.training.loop import StepReport, TrainingReport, train
 from fedmol.training.model_file import TrainedModel, load_model, save_model
 from fedmol.training.optimizers import Optimizers, build_optimizer
@@ -11,6 +12,7 @@ from fedmol.training.schedule import learning_rate
 from fedmol.training.team import Team
 
 __all__ = [
+    "LocalRound",
     "Manifest",
     "Optimizers",
     "StepReport",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,3 +80,12 @@ def tensors_of(vector: NDArray[np.float32], layout: Manifest) -> dict[str, Tenso
     values = torch.from_numpy(np.array(vector, dtype=np.float32))  # what OpenFL hands over is read-only
     parts = torch.split(values, [math.prod(shape) for shape in layout.shapes])
     return {name: part.view(shape) for name, shape, part in zip(layout.names, layout.shapes, parts, strict=True)}
+
+
+def vector_of(tensors: Mapping[str, Tensor], layout: Manifest) -> NDArray[np.float32]:
+    """The vector that `tensors_of` gives the tensors of, with 0 for those that are not there."""
+    parts = {name: tensor.detach().cpu().float().numpy().ravel() for name, tensor in tensors.items()}
+    empty = (
+        (name, np.zeros(math.prod(shape), np.float32)) for name, shape in zip(layout.names, layout.shapes, strict=True)
+    )
+    return np.concatenate([parts.get(name, zeros) for name, zeros in empty])

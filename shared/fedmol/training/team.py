@@ -21,7 +21,7 @@ from datetime import timedelta
 from multiprocessing.connection import wait
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Generator, distributed
@@ -29,19 +29,16 @@ from torch import Generator, distributed
 from fedmol.diffusion import NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.execution import EAGER, Execution
-from fedmol.fl.payload import Vector
 from fedmol.graphs import Graphs
 from fedmol.network import Denoiser
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from fedmol.training.config import TrainingConfig
-from fedmol.training.flat import flatten, manifest, tensors_of, unflatten_into
+from fedmol.training.flat import flatten, manifest, unflatten_into
+from fedmol.training.local_round import LocalRound
 from fedmol.training.loop import StepReport, TrainingReport, train
 from fedmol.training.optimizers import Optimizers, build_optimizer
 from fedmol.training.ranks import ALONE, Ranks
 from fedmol.training.schedule import Extension
-
-if TYPE_CHECKING:  # a machine with a bare torch can train
-    from fedmol.fl.local_methods import LocalMethod, OnGradient
 
 _HOST = torch.device("cpu")
 _FOR_EVER = timedelta(days=365)  # between two rounds workers wait as long as it takes; a dead peer is noticed at once
@@ -67,7 +64,6 @@ class Team:
         device: torch.device = _HOST,
         processes: int = 1,
         execution: Execution = EAGER,
-        local_method: LocalMethod | None = None,
     ) -> None:
         if processes > config.batch_size:
             raise FedmolError(
@@ -77,7 +73,7 @@ class Team:
             )
         self.denoiser, self.noise, self.graphs, self.config = denoiser, noise, graphs, config
         self.device, self.ranks = device, ALONE if processes == 1 else Ranks(0, processes)
-        self.execution, self.local_method = execution, local_method
+        self.execution = execution
         self._workers: list[multiprocessing.context.SpawnProcess] = []
         self._over = threading.Event()
 
@@ -112,16 +108,16 @@ class Team:
         total_steps: int,
         generator: Generator,
         extensions: Sequence[Extension] = (),
-        start: Vector | None = None,
+        local: LocalRound | None = None,
         on_step: Callable[[StepReport], None] | None = None,
     ) -> TrainingReport:
-        """As `fedmol.training.loop.train`. `start` is the model that the local method takes for the round's first.
+        """As `fedmol.training.loop.train`. `local` is what the site's local method does in the round.
 
         Raises:
             FedmolError: DIVERGED; PROCESS_LOST when a worker has died.
         """
         seed = generator.initial_seed()
-        task = _Task(first_step, steps, total_steps, tuple(extensions), seed, self.local_method, start)
+        task = _Task(first_step, steps, total_steps, tuple(extensions), seed, local)
         try:
             if self.ranks.count > 1:
                 state = {name: tensor.cpu() for name, tensor in optimizer_tensors(optimizer).items()}
@@ -173,8 +169,7 @@ class _Task:
     total_steps: int
     extensions: tuple[Extension, ...]
     seed: int
-    local_method: LocalMethod | None
-    start: Vector | None
+    local: LocalRound | None
 
     def do(
         self,
@@ -199,16 +194,10 @@ class _Task:
             config=config,
             generator=Generator().manual_seed(self.seed),
             on_step=on_step,
-            on_gradient=self._on_gradient(denoiser),
+            on_gradient=None if self.local is None else self.local.begin(denoiser),
             ranks=ranks,
             execution=execution,
         )
-
-    def _on_gradient(self, denoiser: Denoiser) -> OnGradient | None:
-        if self.local_method is None or self.start is None:
-            return None
-        before = tensors_of(self.start, manifest(denoiser))
-        return self.local_method.before_round([before[name].to(p.device) for name, p in denoiser.named_parameters()])
 
 
 def _work(ranks: Ranks, device_type: str, threads: int, meeting: Path) -> None:

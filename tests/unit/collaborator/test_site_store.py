@@ -37,7 +37,7 @@ def test_a_round_starts_from_the_optimiser_of_the_one_before_even_when_repeated(
     for round in (1, 2, 3):
         store.save(_trained(round, _vector(round)))
     assert store.round_before(3) == 2
-    assert store.optimizer_after(2)["step"].item() == 2
+    assert store.ended(2).optimizer["step"].item() == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["round-0002.safetensors", "round-0003.safetensors"]
 
 
@@ -78,7 +78,7 @@ def test_a_flipped_bit_anywhere_is_found(tmp_path: Path, at: float) -> None:
     for read in (
         lambda: store.partial(2, digest),
         lambda: store.trained(1, digest),
-        lambda: store.optimizer_after(1),
+        lambda: store.ended(1),
     ):
         with pytest.raises(FedmolError) as caught:
             read()
@@ -92,7 +92,7 @@ def test_a_whole_file_of_another_round_or_kind_is_refused(tmp_path: Path) -> Non
     store.files.path(1).rename(store.files.path(2))
     store.partial_path.rename(store.files.path(3))
     checkpoint.save(store.partial_path, {}, {})
-    for read in (lambda: store.optimizer_after(2), lambda: store.trained(3, "x"), lambda: store.partial(2, "x")):
+    for read in (lambda: store.ended(2), lambda: store.trained(3, "x"), lambda: store.partial(2, "x")):
         with pytest.raises(FedmolError, match=str(tmp_path)) as caught:
             read()
         assert caught.value.exit is Exit.STATE_UNUSABLE

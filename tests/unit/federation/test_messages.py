@@ -153,7 +153,8 @@ def test_the_settings_of_every_algorithm_fit_into_a_message() -> None:
     for key, union in (("strategy", AnyStrategy), ("local_method", AnyLocalMethod)):
         for kind in _kinds(union):
             name = kind.model_fields["name"].annotation.__args__[0]
-            settings = parse({"sites": [{"name": "north"}], key: {"name": name}}, "test")
+            chosen = dict.fromkeys(("strategy", "local_method"), name) if name == "scaffold" else {key: name}
+            settings = parse({"sites": [{"name": "north"}], **chosen}, "test")
             document = {**JOINING, "settings": shared_settings(settings)}
             read(Joining, json.dumps(document).encode(), "the site")
 

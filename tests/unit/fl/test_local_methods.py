@@ -11,6 +11,7 @@ from fedmol.errors import FedmolError
 from fedmol.federation.identity import settings_differences, shared_settings
 from fedmol.federation.settings import parse
 from fedmol.fl.local_methods import FedProx, LocalMethod, Plain
+from fedmol.fl.payload import MODEL
 
 SITES = {"sites": [{"name": "a"}]}
 
@@ -18,7 +19,7 @@ SITES = {"sites": [{"name": "a"}]}
 def descend(method: LocalMethod, start: torch.Tensor, steps: int, rate: float) -> torch.Tensor:
     """Plain gradient descent on |w - 1|^2 / 2."""
     weight = nn.Parameter(start.clone())
-    on_gradient = method.before_round([start])
+    on_gradient = method.before_round({MODEL: [start]}, {}, {})
     for _ in range(steps):
         weight.grad = weight.detach() - 1
         if on_gradient is not None:
@@ -40,7 +41,7 @@ def test_without_its_term_fedprox_is_plain_training() -> None:
 
 def test_a_parameter_without_a_gradient_is_left_alone() -> None:
     still, start = nn.Parameter(torch.ones(2)), torch.zeros(2)
-    on_gradient = FedProx(name="fedprox").before_round([start])
+    on_gradient = FedProx(name="fedprox").before_round({MODEL: [start]}, {}, {})
     assert on_gradient is not None
     on_gradient([still])
     assert still.grad is None

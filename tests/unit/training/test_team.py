@@ -9,10 +9,11 @@ import torch
 
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
-from fedmol.fl.local_methods import FedProx, LocalMethod
+from fedmol.fl.local_methods import FedProx
+from fedmol.fl.payload import MODEL
 from fedmol.graphs import Graphs
 from fedmol.network import build
-from fedmol.training import StepReport, Team, TrainingConfig, build_optimizer, flatten, optimizer_tensors
+from fedmol.training import LocalRound, StepReport, Team, TrainingConfig, build_optimizer, flatten, optimizer_tensors
 
 CONFIG = TrainingConfig(optimizer="adamw", batch_size=15)
 
@@ -28,11 +29,11 @@ def rings() -> Graphs:
     return Graphs(atoms, bonds, counts)
 
 
-def team(processes: int, layers: int = 1, local_method: LocalMethod | None = None) -> Team:
+def team(processes: int, layers: int = 1) -> Team:
     denoiser = build("small", 4, 5, 9, seed=0, layers=layers)
     denoiser.exact = True
     noise = NoiseModel.from_census(Census.take(rings(), 4, 5, 9))
-    return Team(denoiser, noise, rings(), CONFIG, processes=processes, local_method=local_method)
+    return Team(denoiser, noise, rings(), CONFIG, processes=processes)
 
 
 def test_two_processes_train_as_one_does() -> None:
@@ -59,11 +60,12 @@ def test_every_process_is_held_to_the_model_that_the_round_started_from() -> Non
     """A round that goes on in its middle is pulled back to its start, not to where it goes on."""
     models = {}
     for processes in (1, 2):
-        with team(processes, local_method=FedProx(name="fedprox", mu=100)) as pulled:
+        with team(processes) as pulled:
             optimizer, start = build_optimizer(pulled.denoiser, CONFIG), flatten(pulled.denoiser)
             generator = torch.Generator().manual_seed(4)
             for first in (0, 5):
-                pulled.train(optimizer, first_step=first, steps=5, total_steps=10, generator=generator, start=start)
+                local = LocalRound(FedProx(name="fedprox", mu=100), {MODEL: start})
+                pulled.train(optimizer, first_step=first, steps=5, total_steps=10, generator=generator, local=local)
             models[processes] = flatten(pulled.denoiser)
     with team(1) as free:
         optimizer = build_optimizer(free.denoiser, CONFIG)

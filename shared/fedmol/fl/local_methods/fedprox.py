@@ -14,22 +14,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from fedmol.closed import Closed
-from fedmol.fl.local_methods.base import OnGradient
+from fedmol.fl.local_methods.base import OnGradient, Stateless
+from fedmol.fl.payload import MODEL
 
 if TYPE_CHECKING:
-    from torch import Tensor
     from torch.nn import Parameter
 
+    from fedmol.fl.local_methods.base import Tensors
 
-class FedProx(Closed):
+
+class FedProx(Stateless, Closed):
     """`mu` 0 is plain training; the paper tries 0.001 to 1."""
 
     name: Literal["fedprox"]
     mu: Annotated[float, Field(ge=0)] = 0.01
 
-    def before_round(self, start: Sequence[Tensor]) -> OnGradient | None:
+    def before_round(self, start: Tensors, kept: Tensors, sums: Tensors) -> OnGradient | None:
         def pull_back(parameters: Sequence[Parameter]) -> None:
-            for parameter, before in zip(parameters, start, strict=True):
+            for parameter, before in zip(parameters, start[MODEL], strict=True):
                 if parameter.grad is not None:
                     parameter.grad.add_(parameter.detach() - before, alpha=self.mu)
 

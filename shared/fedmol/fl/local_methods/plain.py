@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal
 
 from fedmol.closed import Closed
-from fedmol.fl.local_methods.base import OnGradient
+from fedmol.fl.local_methods.base import OnGradient, Stateless
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from fedmol.fl.local_methods.base import Tensors
 
 
-class Plain(Closed):
+class Plain(Stateless, Closed):
     name: Literal["plain"] = "plain"
 
-    def before_round(self, start: Sequence[Tensor]) -> OnGradient | None:
+    def before_round(self, start: Tensors, kept: Tensors, sums: Tensors) -> OnGradient | None:
         return None

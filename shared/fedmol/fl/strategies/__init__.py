@@ -15,7 +15,8 @@ from pydantic import Field
 from fedmol.fl.strategies.base import State, Strategy
 from fedmol.fl.strategies.fedadam import FedAdam
 from fedmol.fl.strategies.fedavg import FedAvg
+from fedmol.fl.strategies.scaffold import Scaffold
 
-AnyStrategy = Annotated[FedAvg | FedAdam, Field(discriminator="name")]
+AnyStrategy = Annotated[FedAvg | FedAdam | Scaffold, Field(discriminator="name")]
 
-__all__ = ["AnyStrategy", "FedAdam", "FedAvg", "State", "Strategy"]
+__all__ = ["AnyStrategy", "FedAdam", "FedAvg", "Scaffold", "State", "Strategy"]

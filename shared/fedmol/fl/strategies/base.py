@@ -34,7 +34,14 @@ class Strategy(Protocol):
 
 
 def weighted_means(updates: Sequence[Update], section: Section) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """The updates' weighted mean, block by block, summed in float64 in the order of the updates.
+    """The updates' mean by their weights, block by block, see `weighted_sums`."""
+    return weighted_sums(updates, section, [update.weight for update in updates])
+
+
+def weighted_sums(
+    updates: Sequence[Update], section: Section, weights: Sequence[float]
+) -> Iterator[tuple[slice, NDArray[np.float64]]]:
+    """The updates' weighted sum, block by block, summed in float64 in the order of the updates.
 
     A block is valid until the next one is taken.
     """
@@ -43,8 +50,8 @@ def weighted_means(updates: Sequence[Update], section: Section) -> Iterator[tupl
         mean, scaled = sums[: len(blocks[0])], exact[: len(blocks[0])]
         total: NDArray[np.float64] | float = 0.0
         with np.errstate(invalid="ignore", over="ignore"):  # a damaged file is found when it has been read
-            for update, block in zip(updates, blocks, strict=True):
+            for weight, block in zip(weights, blocks, strict=True):
                 scaled[:] = block  # by itself: numpy converts in small pieces where it multiplies at the same time
-                scaled *= update.weight
+                scaled *= weight
                 total = np.add(total, scaled, out=mean)
         yield part, mean

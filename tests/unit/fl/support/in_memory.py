@@ -19,7 +19,7 @@ from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, TRAIN, VALIDATE
 from fedmol.fl.terms import Terms
 
 PARAMETERS = 1001
-REACH = Reach(norm=100.0, steps=100)
+REACH = Reach(norm=100.0, steps=100, gradient=1.0)
 
 
 class Federation:
