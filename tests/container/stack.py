@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import requests
 import yaml
 
 from fedmol.containers.consortium import Consortium
+from fedmol.containers.images import locked
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 900.0  # seconds after which a test gives up; nothing here takes a quarter of it on two idle cores
@@ -53,6 +55,21 @@ def run(*command: str, cwd: Path = ROOT, environment: Mapping[str, str] | None =
     return done.stdout
 
 
+@cache
+def prometheus_image() -> str:
+    """The locked one; where the engine cannot get that, being without a registry, another version that it has."""
+    if told := os.environ.get("PROMETHEUS_IMAGE"):
+        return told
+    pinned = locked("prometheus")
+    pull = ["docker", "pull", "--quiet", pinned]
+    if subprocess.run(pull, capture_output=True, timeout=PATIENCE).returncode == 0:
+        return pinned
+    name = pinned.partition(":")[0]
+    others = run("docker", "image", "ls", "--format", "{{.Repository}}:{{.Tag}}", name).split()
+    assert others, f"neither {pinned} nor another {name} can be had here"
+    return others[0]
+
+
 def wait_until(what: Callable[[], bool], why: str, patience: float = PATIENCE) -> float:
     """Seconds until `what` held."""
     began = time.monotonic()
@@ -71,7 +88,8 @@ class Stack:
 
     def compose(self, *words: str) -> str:
         command = ["docker", "compose", "-p", self.project, *words]
-        return run(*command, cwd=self.folder, environment={"DATA": "small", **ANYWHERE})
+        environment = {"DATA": "small", "PROMETHEUS_IMAGE": prometheus_image(), **ANYWHERE}
+        return run(*command, cwd=self.folder, environment=environment)
 
     def inside(self, service: str, *command: str) -> tuple[int, str]:
         """Exit code and output of a command in a running container, as its own user."""

@@ -16,7 +16,7 @@ from fedmol.containers.consortium import Consortium
 from fedmol.containers.play import named_sites, write_stage
 from fedmol.events import Event, read
 from fedmol.federation.settings import parse
-from tests.container.stack import ROOT, SMALL, run, wait_until
+from tests.container.stack import ROOT, SMALL, prometheus_image, run, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -85,6 +85,7 @@ def disturbed(tmp_path_factory: pytest.TempPathFactory, built_images: None) -> I
     disturbed = Disturbed(tmp_path_factory.mktemp("runs"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(ROOT)
+        patch.setenv("PROMETHEUS_IMAGE", prometheus_image())
         disturbed.stage.compose("up", "--detach", "--no-build", *disturbed.services)
         try:
             wait_until(lambda: disturbed.get("/v1/status").json()["rounds_finished"] >= 1, "the first round", 600)

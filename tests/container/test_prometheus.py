@@ -8,17 +8,16 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedmol.containers.images import locked
+from tests.container.stack import prometheus_image
 from tests.contract.expressions import PROMETHEUS, all_expressions
 
-IMAGE = locked("prometheus")
 pytestmark = [pytest.mark.container, pytest.mark.usefixtures("docker_engine")]
 
 
 def promtool(folder: Path, *arguments: str) -> str:
     """What promtool says, with `folder` in the place of Prometheus's own."""
-    mount = f"{folder}:/etc/prometheus:ro"
-    command = ["docker", "run", "--rm", "--network", "none", "--volume", mount, "--entrypoint", "promtool", IMAGE]
+    mount, image = f"{folder}:/etc/prometheus:ro", prometheus_image()
+    command = ["docker", "run", "--rm", "--network", "none", "--volume", mount, "--entrypoint", "promtool", image]
     done = subprocess.run([*command, *arguments], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr

@@ -25,7 +25,14 @@ def _compose_files() -> list[Path]:
 def test_compose_names_only_what_is_locked(path: Path) -> None:
     services: dict[str, Any] = yaml.safe_load(path.read_text()).get("services", {})
     foreign = {said["image"] for said in services.values() if "image" in said and not _OWN.match(said["image"])}
-    assert foreign <= {images.locked("prometheus"), images.locked("grafana")}
+    assert foreign <= {_unless_told("prometheus"), _unless_told("grafana")}
+    bases = {said["build"]["args"].get("PYTHON") for said in services.values() if "dockerfile" in said.get("build", {})}
+    assert bases <= {_unless_told("python")}
+
+
+def _unless_told(name: str) -> str:
+    """What Compose takes where the environment names no other place."""
+    return f"${{{name.upper()}_IMAGE:-{images.locked(name)}}}"
 
 
 def test_the_dockerfile_builds_on_what_is_locked() -> None:
