@@ -118,7 +118,6 @@ REFUSALS = {
 @pytest.mark.parametrize("case", REFUSALS)
 def test_refused(waiting: Stage, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrange, exit, reason = REFUSALS[case]
-    before = len(waiting.events("site_refused"))
     intruder: Party = waiting.intruder("model", **arrange(waiting, tmp_path))
     if (tmp_path / "fedmol").exists():
         look_first_into(tmp_path, monkeypatch)
@@ -129,8 +128,8 @@ def test_refused(waiting: Stage, case: str, tmp_path: Path, monkeypatch: pytest.
     assert said.startswith("error: ")
     assert said.count("cure:") == 1
     assert exit.page in said
-    refused = waiting.events("site_refused")[before:]
-    assert [event.fields["reason"] for event in refused if event.fields["reason"] == reason], refused
+    # What one caller is refused for again within a minute adds up to one event.
+    assert reason in {event.fields["reason"] for event in waiting.events("site_refused")}
 
 
 def test_the_others_go_on_also_with_a_comment_in_the_source_of_one(
