@@ -10,27 +10,22 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
-from fedmol.fl.account import account
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
-from fedmol.fl.norms import largest_move
-from fedmol.fl.other_sections import OtherSections, TooLong
-from fedmol.fl.payload import MODEL, Sections, Vector, section_digests
+from fedmol.fl.closing import close, count
+from fedmol.fl.payload import Sections
 from fedmol.fl.recovery import Recovery
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.tasks import TASKS, TRAIN, Task
 from fedmol.fl.terms import Terms
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.uploads import Reception, Record, UploadStore
-from fedmol.fl.weights import shares
 from fedmol.telemetry.repeats import Repeats
 
 _MOST_KINDS = 4096  # of refused and late uploads, by site and round: all come from members
@@ -279,56 +274,20 @@ class RoundEngine:
         return f"{round}" if round >= self.round - 1 else "older"
 
     def _close(self, reports: dict[str, dict[str, Record]]) -> None:
-        round, reach = self.round, self.terms.reach(self.round)
-        moves = {site: tasks[TRAIN.name].norm / reach.norm for site, tasks in reports.items()}
-        before: dict[str, float] = self._last.account.get("moves", {})
-        known = {site: move for site, move in before.items() if site in self.rule.sites}  # of those that are away, too
-        limit = largest_move((known | moves).values(), reach.steps, self.terms.norm_ratio)
-        norms = {site: tasks[TRAIN.name].norms for site, tasks in reports.items()}
-        others = self._other_sections().with_round(norms, reach)
-        excluded = {
-            site: TooLong(MODEL, norms[site][MODEL], limit * reach.norm)
-            for site, move in moves.items()
-            if not move <= limit
-        } | others.too_long(norms, self.terms.norm_ratio)
-        weights = self._weights(site for site in reports if site not in excluded)
-        updates = [
-            self.uploads.update(reports[site][TRAIN.name], weight, others.shares[site])
-            for site, weight in weights.items()
-        ]
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for in what comes out
-            sections, state = self.terms.step(
-                self._last.sections, updates, self._last.state, new_members=others.members_since == round + 1
-            )
-        _require_finite({**sections, **state}, round)
-        digests, seconds = section_digests(sections), self.rule.clock() - self.rule.started
-        cpu, self._cpu = time.process_time() - self._cpu, time.process_time()
-        known |= {site: moves[site] for site in weights}
-        counted: dict[str, int] = self._last.account.get("last_counted", {})
-        said = account(round, self.rule.sites, reports, weights, excluded, known, counted, seconds, cpu, digests)
-        said |= others.entries(round, {site: norms[site] for site in weights})
-        following = Checkpoint(sections, state, said)
+        round, sites = self.round, list(self.rule.sites)
+        counting = count(round, self.terms, self._last, sites, reports)
+        following = close(round, self.terms, self._last, sites, reports, counting, self.uploads, self._cost)
         self.checkpoints.save(round, following)
-        for site, why in sorted(excluded.items()):
+        for site, why in sorted(counting.excluded.items()):
             self.events.write("update_not_counted", site=site, round=round, **asdict(why))
-        self.events.write("round_finished", **said)
+        self.events.write("round_finished", **following.account)
         self.events.sync()
         self._advance(following)
 
-    def _other_sections(self) -> OtherSections:
-        members = {site: count for site, count in self.terms.molecules().items() if site in self.rule.sites}
-        return OtherSections.of(self._last.account, self.terms.payload, shares(members, self.terms.largest_share))
-
-    def _weights(self, sites: Iterator[str]) -> dict[str, float]:
-        agreed = self.terms.molecules()
-        counted = {site: agreed[site] for site in sites}
-        if not counted:
-            raise FedmolError(
-                Exit.QUORUM_LOST,
-                f"no update of round {self.round} counts: every one moved the model too far",
-                "look at the sites' losses, lower the learning rate, or raise rounds.max_update_norm_ratio",
-            )
-        return shares(counted, self.terms.largest_share)
+    def _cost(self) -> tuple[float, float]:
+        """The seconds since the round began, and those of the processor since the round before was closed."""
+        cpu, self._cpu = time.process_time() - self._cpu, time.process_time()
+        return self.rule.clock() - self.rule.started, cpu
 
     def _advance(self, following: Checkpoint) -> None:
         with self._lock:
@@ -356,13 +315,3 @@ class RoundEngine:
         self.uploads.drop(record)
         with self._lock:
             del self._reports[damaged.site][TRAIN.name]
-
-
-def _require_finite(vectors: Mapping[str, Vector], round: int) -> None:
-    for name, vector in vectors.items():
-        if not (np.isfinite(vector.min()) and np.isfinite(vector.max())):  # a NaN is both
-            raise FedmolError(
-                Exit.DIVERGED,
-                f"round {round} would leave numbers in {name} that are not finite",
-                "start a new run with a lower strategy.learning_rate",
-            )
