@@ -20,6 +20,7 @@ from fedmol.files import refusing_exchanged
 from fedmol.heartbeat import Heart
 from fedmol.run_folder import Owner, claim
 from fedmol_collaborator.ended import ending
+from fedmol_collaborator.watch import Watch
 
 log = logging.getLogger("fedmol.site")
 
@@ -57,7 +58,8 @@ def command(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    threading.Thread(target=Heart(work).beat_until, args=(threading.Event(),), name="heart", daemon=True).start()
+    watch = Watch(Heart(work), events, settings.network.call_deadline)
+    watch.start()
     if ending(work, run).over:
         log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
     else:
@@ -67,12 +69,13 @@ def command(
             with refusing_exchanged():
                 files = CertificateFiles.in_folder(certs)
                 place = Place(settings, run, site, files, shard, work, new_shard, start_over)
-                digest = take_part(place, events, stop)
+                digest = take_part(place, events, watch, stop)
         except FedmolError as error:
             events.write("run_stopped", reason=error.exit.slug, detail=error.message)
             raise
         events.write("run_finished", model_digest=digest)
         log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
+    watch.rest()
     if stay:
         stop.wait()
 

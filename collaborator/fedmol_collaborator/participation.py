@@ -34,11 +34,13 @@ from fedmol_collaborator.site_store import SiteStore
 from fedmol_collaborator.site_training import SiteTraining
 from fedmol_collaborator.speed import seconds_per_step
 from fedmol_collaborator.terms import Own
+from fedmol_collaborator.watch import FIRST, Watch
 
 log = logging.getLogger("fedmol.site")
 
 _WAIT = 0.5  # seconds between two questions whether everyone is here
 _TELL_FOR = 60.0  # seconds that a site tries to say that it holds the final model, after a restart
+_SLOWEST_READING = 10_000.0  # bytes of a shard a second
 _TIMED_STEPS = 20  # to measure the speed by
 
 
@@ -56,7 +58,7 @@ class Place:
     start_over: bool = False  # the state of earlier rounds is lost, and the site goes on without
 
 
-def take_part(place: Place, events: EventLog, stop: threading.Event) -> str:
+def take_part(place: Place, events: EventLog, watch: Watch, stop: threading.Event) -> str:
     """Train with the federation until the run is over; resumes whatever the working folder holds.
 
     Returns the digest of the final model, which is then in the working folder.
@@ -69,7 +71,7 @@ def take_part(place: Place, events: EventLog, stop: threading.Event) -> str:
         log.warning("%s; it is fetched again", before.damage)
         events.write("state_damaged", file=str(place.work / MODEL_FILE), detail=before.damage)
     try:
-        return _take_part(place, before, events, stop)
+        return _take_part(place, before, events, watch, stop)
     except FedmolError as error:
         if error.exit is not Exit.AGGREGATOR_UNREACHABLE:
             raise
@@ -81,18 +83,18 @@ def take_part(place: Place, events: EventLog, stop: threading.Event) -> str:
         raise
 
 
-def _take_part(place: Place, before: Ending, events: EventLog, stop: threading.Event) -> str:
+def _take_part(place: Place, before: Ending, events: EventLog, watch: Watch, stop: threading.Event) -> str:
     torch.set_num_threads(place.settings.training.threads)
     hardware_of(place.settings)  # what this machine lacks is said before the federation counts on the site
     hello = Progress(run=place.run, peer=peer_name(place.site), round=None, phase="connecting")
-    pulse = Pulse(events, hello, lambda *_: None)
+    pulse = Pulse(events, hello, lambda *_: None, watch)
     pulse.phase("connecting")
     payload = place.settings.strategy.payload(manifest(denoiser_of(place.settings)).size)
     outgoing = Outgoing(events.write)
     network = place.settings.network
     if before.held is not None:
         network = network.model_copy(update={"give_up_after": min(network.give_up_after, _TELL_FOR)})
-    client = federation.connect(network, place.run, place.site, place.certificates, payload, outgoing, stop)
+    client = federation.connect(network, place.run, place.site, place.certificates, payload, outgoing, watch, stop)
     introduction = _introduce(place)
     late = client.join(introduction).agreement is not None
     pulse.send = client.report
@@ -218,10 +220,12 @@ def _prepare(
     """Open the shard, bring its counts to the federation's sum, and get ready to train."""
     settings, vocabulary = place.settings, vocabulary_of(place.settings)
     pulse.phase("reading shard")
+    pulse.watch.enter("reading shard", least=_longest_reading(place.shard))
     share, cache = settings.data.validation_share, place.work / "cache"
     shard = open_shard(place.shard, settings.data.column, vocabulary, share, cache)
     files.write_text(place.work / "card.json", shard.card.to_json())
     census = Census.take(shard.training, len(vocabulary.atoms), len(vocabulary.bonds), vocabulary.max_atoms)
+    pulse.watch.enter("measuring the speed")
     fitted = settings.training.budget_minutes is not None
     seconds = seconds_per_step(settings, shard.training, census, _TIMED_STEPS) if fitted else None
     pulse.phase("waiting for the others")
@@ -238,6 +242,11 @@ def _prepare(
     store = SiteStore(place.work / "state")
     steps = agreement.local_steps
     return SiteTraining(settings, place.site, team, shard.validation, steps, course, store, pulse, stop), agreement
+
+
+def _longest_reading(shard: Path) -> float:
+    size = shard.stat().st_size if shard.exists() else 0
+    return FIRST + size / _SLOWEST_READING
 
 
 def _wait_for_agreement(client: FederationClient, joining: Joining, stop: threading.Event) -> tuple[Welcome, Agreement]:

@@ -10,6 +10,7 @@ from typing import Any
 
 from fedmol.events import EventLog
 from fedmol.federation.messages import Progress, SitePhase
+from fedmol_collaborator.watch import Watch
 
 log = logging.getLogger("fedmol.site")
 
@@ -25,6 +26,7 @@ class Pulse:
     events: EventLog
     progress: Progress
     send: Callable[[Progress, threading.Event, float], None]  # with what ends the attempt, and its seconds
+    watch: Watch
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()
@@ -35,6 +37,7 @@ class Pulse:
 
     def phase(self, phase: SitePhase, round: int | None = None, model_digest: str | None = None) -> None:
         """The site enters a phase of its work; `model_digest` is that of the final model, once it is here."""
+        self.watch.enter(phase)
         run, peer = self.progress.run, self.progress.peer
         self.progress = Progress(run=run, peer=peer, round=round, phase=phase, model_digest=model_digest)
         self.events.write("phase", round=round, phase=phase)
@@ -42,6 +45,7 @@ class Pulse:
 
     def step(self, **fields: Any) -> None:
         """Progress inside the phase."""
+        self.watch.moved()
         self.progress = self.progress.model_copy(update=fields)
 
     def stop(self) -> None:
@@ -51,7 +55,7 @@ class Pulse:
         self._send(threading.Event(), _LAST_WORDS)
 
     def _beat(self) -> None:
-        while not self._stop.wait(_PERIOD):
+        while not self._stop.wait(_PERIOD) and not self.watch.hung.is_set():
             self._send(self._stop, _PATIENCE)
 
     def _send(self, stop: threading.Event, patience: float) -> None:

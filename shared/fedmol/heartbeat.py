@@ -1,7 +1,8 @@
-"""The heartbeat of a program: a file that it touches as long as its own loop turns.
+"""The heartbeat of a program: a file in which it notes the time as long as its own loop turns.
 
 A health check asks by it whether the process is alive, and nothing else: that a peer is away, or slow, is no illness of
-this process, and a restart would not cure it.
+this process, and a restart would not cure it. The time is that of the machine's monotonic clock, which is the same for
+every process and which nobody can set: a beat of an earlier start of the machine, or of the future, is none.
 
     python -m fedmol.heartbeat FOLDER     exit code 0 while the heart beats, 1 otherwise
 """
@@ -9,6 +10,7 @@ this process, and a restart would not cure it.
 from __future__ import annotations
 
 import math
+import os
 import sys
 import threading
 import time
@@ -17,6 +19,8 @@ from pathlib import Path
 FILE = "alive"
 PERIOD = 1.0  # seconds between two beats
 _PATIENCE = 30.0  # seconds; a machine under load is not dead
+_LENGTH = 64  # bytes of a beat, so that one is written over the other without a moment of neither
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Heart:
@@ -26,9 +30,14 @@ class Heart:
         self._path, self._next = folder / FILE, float("-inf")
 
     def beat(self) -> None:
-        if time.monotonic() >= self._next:
-            self._path.touch()
-            self._next = time.monotonic() + PERIOD
+        now = time.monotonic()
+        if now >= self._next:
+            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+            try:
+                os.pwrite(file, f"{_boot()} {now:.3f}".ljust(_LENGTH).encode(), 0)
+            finally:
+                os.close(file)
+            self._next = now + PERIOD
 
     def beat_until(self, stop: threading.Event, longest: float = math.inf) -> None:
         """Do nothing else until `stop` is set, or for `longest` seconds."""
@@ -39,11 +48,22 @@ class Heart:
 
 
 def age(folder: Path) -> float | None:
-    """Seconds since the last beat; None where there has been none."""
+    """Seconds since the last beat; None where there has been none since the machine was started."""
     try:
-        return time.time() - (folder / FILE).stat().st_mtime
-    except FileNotFoundError:
+        with (folder / FILE).open("rb") as file:
+            boot, beat = file.read(_LENGTH).decode().split()
+        since = time.monotonic() - float(beat)
+    except (OSError, ValueError):
         return None
+    return since if boot == _boot() and since > -PERIOD else None
+
+
+def _boot() -> str:
+    """What tells one start of the machine from another."""
+    try:
+        return _BOOT.read_text().strip()
+    except OSError:
+        return "machine"
 
 
 def main(arguments: list[str]) -> int:

@@ -63,6 +63,11 @@ class Stage:
         """Start a party so that it gets a signal at the nth call of `target`; started again, it does not."""
         self._start_through("crash_at.py", name, str(self.folder / f"crashed-{name}"), target, when, str(nth), number)
 
+    def hang(self, name: str, target: str, nth: int, how: str, seconds: float) -> None:
+        """Start a site that hangs at the nth call of `target`, once, and may not move for `seconds`."""
+        marker = str(self.folder / f"hung-{name}")
+        self._start_through("hang_at.py", name, marker, target, str(nth), how, str(seconds))
+
     def poison(self, name: str, round: int) -> None:
         """Start a site whose update of `round` is full of NaN."""
         self._start_through("poison.py", name, str(round))

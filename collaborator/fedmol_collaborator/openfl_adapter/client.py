@@ -38,6 +38,7 @@ from fedmol_collaborator.line import LARGEST_ANSWER, Line
 from fedmol_collaborator.orders import Orders, broken, check_values
 from fedmol_collaborator.outgoing import Outgoing
 from fedmol_collaborator.patience import Patience, describe
+from fedmol_collaborator.watch import Watch
 
 T = TypeVar("T")
 M = TypeVar("M", Welcome, RoundOpening)
@@ -67,12 +68,12 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         site: str,
         payload: Payload,
         outgoing: Outgoing,
+        watch: Watch,
         stop: threading.Event,
-        moved: Callable[[], None] = lambda: None,
         **ids: str,
     ) -> None:
         self.network, self.certificates, self.site, self.stop = network, certificates, site, stop
-        self.outgoing, self.moved, self.sections = outgoing, moved, payload.by_name
+        self.outgoing, self.watch, self.sections = outgoing, watch, payload.by_name
         self.opening: RoundOpening | None = None
         self.on_opening: Callable[[RoundOpening], None] = lambda _: None
         self.known_changes: Callable[[], int] = lambda: 0
@@ -80,13 +81,13 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         super().__init__(
             agg_addr=network.address, agg_port=network.port, use_tls=False, resend_data_on_reconnection=False, **ids
         )
-        self.patience = Patience(self.uri, network.give_up_after, stop)
+        self.patience = Patience(self.uri, network.give_up_after, stop, watch.clock)
 
     def reconnect(self) -> None:
         """Open a new channel. The certificates are read anew, and so may have been renewed."""
         self.channel.close()
         largest = LARGEST_ANSWER + max(section.nbytes for section in self.sections.values())
-        self.channel = Line(self.network, self.certificates, self.outgoing, self.stop, largest, self.moved)
+        self.channel = Line(self.network, self.certificates, self.outgoing, self.stop, largest, self.watch.moved)
         self.stub = aggregator_pb2_grpc.AggregatorStub(self.channel)
 
     def connect(self) -> None:
@@ -207,4 +208,5 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
             self.reconnect()
 
     def _handshake(self) -> bool:
+        self.watch.moved()
         return try_handshake(self.network.address, self.network.port, self.certificates, self.site, self.stop)

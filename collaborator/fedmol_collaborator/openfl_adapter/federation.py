@@ -16,6 +16,7 @@ from fedmol_collaborator.openfl_adapter.client import FederationClient, StaleRou
 from fedmol_collaborator.openfl_adapter.runner import SiteTaskRunner
 from fedmol_collaborator.outgoing import Outgoing
 from fedmol_collaborator.site_training import SiteTraining
+from fedmol_collaborator.watch import Watch
 
 _BETWEEN_STALE_ROUNDS = 0.1  # seconds
 
@@ -27,6 +28,7 @@ def connect(
     certificates: CertificateFiles,
     payload: Payload,
     outgoing: Outgoing,
+    watch: Watch,
     stop: threading.Event,
 ) -> FederationClient:
     """The site's line to the aggregator, once the aggregator is there and takes the site's certificate."""
@@ -36,6 +38,7 @@ def connect(
         site,
         payload,
         outgoing,
+        watch,
         stop,
         aggregator_uuid=aggregator_name(run),
         federation_uuid=run,
