@@ -33,6 +33,11 @@ class Orders:
         """The aggregator has taken what the site did."""
         self._sent[round, task] += 1
 
+    @property
+    def sent(self) -> int:
+        """How often the aggregator has taken something."""
+        return self._sent.total()
+
     def again(self, round: int, names: Sequence[str]) -> bool:
         """Whether something is asked for that was sent, as when the aggregator's file of it was damaged."""
         return any(self._sent[round, name] for name in names)
@@ -42,6 +47,8 @@ class Orders:
         unknown = [name for name in names if name not in TASKS]
         if unknown:
             raise broken(f"the task {unknown[0][:40]!r}", f"the tasks {' and '.join(TASKS)}")
+        if round < 1:
+            raise broken(f"work in round {round}", f"{self.rounds()} rounds")
         if len(set(names)) < len(names):
             raise broken(f"{len(names)} tasks in round {round}", f"{' and '.join(TASKS)}, each once a round")
         often = [name for name in names if self._sent[round, name] >= _MOST_TIMES]

@@ -12,7 +12,7 @@ import grpc
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, sleep_using_event, wait_random_exponential
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.refusals import legible
+from fedmol.shown import plain
 
 log = logging.getLogger("fedmol.site")
 T = TypeVar("T")
@@ -90,4 +90,4 @@ def stopped() -> FedmolError:
 
 def describe(error: BaseException | None) -> str:
     """What failed, in a line."""
-    return f"{error.code().name}: {legible(error.details() or '')}" if isinstance(error, grpc.RpcError) else str(error)
+    return f"{error.code().name}: {plain(error.details() or '')}" if isinstance(error, grpc.RpcError) else str(error)

@@ -94,8 +94,8 @@ class Watch:
         silent = self.clock() - self._moved
         frame = sys._current_frames().get(self._main or 0)
         stack = traceback.extract_stack(frame)[-_FRAMES:]
-        where = [f"{os.path.basename(one.filename)}:{one.lineno} {one.name}" for one in stack]
+        where = " < ".join(f"{os.path.basename(one.filename)}:{one.lineno} {one.name}" for one in reversed(stack))
         faulthandler.dump_traceback()
-        log.error("%s has not moved for %.0f s: the site is hung at %s", self._phase, silent, where[-1])
-        self.events.write("site_hung", phase=self._phase, seconds=round(silent, 1), where=where)
+        log.error("%s has not moved for %.0f s: the site is hung at %s", self._phase, silent, where)
+        self.events.write("site_hung", seconds=round(silent, 1), detail=f"{self._phase}: {where}")
         self.events.sync()

@@ -96,11 +96,20 @@ def _round(number: int) -> Answer:
     return answer
 
 
-@pytest.mark.parametrize("number", [0, -3, 97, 2**31 - 1])
+@pytest.mark.parametrize("number", [0, -3, 97, 10**6])
 def test_no_other_round_than_there_are(stage: Build, number: int) -> None:
     replaced = {"GetTasks": _round(number), "Opening": _round(number)}
     with ScriptedAggregator(run := stage(one_site()), replaced) as one:
         assert f"round {number}; agreed were 3 rounds" in _ends(run, one, Exit.AGREEMENT_BROKEN)
+        assert not one.uploads
+
+
+@pytest.mark.parametrize("call", ["GetTasks", "GetAggregatedTensor"])
+def test_no_round_that_is_another_one_whenever_it_is_looked_at(stage: Build, call: str) -> None:
+    stale = _refusing(grpc.StatusCode.ABORTED, "{}")
+    answer = {"GetTasks": _round(2), "GetAggregatedTensor": stale}[call]
+    with ScriptedAggregator(run := stage(one_site()), {call: answer}) as one:
+        assert "one round after another without work" in _ends(run, one, Exit.AGREEMENT_BROKEN)
         assert not one.uploads
 
 

@@ -30,9 +30,10 @@ from fedmol.federation.messages import (
     Welcome,
     read,
 )
-from fedmol.federation.refusals import decode_error, legible
+from fedmol.federation.refusals import decode_error
 from fedmol.federation.settings import NetworkSettings
 from fedmol.fl.payload import MODEL, Payload, Vector, decode
+from fedmol.shown import plain
 from fedmol_collaborator.handshake import try_handshake
 from fedmol_collaborator.line import LARGEST_ANSWER, Line
 from fedmol_collaborator.orders import Orders, broken, check_values
@@ -195,7 +196,7 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         if refusal is not None:
             raise refusal from None
         if error.code() is grpc.StatusCode.ABORTED:
-            raise StaleRound(legible(detail)) from None
+            raise StaleRound(plain(detail)) from None
         if error.code() in _FOR_GOOD:
             raise FedmolError(
                 Exit.MODEL_DIFFERS,

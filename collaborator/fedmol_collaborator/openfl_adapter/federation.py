@@ -14,11 +14,13 @@ from fedmol.federation.settings import NetworkSettings, Settings
 from fedmol.fl.payload import Payload
 from fedmol_collaborator.openfl_adapter.client import FederationClient, StaleRound
 from fedmol_collaborator.openfl_adapter.runner import SiteTaskRunner
+from fedmol_collaborator.orders import broken
 from fedmol_collaborator.outgoing import Outgoing
 from fedmol_collaborator.site_training import SiteTraining
 from fedmol_collaborator.watch import Watch
 
-_BETWEEN_STALE_ROUNDS = 0.1  # seconds
+_BETWEEN_STALE_ROUNDS = 0.2  # seconds
+_MOST_STALE_ROUNDS = 50  # in which nothing was taken
 
 
 def connect(
@@ -57,10 +59,15 @@ def take_part(settings: Settings, run: str, site: str, client: FederationClient,
     plan.federation_uuid, plan.aggregator_uuid = run, aggregator_name(run)
     plan.config["collaborator"]["settings"]["callbacks"] = []
     collaborator = plan.get_collaborator(peer_name(site), task_runner=SiteTaskRunner(training), client=client)
+    sent, stale = 0, 0
     while True:
         try:
             collaborator.run()
             return
-        except StaleRound:
+        except StaleRound as error:
+            stale = stale + 1 if client.orders.sent == sent else 1
+            sent = client.orders.sent
+            if stale > _MOST_STALE_ROUNDS:
+                raise broken(f"one round after another without work in any ({error})", "work in the open one") from None
             training.pulse.phase("catching up")
             training.stop.wait(_BETWEEN_STALE_ROUNDS)

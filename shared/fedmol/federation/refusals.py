@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.versions import understood
+from fedmol.shown import plain
 
-_LONGEST, _LONGEST_TEXT = 16 * 2**10, 1000  # characters of the whole, and of each text in it
+_LONGEST = 16 * 2**10  # characters
 _SENT = {
     exit.slug: exit
     for exit in (
@@ -60,10 +61,4 @@ def decode_error(detail: str) -> FedmolError | None:
     except ValidationError:
         return None
     found = _SENT.get(said.precisely or "") or _SENT.get(said.exit)
-    return None if found is None else understood(FedmolError(found, legible(said.message), legible(said.cure)))
-
-
-def legible(text: str) -> str:
-    """What another party wrote, for a person to read: a line of printable characters, cut off where it is too long."""
-    line = "".join(one if one.isprintable() else " " for one in text[:_LONGEST_TEXT])
-    return line if len(text) <= _LONGEST_TEXT else f"{line}..."
+    return None if found is None else understood(FedmolError(found, plain(said.message), plain(said.cure)))
