@@ -33,7 +33,6 @@ AGAIN = {
     -signal.SIGTERM,
 }
 _PAUSE = (0.1, 1.0)  # seconds before a party is started again
-_LOG_ROOM = 16 * 2**10  # bytes; what a program says on standard error is no part of its working folder
 
 
 class Federation:
@@ -107,8 +106,8 @@ class Federation:
 
     def fill_disk(self, name: str) -> None:
         """From now on files of the party's cannot grow, but for a few bytes, as on a full disk."""
-        sizes = [path.stat().st_size for path in (self.work(name) / "events.jsonl",) if path.exists()]
-        self._rooms[name] = max([0, *sizes]) + self.chance.randint(0, 2000)
+        log = self.work(name) / "events.jsonl"
+        self._rooms[name] = (log.stat().st_size if log.exists() else 0) + self.chance.randint(0, 2000)
         self._limit(name)
 
     def free_disk(self, name: str) -> None:
@@ -140,9 +139,7 @@ class Federation:
         party = self.parties[name]
         if party.process is None or party.code is not None:
             return
-        room = resource.RLIM_INFINITY
-        if name in self._rooms:
-            room = max(self._rooms[name], party.log.stat().st_size + _LOG_ROOM)
+        room = self._rooms.get(name, resource.RLIM_INFINITY)
         _, most = resource.prlimit(party.process.pid, resource.RLIMIT_FSIZE)
         resource.prlimit(party.process.pid, resource.RLIMIT_FSIZE, (room, most))
 

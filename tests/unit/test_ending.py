@@ -3,6 +3,8 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -27,6 +29,18 @@ def test_a_disk_that_takes_no_more_has_a_code_of_its_own(number: int, capsys: py
     said = capsys.readouterr().err
     assert "place/file" in said
     assert "docs/errors/039-storage.md" in said
+
+
+def test_a_program_whose_last_words_nobody_can_take_still_ends_with_its_code(tmp_path: Path) -> None:
+    """Standard error goes to a file on the disk that is full."""
+    program = (
+        "import errno, sys, click\nfrom fedmol.cli.ending import call\n"
+        "@click.command()\ndef command():\n    raise OSError(errno.ENOSPC, 'No space left on device')\n"
+        "sys.exit(call(command, [], 'program'))"
+    )
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([sys.executable, "-c", program], stderr=full, timeout=60, check=False)
+    assert done.returncode == Exit.STORAGE
 
 
 def test_a_path_that_is_not_there_is_still_a_wrong_call(capsys: pytest.CaptureFixture[str]) -> None:

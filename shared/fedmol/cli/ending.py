@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 
 import click
 
@@ -15,19 +16,26 @@ def call(command: click.Command, arguments: Sequence[str], name: str) -> int:
     try:
         command.main(list(arguments), prog_name=name, standalone_mode=False)
     except FedmolError as error:
-        click.echo(f"error: {error}", err=True)
+        _say(f"error: {error}")
         return error.exit
     except click.ClickException as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return Exit.USAGE
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+        _say("interrupted")
         return Exit.INTERRUPTED
     except OSError as error:
         ended = _ended_by_the_system(error)
-        click.echo(f"error: {ended}", err=True)
+        _say(f"error: {ended}")
         return ended.exit
     return Exit.DONE
+
+
+def _say(last_words: str) -> None:
+    """On standard error, where it takes them: it may be a file on a disk that is full."""
+    with suppress(OSError):
+        click.echo(last_words, err=True)
 
 
 def _ended_by_the_system(error: OSError) -> FedmolError:
