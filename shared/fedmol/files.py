@@ -1,4 +1,4 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and reading one that may be anything."""
 
 from __future__ import annotations
 
@@ -14,6 +14,15 @@ from typing import BinaryIO
 
 from fedmol.errors import Exit, FedmolError
 
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFLNK: "a symbolic link",
+}
+
 _UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}")  # a name that `replacing` gives to a file before it is whole
 
 
@@ -25,9 +34,11 @@ def replacing(path: Path, mode: int = 0o644, over: Path | None = None) -> Iterat
     needed any more, that one is written over: large files are written in half the time.
 
     Raises:
-        OSError: nothing was written; it names a file, also where the system's own error names none.
+        OSError: nothing was written; it names a file, also where the system's own error names none. What is at `path`
+            and is no regular file is never written over, nor what a symbolic link leads to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
+    check_replaceable(path)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         if over is not None:
@@ -40,6 +51,7 @@ def replacing(path: Path, mode: int = 0o644, over: Path | None = None) -> Iterat
             file.truncate()
             file.flush()
             os.fsync(descriptor)
+        check_replaceable(path)
         os.replace(name, path)
         _sync_folder(path.parent)  # or a power cut may leave the old name where it was
     except BaseException as error:
@@ -49,19 +61,64 @@ def replacing(path: Path, mode: int = 0o644, over: Path | None = None) -> Iterat
         raise
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """The file to read, whatever somebody may have put in its place: nothing is waited for, no link is followed.
+def check_replaceable(path: Path) -> None:
+    """Raises OSError unless `path` is free, or a regular file: what `replacing` can put a file in the place of."""
+    try:
+        mode = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, f"it is {_kind(mode)}, and no file is put in its place", str(path))
+
+
+def open_regular(path: Path, largest: int | None = None, follow: bool = False) -> BinaryIO:
+    """The file at `path`, open for reading: a regular one of at most `largest` bytes, never a pipe that blocks.
+
+    Without `follow`, `path` may not be a symbolic link: in a working folder it could lead to a file that is nobody
+    else's business. What a user names may be one, as are all files of a Kubernetes ConfigMap.
 
     Raises:
-        OSError: it is not there, may not be read, or is no regular file.
+        OSError: it is not there, may not be read, is no regular file, or too large.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    kind = stat.S_IFMT(os.fstat(descriptor).st_mode)
-    if kind != stat.S_IFREG:
-        os.close(descriptor)
-        number = errno.EISDIR if kind == stat.S_IFDIR else errno.EINVAL
-        raise OSError(number, os.strerror(number) if kind == stat.S_IFDIR else "Not a regular file", str(path))
-    return os.fdopen(descriptor, "rb")
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno == errno.ELOOP and not follow:
+            error.strerror = "it is a symbolic link, which is not followed here"
+        raise
+    file = os.fdopen(descriptor, "rb")
+    try:
+        about = os.fstat(descriptor)
+        if stat.S_ISDIR(about.st_mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, f"it is {_kind(about.st_mode)}, not a file", str(path))
+        if largest is not None and about.st_size > largest:
+            raise _too_large(path, largest)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def read_bytes(path: Path, largest: int, follow: bool = False) -> bytes:
+    """The content of the file at `path`, see `open_regular`; also of one that grows, at most `largest` bytes."""
+    with open_regular(path, largest, follow) as file:
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise _too_large(path, largest)
+    return content
+
+
+def _too_large(path: Path, largest: int) -> OSError:
+    return OSError(errno.EMSGSIZE, f"it has more than {largest:,} bytes, the most that is read", str(path))
+
+
+def _kind(mode: int) -> str:
+    return _KINDS.get(stat.S_IFMT(mode), "something else")
 
 
 def remove_unfinished(folder: Path) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 from rich.console import Console
 
+from fedmol.documents import DocumentError
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import load
+from fedmol.federation.yaml_reading import parse_yaml
 
 
 @click.command("run")
@@ -76,8 +77,8 @@ def overrides_of(data: str | None, budget: float | None, changes: tuple[str, ...
         if not equals:
             raise FedmolError(Exit.USAGE, f"--set {change}: that is not KEY=VALUE", "write --set training.rounds=4")
         try:
-            overrides[key] = yaml.safe_load(value)
-        except yaml.YAMLError:
+            overrides[key] = parse_yaml(value)
+        except DocumentError:
             what = f"--set {change}: what follows = is not a value in YAML"
             raise FedmolError(Exit.USAGE, what, "close brackets and quotation marks, or put text into quotes") from None
     if data is not None:

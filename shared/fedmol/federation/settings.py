@@ -10,7 +10,9 @@ import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from fedmol.closed import Closed
+from fedmol.documents import DocumentError
 from fedmol.errors import Exit, FedmolError
+from fedmol.federation.yaml_reading import read_yaml
 from fedmol.fl.local_methods import AnyLocalMethod, Plain
 from fedmol.fl.strategies import AnyStrategy, FedAvg
 
@@ -231,10 +233,10 @@ def _entry(document: Any, place: tuple[int | str, ...]) -> str:
 def load(path: Path, overrides: dict[str, Any] | None = None) -> Settings:
     """Settings from a YAML file, with `overrides` (dotted path -> value) laid over it."""
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = read_yaml(path)
     except FileNotFoundError:
         raise FedmolError(Exit.BAD_SETTINGS, f"there is no settings file {path}", "name one with --settings") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, DocumentError) as error:
         raise FedmolError(Exit.BAD_SETTINGS, f"{path} cannot be read as YAML: {error}", "correct the file") from None
     for dotted, value in (overrides or {}).items():
         _lay_over(document, dotted, value)

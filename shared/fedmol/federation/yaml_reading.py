@@ -1,0 +1,71 @@
+"""YAML as settings are written in it: small, without aliases, and with nothing said twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from fedmol import files
+from fedmol.documents import DEEPEST, DocumentError
+
+LARGEST = 2**18  # bytes: the settings of thousands of sites
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses aliases: a few lines of them unfold to millions of entries."""
+
+    depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()
+            raise DocumentError(f"line {event.start_mark.line + 1} has an alias: write out what it stands for")
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise DocumentError(f"it is nested more than {DEEPEST} levels deep")
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = set()
+        for key, _ in node.value:
+            name = (key.tag, key.value) if isinstance(key, yaml.ScalarNode) else None
+            if name in names:
+                raise DocumentError(f"line {key.start_mark.line + 1} says {key.value[:80]!r} a second time")
+            names.add(name)
+        return super().construct_mapping(node, deep)
+
+
+def parse_yaml(text: str) -> Any:
+    """What the YAML says.
+
+    Raises:
+        DocumentError: it is no YAML, nested too deeply, has an alias, or says something twice.
+    """
+    loader = None
+    try:
+        loader = _Loader(text)  # which looks at the characters
+        return loader.get_single_data()
+    except DocumentError:
+        raise
+    except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise DocumentError(str(error)) from None
+    finally:
+        if loader is not None:
+            loader.dispose()
+
+
+def read_yaml(path: Path) -> Any:
+    """What the YAML file says.
+
+    Raises:
+        DocumentError: see `parse_yaml`.
+        OSError: see `fedmol.files.read_bytes`.
+    """
+    try:
+        return parse_yaml(files.read_bytes(path, LARGEST, follow=True).decode())
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"it is not UTF-8 text (byte {error.start})") from None
