@@ -121,7 +121,7 @@ def _save(context: Context, denoiser: Denoiser, preset: str, steps: int) -> None
         denoiser,
         preset=preset,
         vocabulary_name=context.molecules.vocabulary,
-        census=context.molecules.census,
+        noise=context.molecules.noise,
         meta={"steps": steps, "source": context.molecules.source},
     )
 

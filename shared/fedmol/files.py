@@ -95,7 +95,7 @@ def open_regular(path: Path, largest: int | None = None, follow: bool = False) -
         if stat.S_ISDIR(about.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, f"it is {_kind(about.st_mode)}, not a file", str(path))
+            raise OSError(errno.EINVAL, f"Not a regular file but {_kind(about.st_mode)}", str(path))
         if largest is not None and about.st_size > largest:
             raise _too_large(path, largest)
     except BaseException:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from benchmarks import sampling_curve as curve
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.encoding import encode
-from fedmol.diffusion import Census
+from fedmol.diffusion import Census, NoiseModel
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP
 from fedmol.network import build
 from fedmol.training import save_model
@@ -24,7 +24,13 @@ def model(tmp_path: Path) -> Path:
     census = Census.take(
         encode(MOLECULES, VOCABULARY).graphs, len(VOCABULARY.atoms), len(VOCABULARY.bonds), VOCABULARY.max_atoms
     )
-    save_model(tmp_path / "model.safetensors", denoiser, preset="small", vocabulary_name="qm9-charged", census=census)
+    save_model(
+        tmp_path / "model.safetensors",
+        denoiser,
+        preset="small",
+        vocabulary_name="qm9-charged",
+        noise=NoiseModel.from_census(census),
+    )
     return tmp_path / "model.safetensors"
 
 

@@ -15,7 +15,7 @@ from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.encoding import encode
 from fedmol.cli import sample as module
 from fedmol.cli.sample import sample
-from fedmol.diffusion import Census
+from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.network import build
 from fedmol.training import save_model
@@ -36,7 +36,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             last.weight.zero_()
             last.bias.copy_(torch.tensor(leaning))
     census = Census.take(encode(MOLECULES, VOCABULARY).graphs, 8, 4, 9)
-    save_model(path, denoiser, preset="small", vocabulary_name="qm9-charged", census=census)
+    save_model(path, denoiser, preset="small", vocabulary_name="qm9-charged", noise=NoiseModel.from_census(census))
     return path
 
 

@@ -50,8 +50,7 @@ def export(run: Path, name: str | None, out: Path, evaluation: Path | None, lice
         model.denoiser,
         preset=model.preset,
         vocabulary_name=model.vocabulary_name,
-        census=model.census,
-        noise_steps=model.noise.steps,
+        noise=model.noise,
         meta=model.meta,
         precision=torch.float16,
     )

@@ -100,8 +100,9 @@ def train(
     how = execution_named(execution, place, only_eager=denoiser.config.only_eager, processes=number)
     with Team(denoiser, noise, shard.training, config, place, number, how) as team:
         _advance(team, training, out, resume, console)
-    meta = {"training": training, "source": file.name}
-    save_model(out, denoiser, preset=preset, vocabulary_name=vocabulary, census=census, meta=meta)
+    told = {name: value for name, value in training.items() if name != "census"}  # exact counts stay here
+    meta = {"training": told, "source": file.name}
+    save_model(out, denoiser, preset=preset, vocabulary_name=vocabulary, noise=noise, meta=meta)
     _kept(out).unlink(missing_ok=True)
     validated = _validation_nll(out, shard.validation, place)
     console.print(f"trained on {len(shard.training):,} molecules; validation NLL {validated:.2f}")

@@ -37,6 +37,17 @@ class Census:
     def __add__(self, other: Census) -> Census:
         return Census(self.atoms + other.atoms, self.bonds + other.bonds, self.sizes + other.sizes)
 
+    def raised(self, least: int) -> Census:
+        """The census with every count below `least` raised to it, zeros too, but for that of molecules without atoms.
+
+        Who sees it can tell neither how often a rare class occurs, nor that it does, nor that another does not. None
+        becomes impossible, as it would if rare ones were left out. In return the noise gives classes that do not occur
+        a share, of about `least` / molecules each, and the model learns to undo it.
+        """
+        sizes = self.sizes.clamp_min(least)
+        sizes[0] = self.sizes[0]
+        return Census(self.atoms.clamp_min(least), self.bonds.clamp_min(least), sizes)
+
     @property
     def molecules(self) -> int:
         return int(self.sizes.sum())
@@ -67,9 +78,12 @@ class NoiseModel:
         def share(counts: Tensor) -> Tensor:
             return counts.double() / counts.sum().clamp_min(1)
 
-        return NoiseModel(
-            steps, cosine_alphas_bar(steps), share(census.atoms), share(census.bonds), share(census.sizes)
-        )
+        return NoiseModel.from_marginals(share(census.atoms), share(census.bonds), share(census.sizes), steps)
+
+    @staticmethod
+    def from_marginals(atoms: Tensor, bonds: Tensor, sizes: Tensor, steps: int = 500) -> NoiseModel:
+        """The same from the shares of the classes, each float64 and adding up to 1."""
+        return NoiseModel(steps, cosine_alphas_bar(steps), atoms, bonds, sizes)
 
     @property
     def max_atoms(self) -> int:

@@ -53,7 +53,6 @@ def model_of(settings: Settings, agreement: Agreement, weights: Vector) -> Train
     return TrainedModel(
         denoiser.eval(),
         NoiseModel.from_census(census),
-        census,
         settings.model.preset,
         settings.model.vocabulary,
         {},
@@ -69,7 +68,7 @@ def save_final_model(path: Path, settings: Settings, agreement: Agreement, weigh
         denoiser,
         preset=settings.model.preset,
         vocabulary_name=settings.model.vocabulary,
-        census=Census.from_json(agreement.census.model_dump()),
+        noise=NoiseModel.from_census(Census.from_json(agreement.census.model_dump())),
         meta={"rounds": rounds, "digest": vector_digest(weights)},
     )
 

@@ -20,8 +20,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            event = self.peek_event()
-            raise DocumentError(f"line {event.start_mark.line + 1} has an alias: write out what it stands for")
+            raise DocumentError(f"line {self.line + 1} or before has an alias: write out what it stands for")
         self.depth += 1
         if self.depth > DEEPEST:
             raise DocumentError(f"it is nested more than {DEEPEST} levels deep")

@@ -34,7 +34,7 @@ def train_baseline(settings: Settings, agreement: Agreement, graphs: Graphs, fol
     if path.exists():
         return path
     total = settings.training.rounds * agreement.local_steps * len(agreement.molecules)
-    census = Census.from_json(agreement.census.model_dump())
+    noise = NoiseModel.from_census(Census.from_json(agreement.census.model_dump()))
     kept = folder / "position.safetensors"
     losses: list[tuple[int, float]] = []
 
@@ -43,7 +43,7 @@ def train_baseline(settings: Settings, agreement: Agreement, graphs: Graphs, fol
         if (report.step + 1) % _LOG_EVERY == 0:  # reports of a GPU come less often
             losses.append((report.step + 1, report.loss))
 
-    with team_of(settings, NoiseModel.from_census(census), graphs) as team:
+    with team_of(settings, noise, graphs) as team:
         generator = torch.Generator().manual_seed(stream_seed(settings.seed, "baseline"))
         Position(kept, {"steps": total, "seed": settings.seed}, team).train_to_the_end(total, generator, note)
     files.write_text(folder / "losses.csv", pd.DataFrame(losses, columns=["step", "loss"]).to_csv(index=False))
@@ -52,7 +52,7 @@ def train_baseline(settings: Settings, agreement: Agreement, graphs: Graphs, fol
         team.denoiser,
         preset=settings.model.preset,
         vocabulary_name=settings.model.vocabulary,
-        census=census,
+        noise=noise,
         meta={"baseline": True, "steps": total},
     )
     kept.unlink(missing_ok=True)

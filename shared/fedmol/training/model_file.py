@@ -2,40 +2,41 @@
 
 from __future__ import annotations
 
-import json
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
-from fedmol.diffusion import Census, NoiseModel
+from fedmol.diffusion import NoiseModel
 from fedmol.errors import Exit, FedmolError
-from fedmol.files import write_bytes
+from fedmol.files import open_regular, write_bytes
 from fedmol.fl.payload import Vector, vector_digest
-from fedmol.network import Denoiser, build
+from fedmol.network import PRESETS, Denoiser
 from fedmol.training.flat import flatten
+from fedmol.training.model_description import Description
+from fedmol.training.safetensors_header import Entry, read_header
 
-FORMAT = 1
 _META = "fedmol"  # entry of the file's metadata
+_LARGEST = 2 * 2**30  # bytes
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """A denoiser in evaluation mode and the noise model it was trained with."""
+    """A denoiser in evaluation mode and the noise model it is sampled with."""
 
     denoiser: Denoiser
     noise: NoiseModel
-    census: Census
     preset: str
     vocabulary_name: str
     meta: dict[str, Any]  # whatever else was saved along
 
     def to(self, device: torch.device) -> TrainedModel:
-        """The same model, moved to `device` with its noise; the census stays on the host."""
+        """The same model, moved to `device` with its noise."""
         return replace(self, denoiser=self.denoiser.to(device), noise=self.noise.to(device))
 
 
@@ -45,67 +46,71 @@ def save_model(
     *,
     preset: str,
     vocabulary_name: str,
-    census: Census,
-    noise_steps: int = 500,
+    noise: NoiseModel,
     meta: dict[str, Any] | None = None,
     precision: torch.dtype = torch.float32,
 ) -> None:
     """Write the model to one .safetensors file; `meta` is anything JSON can hold.
 
-    The weights are rounded to `precision` in the file; a model that is read computes as every other.
+    The weights are rounded to `precision` in the file; a model that is read computes as every other. The shares of the
+    noise model are rounded, too, see `fedmol.training.model_description`: no sums of the sites' counts are in it.
     """
-    description = {
-        "format": FORMAT,
-        "preset": preset,
-        "layers": denoiser.config.layers,
-        "atom_types": denoiser.atom_types,
-        "bond_types": denoiser.bond_types,
-        "max_atoms": denoiser.max_atoms,
-        "vocabulary": vocabulary_name,
-        "noise_steps": noise_steps,
-        "census": census.to_json(),
-        "meta": meta or {},
-    }
+    description = Description(
+        preset=preset,
+        layers=denoiser.config.layers,
+        vocabulary=vocabulary_name,
+        atom_types=denoiser.atom_types,
+        bond_types=denoiser.bond_types,
+        max_atoms=denoiser.max_atoms,
+        noise=noise,
+        meta=meta or {},
+    )
     state = denoiser.state_dict()
     weights = {name: state[name].to(precision).cpu().contiguous() for name in sorted(state)}
-    write_bytes(path, to_bytes(weights, {_META: json.dumps(description, sort_keys=True)}))
+    write_bytes(path, to_bytes(weights, {_META: description.encode()}))
 
 
 def load_model(path: Path) -> TrainedModel:
-    """The model in `path`, ready to sample.
+    """The model in `path`, ready to sample. Takes no more memory than such a model does, whatever the file says.
 
     Raises:
         FedmolError: BAD_MODEL when the file is missing, damaged, or not a model of this version.
     """
     try:
-        with safe_open(path, "pt") as file:
-            described = json.loads(file.metadata()[_META])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-        denoiser = build(
-            described["preset"],
-            described["atom_types"],
-            described["bond_types"],
-            described["max_atoms"],
-            seed=0,
-            layers=described["layers"],
-        )
-        denoiser.load_state_dict(tensors)
-        _check_digest(tensors, flatten(denoiser), described["meta"])
-        census = Census.from_json(described["census"])
-        noise = NoiseModel.from_census(census, described["noise_steps"])
-        return TrainedModel(
-            denoiser.eval(), noise, census, described["preset"], described["vocabulary"], described["meta"]
-        )
-    except FedmolError as error:
-        raise _unusable(path, error.message) from None
-    except (OSError, SafetensorError, LookupError, TypeError, RuntimeError, ValueError) as error:
-        raise _unusable(path, f"{type(error).__name__}: {error}") from None
+        with open_regular(path, _LARGEST, follow=True) as file:
+            header = read_header(file, os.fstat(file.fileno()).st_size)
+            said = Description.decode(header.metadata.get(_META))
+            config = replace(PRESETS[said.preset], layers=said.layers)
+            with torch.device("meta"):  # takes no memory
+                denoiser = Denoiser(config, said.atom_types, said.bond_types, said.max_atoms)
+            shapes = {name: tuple(tensor.shape) for name, tensor in denoiser.state_dict().items()}
+            entries = header.entries(shapes)
+            denoiser = denoiser.to_empty(device="cpu")
+            _read_weights(file, entries, denoiser.state_dict())
+        if all(entry.dtype == "F32" for entry in entries):  # rounding the weights changes their digest
+            _check_digest(flatten(denoiser), said.meta)
+        return TrainedModel(denoiser.eval(), said.noise, said.preset, said.vocabulary, said.meta)
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from None
+    except ValueError as error:
+        raise _unusable(path, str(error)) from None
 
 
-def _check_digest(tensors: dict[str, Tensor], weights: Vector, meta: dict[str, Any]) -> None:
-    """A federation's model names the digest of its weights, which rounding them in the file changes."""
-    exact = all(tensor.dtype == torch.float32 for tensor in tensors.values())
-    if exact and "digest" in meta and meta["digest"] != vector_digest(weights):
+def _read_weights(file: BinaryIO, entries: list[Entry], state: dict[str, Tensor]) -> None:
+    """Fill the tensors of `state` from the file, one after another."""
+    for entry in entries:
+        content = bytearray(entry.end - entry.start)
+        if file.readinto(content) != len(content):  # type: ignore[attr-defined]
+            raise ValueError("it ends before its tensors do")
+        tensor = torch.frombuffer(content, dtype=_DTYPES[entry.dtype])
+        if not tensor.isfinite().all():
+            raise ValueError(f"the tensor {entry.name!r} has weights that are no finite numbers")
+        state[entry.name].copy_(tensor.view(state[entry.name].shape))
+
+
+def _check_digest(weights: Vector, meta: dict[str, Any]) -> None:
+    """A federation's model names the digest of its weights."""
+    if "digest" in meta and meta["digest"] != vector_digest(weights):
         raise ValueError("its weights are not those whose digest it names")
 
 

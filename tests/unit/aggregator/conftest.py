@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fedmol.chem.encoding import encode
-from fedmol.diffusion import Census
+from fedmol.diffusion import Census, NoiseModel
 from fedmol.events import EventLog
 from fedmol.federation.assembly import denoiser_of, vocabulary_of
 from fedmol.federation.messages import Agreement, CensusCounts
@@ -75,7 +75,7 @@ class State:
             denoiser,
             preset=self.settings.model.preset,
             vocabulary_name=self.settings.model.vocabulary,
-            census=self.census,
+            noise=NoiseModel.from_census(self.census),
         )
         return self
 

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 from fedmol.chem.encoding import encode
 from fedmol.chem.vocabulary import VOCABULARIES
 from fedmol.cli.evaluate import evaluate
-from fedmol.diffusion import Census
+from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation
 from fedmol.network.denoiser import build
@@ -35,7 +35,13 @@ def model(tmp_path: Path) -> Path:
     sizes = (len(QM9.atoms), len(QM9.bonds), QM9.max_atoms)
     census = Census.take(encode(SMILES, QM9).graphs, *sizes)
     path = tmp_path / "model.safetensors"
-    save_model(path, build("small", *sizes, seed=0, layers=1), preset="small", vocabulary_name=QM9.name, census=census)
+    save_model(
+        path,
+        build("small", *sizes, seed=0, layers=1),
+        preset="small",
+        vocabulary_name=QM9.name,
+        noise=NoiseModel.from_census(census),
+    )
     return path
 
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fedmol.cli.main import run
-from fedmol.diffusion import Census
+from fedmol.diffusion import Census, NoiseModel
 from fedmol.network import build
 from fedmol.training import load_model, save_model
 
@@ -18,7 +18,7 @@ def trained(folder: Any) -> Path:
     census = Census(torch.arange(1, 9), torch.arange(1, 5), torch.arange(10))
     denoiser = build("small", *QM9_CHARGED, seed=3, layers=1)
     path: Path = folder.path / "model.safetensors"
-    save_model(path, denoiser, preset="small", vocabulary_name="qm9-charged", census=census)
+    save_model(path, denoiser, preset="small", vocabulary_name="qm9-charged", noise=NoiseModel.from_census(census))
     return path
 
 
@@ -29,7 +29,7 @@ def test_the_exported_model_is_half_as_large_and_nearly_the_same(finished: Any, 
     assert half.stat().st_size < 0.55 * whole.stat().st_size
     ours, theirs = load_model(half), load_model(whole)
     assert ours.vocabulary_name == "qm9-charged"
-    assert torch.equal(ours.census.sizes, theirs.census.sizes)
+    assert torch.equal(ours.noise.size_distribution, theirs.noise.size_distribution)
     for name, tensor in theirs.denoiser.state_dict().items():
         assert ours.denoiser.state_dict()[name].dtype == torch.float32
         torch.testing.assert_close(ours.denoiser.state_dict()[name], tensor, rtol=1e-3, atol=1e-6)

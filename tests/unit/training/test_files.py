@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from fedmol.diffusion import Census, sample
+from fedmol.diffusion import Census, NoiseModel, sample
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import vector_digest
 from fedmol.network import build
@@ -96,7 +96,9 @@ def test_a_vector_of_another_model_is_refused() -> None:
 def test_a_model_file_is_all_that_sampling_needs(tmp_path: Path) -> None:
     denoiser = build("small", 4, 5, 9, seed=3, layers=2)
     path = tmp_path / "model.safetensors"
-    save_model(path, denoiser, preset="small", vocabulary_name="qm9", census=CENSUS, meta={"rounds": 4})
+    save_model(
+        path, denoiser, preset="small", vocabulary_name="qm9", noise=NoiseModel.from_census(CENSUS), meta={"rounds": 4}
+    )
     model = load_model(path)
     assert flatten(model.denoiser).tobytes() == flatten(denoiser).tobytes()
     assert (model.preset, model.vocabulary_name, model.meta) == ("small", "qm9", {"rounds": 4})
@@ -108,7 +110,15 @@ def test_a_model_file_is_all_that_sampling_needs(tmp_path: Path) -> None:
 def _named_by_its_digest(path: Path, precision: torch.dtype = torch.float32) -> None:
     denoiser = build("small", 4, 5, 9, seed=3, layers=1)
     meta = {"digest": vector_digest(flatten(denoiser))}
-    save_model(path, denoiser, preset="small", vocabulary_name="qm9", census=CENSUS, meta=meta, precision=precision)
+    save_model(
+        path,
+        denoiser,
+        preset="small",
+        vocabulary_name="qm9",
+        noise=NoiseModel.from_census(CENSUS),
+        meta=meta,
+        precision=precision,
+    )
 
 
 def test_a_model_whose_weights_are_not_those_it_names_is_refused(tmp_path: Path) -> None:
