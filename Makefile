@@ -41,7 +41,7 @@ bench-federation: $(STAMP) ## measure a round's cost beside its floor, ten minut
 	@$(BIN)/python -m benchmarks.federation $(ARGS)
 
 .PHONY: bench-security
-bench-security: $(STAMP) ## measure honest uploads under attack, three minutes, and write docs/results/security.md
+bench-security: $(STAMP) ## measure honest uploads and the log under attack, seven minutes, and write docs/results/security.md
 	@$(BIN)/python -m benchmarks.security $(ARGS)
 
 .PHONY: soak

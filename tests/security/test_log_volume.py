@@ -25,6 +25,7 @@ from fedmol.sidecar.watch import Watch
 from fedmol_aggregator.signs import BURST, EVERY, PHASES
 from tests.security.attacker import ATTACKER
 from tests.security.light import Build, Light, in_time, light_settings
+from tests.unit.raw_log import append
 
 _MALFORMED: list[dict[str, Any]] = [
     {"step": 10**400},
@@ -116,3 +117,21 @@ def test_failed_handshakes_add_up_in_the_log_and_on_standard_error(one: Light) -
     assert len(refused) <= 4
     assert len(one.stage.log(AGGREGATOR)) < 30_000
     assert "tls-handshake" in _shown(one)
+
+
+def test_a_log_whose_events_are_not_what_their_kind_is_ends_a_restart_by_name(one: Light) -> None:
+    """The chain is right: whoever wrote it could reckon hashes."""
+    one.play()
+    one.kill()
+    log = one.work / "events.jsonl"
+    append(log, "round_finished", run=RUN, round=2, weights={"east": 1.0}, missing="nobody")
+    lines = len(log.read_bytes().splitlines())
+    one.stage.start(AGGREGATOR)
+    assert one.stage.wait(AGGREGATOR) == Exit.STATE_UNUSABLE
+    said = one.stage.log(AGGREGATOR)
+    assert f"events.jsonl, line {lines}: " in said
+    assert "round_finished" in said
+    assert "Traceback" not in said
+    page = Watch(one.work)
+    page.catch_up()
+    assert page.log_view().unreadable_line == lines

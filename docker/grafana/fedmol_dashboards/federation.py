@@ -10,7 +10,7 @@ from fedmol_dashboards.panels import Place, Query, figure, lines, phases, spread
 from fedmol_dashboards.states import run_mapping, run_state, site_mapping, site_state
 
 _HERE = 'job="aggregator"'
-_OUT = "late|lost|refused|failed|stopped|unknown"
+_OUT = "late|hung|lost|refused|failed|stopped|unknown"
 _SENT = f'fedmol_bytes_total{{{_HERE},direction="sent"}}'
 _EVERYWHERE = 'job=~"aggregator|site"'
 
