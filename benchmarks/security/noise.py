@@ -1,4 +1,4 @@
-"""What the event log takes of somebody who repeats himself: bytes an hour, and the aggregator's share of a core.
+"""What the event log takes of whoever repeats the same: bytes an hour, and the share of a core that the aggregator needs.
 
 The attacker is a process of its own: `python -m benchmarks.security.noise LOAD ADDRESS CERTIFICATES`. It says how many
 attempts it has made, a line a second.
