@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import stat
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,12 +18,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
-from fedmol.federation import pem
+from fedmol.federation import denied, pem
 from fedmol_aggregator.audit import Audit
 from fedmol_aggregator.gathering import Roster
 
-DENIED = "denied.txt"  # beside ca.crt: a site's name or a certificate's serial number (hexadecimal) on each line
-_LARGEST_LIST = 2**20  # bytes
 _CALLS_A_SECOND, _BURST = 50.0, 200.0  # of one site
 
 
@@ -68,39 +66,42 @@ def _fingerprint(certificate: x509.Certificate) -> str | None:
 class DenyList:
     """The certificates that are refused although they are valid. The file is read again when it changes.
 
-    A file that cannot be read leaves what it said before in force, and is named in the event log.
+    What a list says that is damaged or gone later stays in force until a whole one is there, and the event log names
+    it: an empty list denies nobody.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE, when there is a list that cannot be used from the beginning.
     """
 
     def __init__(self, path: Path, events: EventLog) -> None:
         self.path, self.events = path, events
         self._state: object = None
-        self._entries: frozenset[str] = frozenset()
+        self._entries: frozenset[str] = denied.require(path) if os.path.lexists(path) else frozenset()
 
     def names(self, certificate: Certificate) -> bool:
         self._refresh()
-        return certificate.name in self._entries or f"{certificate.serial:x}" in self._entries
+        return denied.denies(self._entries, certificate.name, certificate.serial)
 
     def _refresh(self) -> None:
         try:
             found = self.path.stat()
-            state = (found.st_mtime_ns, found.st_size, found.st_ino)
-        except FileNotFoundError:
-            self._state, self._entries = None, frozenset()
-            return
         except OSError as error:
-            self._damaged(error.errno, error.strerror or str(error))
+            if self._entries or not isinstance(error, FileNotFoundError):
+                self._damaged(error.errno, error.strerror or str(error))
             return
+        state = (found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns)
         if state == self._state:
             return
         try:
-            if not stat.S_ISREG(found.st_mode) or found.st_size > _LARGEST_LIST:
-                raise ValueError(f"it is no file of at most {_LARGEST_LIST} bytes")
-            lines = self.path.read_text().splitlines()
+            entries, wrong = denied.read(self.path)
         except (OSError, ValueError) as error:
             self._damaged(state, str(error))
             return
-        words = (line.partition("#")[0].strip().lower().replace(":", "") for line in lines)
-        self._entries, self._state = frozenset(word.lstrip("0") or word for word in words if word), state
+        if wrong:
+            self._entries |= entries
+            self._damaged(state, f"line {wrong[0]} is neither a site's name nor a serial number")
+        else:
+            self._entries, self._state = entries, state
 
     def _damaged(self, state: object, what: str) -> None:
         if state != self._state:

@@ -6,16 +6,18 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import grpc
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from benchmarks.federation.member import OPENFL, channel
 from fedmol.errors import Exit
-from fedmol.federation import certificates
+from fedmol.federation import certificates, pem
 from fedmol.federation.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
 from fedmol.federation.refusals import decode_error
 from tests.security.attacker import ATTACKER, UPLOAD, Hanging, draft, refusal
@@ -118,7 +120,9 @@ def test_a_certificate_is_denied_by_name_or_number_and_from_the_next_call_on(und
         said = decode_error(refusal(member.tasks).details())
         assert said is not None
         assert said.exit is Exit.CERTIFICATE_NAME
-        denied.unlink()
+        denied.unlink()  # which lifts nothing: a list may be lost
+        assert refusal(member.tasks).code() is grpc.StatusCode.FAILED_PRECONDITION
+        denied.write_text("")
         assert member.tasks()[0] == under_attack.round
     under_attack.play()
 
@@ -133,3 +137,74 @@ def test_a_certificate_that_expires_on_an_open_line_is_refused(under_attack: Lig
         assert said is not None
         assert said.exit is Exit.CERTIFICATE_EXPIRED
     under_attack.play()
+
+
+@pytest.mark.parametrize("damage", [b"\0" * 40, b"\xff\xfe", b"eastern gate!\n", b"#" * (2**20 + 1)], ids=len)
+def test_a_damaged_list_lets_nobody_in_again(under_attack: Light, damage: bytes) -> None:
+    member = under_attack.members[ATTACKER]
+    denied = under_attack.stage.folder / "certs" / "aggregator" / "denied.txt"
+    denied.write_text(ATTACKER + "\n")
+    before = len(under_attack.stage.events("state_damaged"))
+    assert refusal(member.tasks).code() is grpc.StatusCode.FAILED_PRECONDITION
+    denied.write_bytes(damage)
+    try:
+        assert refusal(member.tasks).code() is grpc.StatusCode.FAILED_PRECONDITION
+        assert len(under_attack.stage.events("state_damaged")) == before + 1
+    finally:
+        denied.write_text("")
+    under_attack.play()
+
+
+@pytest.mark.parametrize("curve", [ec.SECP192R1(), ec.SECP521R1(), None])
+def test_a_weak_key_that_the_authority_signed_elsewhere_is_refused(
+    under_attack: Light, tmp_path: Path, curve: ec.EllipticCurve | None
+) -> None:
+    """By name, or in the handshake already where the TLS library takes no such key; `curve` None is RSA."""
+    key = rsa.generate_private_key(65537, 2048) if curve is None else ec.generate_private_key(curve)
+    folder = signed_elsewhere(under_attack, tmp_path, ATTACKER, key)
+    with channel(under_attack.address, folder, folder / "ca.crt") as line:
+        error = refusal(lambda: line.unary_unary(f"/{SERVICE}/{ECHO}")(b"weak", timeout=ANSWER))
+    said = decode_error(error.details())
+    if curve is None:
+        assert said is not None
+    assert said is None or said.exit is Exit.CERTIFICATE_FOREIGN
+    under_attack.play()
+
+
+def test_one_key_under_two_names_is_one_member(under_attack: Light, tmp_path: Path) -> None:
+    assert under_attack.members[ATTACKER].tasks()[0] == under_attack.round
+    key = pem.read_key(under_attack.certificates(ATTACKER) / "party.key")
+    other = next(site for site in under_attack.sites if site != ATTACKER)
+    folder = signed_elsewhere(under_attack, tmp_path, other, key)
+    with channel(under_attack.address, folder, folder / "ca.crt") as line:
+        error = refusal(lambda: line.unary_unary(f"/{SERVICE}/{ECHO}")(b"two", timeout=ANSWER))
+    said = decode_error(error.details())
+    assert said is not None
+    assert said.exit is Exit.CERTIFICATE_OF_ANOTHER_SITE
+    under_attack.play()
+
+
+def signed_elsewhere(
+    light: Light, folder: Path, name: str, key: ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+) -> Path:
+    """A certificate that the authority has signed with another tool than fedmol."""
+    authority = light.stage.folder / "certs" / "authority"
+    ca, ca_key = pem.read_certificate(authority / "ca.crt"), pem.read_key(authority / "ca.key")
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)]))
+        .issuer_name(ca.subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(minutes=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(ca_key, hashes.SHA256())
+    )
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    (folder / "party.key").write_bytes(private)
+    pem.write_certificate(folder / "party.crt", certificate)
+    pem.write_certificate(folder / "ca.crt", ca)
+    return folder

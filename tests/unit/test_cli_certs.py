@@ -6,6 +6,7 @@ import pytest
 
 from fedmol.cli.main import run
 from fedmol.errors import Exit
+from fedmol.federation import certificates
 
 
 def test_a_federation_gets_its_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,3 +84,30 @@ def test_a_passphrase_locks_the_authority(tmp_path: Path, capsys: pytest.Capture
     assert run([*call, "--passphrase-file", str(right)]) == Exit.DONE
     assert run(["certs", "list", "--ca", str(ca)]) == Exit.DONE
     assert "north" in capsys.readouterr().out
+
+
+def test_a_site_a_number_or_a_certificate_is_denied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ca, site = tmp_path / "ca", tmp_path / "north"
+    assert run(["certs", "ca", "--out", str(ca), "--no-passphrase"]) == Exit.DONE
+    assert run(["certs", "site", "--ca", str(ca), "--site", "north", "--out", str(site)]) == Exit.DONE
+    for whom in ("south", "south", "0A:BC", str(site / "party.crt")):
+        assert run(["certs", "deny", whom, "--certs", str(site)]) == Exit.DONE
+    assert "already" in capsys.readouterr().out
+    serial = certificates.describe(site / "party.crt").serial
+    assert (site / "denied.txt").read_text().split() == ["south", "0abc", serial]
+    assert run(["certs", "deny", "*", "--certs", str(site)]) == Exit.USAGE
+    (site / "denied.txt").write_bytes(b"\0\0")
+    assert run(["certs", "deny", "west", "--certs", str(site)]) == Exit.STATE_UNUSABLE
+    assert (site / "denied.txt").read_bytes() == b"\0\0"
+
+
+def test_a_new_key_under_a_known_name_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ca = tmp_path / "ca"
+    assert run(["certs", "ca", "--out", str(ca), "--no-passphrase"]) == Exit.DONE
+    for number, (key, said) in enumerate([("a", False), ("a", False), ("b", True)]):
+        if not (tmp_path / key).exists():
+            assert run(["certs", "request", "--site", "north", "--out", str(tmp_path / key)]) == Exit.DONE
+        out = str(tmp_path / f"{number}.crt")
+        request = str(tmp_path / key / "party.csr")
+        assert run(["certs", "sign", request, "--ca", str(ca), "--site", "north", "--out", out]) == Exit.DONE
+        assert ("another key" in capsys.readouterr().out) is said

@@ -19,13 +19,14 @@ from typing import Any
 import grpc
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.federation import denied
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
 from fedmol.federation.refusals import encode_error
 from fedmol.fl.clock import AwakeClock
 from fedmol.fl.engine import RoundEngine, StaleRound
 from fedmol.heartbeat import Heart
-from fedmol_aggregator.admission import DENIED, Admission, DenyList, Kind, Overload
+from fedmol_aggregator.admission import Admission, DenyList, Kind, Overload
 from fedmol_aggregator.deliveries import Deliveries
 from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.memory import give_back
@@ -74,7 +75,7 @@ class FederationServer:
     ) -> None:
         self.engine, self.gate, self.deliveries, self.heart = engine, gate, deliveries, heart
         self.clock, self.address, self.certificates = clock, address, certificates
-        self.admission = Admission(gate.roster, DenyList(certificates.ca.parent / DENIED, gate.events), gate.audit)
+        self.admission = Admission(gate.roster, DenyList(certificates.ca.parent / denied.FILE, gate.events), gate.audit)
         self.calls = Calls(engine, gate, Downloads(engine.terms.payload.nbytes), deliveries)
         self.meter = Meter(int(address.rpartition(":")[2]), self._cut)
         self.streams = Streams(longest, self.meter.delivered, clock)

@@ -11,7 +11,7 @@ import click
 
 from fedmol.cli import passphrase
 from fedmol.cli.passphrase import passphrase_file
-from fedmol.federation import certificates, issued
+from fedmol.federation import certificates, denied, issued
 
 _PATH = click.Path(path_type=Path)
 _LONGEST = 36_500  # days
@@ -118,8 +118,11 @@ def sign(
 ) -> None:
     """At the coordinator: make a certificate from a site's REQUEST."""
     opening = passphrase.existing(authority, passphrase_file)
+    former = {one.key for one in issued.read(authority) if one.name == site}
     fingerprint = certificates.sign(authority, request, site, out, validity, opening)
     click.echo(f"fingerprint of the key: {fingerprint}")
+    if former and fingerprint not in former:
+        click.echo(f"{site} had another key until now; if that one is lost, deny its certificates (fedmol certs deny)")
     click.echo(f"compare it with the site by another way than the request came, then send {out} and ca.crt")
 
 
@@ -140,6 +143,18 @@ def list_(authority: Path) -> None:
     """List the certificates that the authority has signed."""
     for one in issued.read(authority):
         click.echo(f"{one.time:%Y-%m-%d}  {one.name:<20} until {one.until:%Y-%m-%d}  serial {one.serial}")
+
+
+@certs.command()
+@click.argument("whom")
+@click.option("--certs", "folder", type=_PATH, required=True, help="the aggregator's folder, as for its --certs")
+def deny(whom: str, folder: Path) -> None:
+    """Have the aggregator refuse WHOM: a site, a serial number, or the certificate in a file."""
+    certificates.describe(folder / "ca.crt")
+    entry = certificates.describe(Path(whom)).serial if Path(whom).is_file() else whom
+    new = denied.add(folder, entry)
+    said = "is denied from the next call on" if new else "was denied already"
+    click.echo(f"{denied.normal(entry)} {said}, by {folder / denied.FILE}")
 
 
 @certs.command()

@@ -16,6 +16,7 @@ _SENT = {
     for exit in (
         Exit.BAD_SETTINGS,
         Exit.CERTIFICATE_EXPIRED,
+        Exit.CERTIFICATE_FOREIGN,
         Exit.CERTIFICATE_NAME,
         Exit.CERTIFICATE_OF_ANOTHER_SITE,
         Exit.UNKNOWN_RUN,
@@ -30,7 +31,11 @@ _SENT = {
     )
 }  # with which an aggregator may end a site
 # What may meet a program that does not know the code yet, and the nearest one that it knows.
-_NEAREST = {Exit.PROTOCOL_DIFFERS: Exit.MODEL_DIFFERS, Exit.REMOVED: Exit.CERTIFICATE_NAME}
+_NEAREST = {
+    Exit.PROTOCOL_DIFFERS: Exit.MODEL_DIFFERS,
+    Exit.REMOVED: Exit.CERTIFICATE_NAME,
+    Exit.CERTIFICATE_FOREIGN: Exit.CERTIFICATE_NAME,
+}
 
 
 class _Said(BaseModel):

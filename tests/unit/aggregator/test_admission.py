@@ -85,12 +85,25 @@ def test_the_deny_list_is_read_again_when_it_changes(entrance: Entrance) -> None
         pass
     entrance.denied.write_text("north\n\n")
     assert entrance.refusal(other) is Exit.CERTIFICATE_NAME
-    entrance.denied.unlink()
+    entrance.denied.unlink()  # lost, perhaps: it lifts nothing
+    assert entrance.refusal(other) is Exit.CERTIFICATE_NAME
+    entrance.denied.write_text("")
     with entrance.admission.enter(north, Kind.CONTROL):
         pass
 
 
-@pytest.mark.parametrize("damage", [lambda p: p.write_bytes(b"\xff\xfe"), lambda p: p.write_bytes(bytes(2**21))])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b"\xff\xfe"),
+        lambda path: path.write_bytes(bytes(2**21)),
+        lambda path: path.write_bytes(bytes(40)),
+        lambda path: path.write_text("the gate in the east\n"),
+        lambda path: path.unlink(),
+        lambda path: (path.unlink(), path.mkdir()),
+        lambda path: (path.unlink(), path.symlink_to(path)),
+    ],
+)
 def test_a_deny_list_that_cannot_be_read_denies_what_it_did_and_is_named(
     entrance: Entrance, damage: Callable[[Path], object]
 ) -> None:
@@ -102,9 +115,33 @@ def test_a_deny_list_that_cannot_be_read_denies_what_it_did_and_is_named(
         assert entrance.refusal(north) is Exit.CERTIFICATE_NAME
     damaged = [event.fields["file"] for event in read(entrance.events.path) if event.kind == "state_damaged"]
     assert damaged == [str(entrance.denied)]
+    remove(entrance.denied)
     entrance.denied.write_text("south\n")
     with entrance.admission.enter(north, Kind.CONTROL):
         pass
+
+
+def remove(path: Path) -> None:
+    if path.is_dir():
+        path.rmdir()
+    else:
+        path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("content", [b"\xff", bytes(40), b"north\nthe gate in the east\n", bytes(2**21)])
+def test_a_deny_list_that_is_damaged_from_the_beginning_lets_nobody_in(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "denied.txt").write_bytes(content)
+    with pytest.raises(FedmolError, match=r"denied\.txt") as caught:
+        Entrance(tmp_path)
+    assert caught.value.exit is Exit.STATE_UNUSABLE
+
+
+def test_the_good_lines_beside_a_wrong_one_are_in_force(entrance: Entrance) -> None:
+    north = certificate("north")
+    with entrance.admission.enter(north, Kind.CONTROL):
+        pass
+    entrance.denied.write_text("the gate in the east\nnorth\n")
+    assert entrance.refusal(north) is Exit.CERTIFICATE_NAME
 
 
 def test_one_key_is_one_member(entrance: Entrance) -> None:
