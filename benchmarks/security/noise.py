@@ -1,4 +1,4 @@
-"""What the event log takes of whoever repeats the same: bytes an hour, and the share of a core that the aggregator needs.
+"""What the event log takes of whoever repeats the same: bytes an hour, and how much of a core the aggregator needs.
 
 The attacker is a process of its own: `python -m benchmarks.security.noise LOAD ADDRESS CERTIFICATES`. It says how many
 attempts it has made, a line a second.

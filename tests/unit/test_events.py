@@ -261,9 +261,9 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_site_s_own_log_grows_by_less_than_a_megabyte_an_hour(tmp_path: Path) -> None:
     """A step every two seconds, and a line a minute about each of eight kinds of messages."""
     log = _log(tmp_path / "events.jsonl")
-    speed: dict[str, Any] = {"loss": 2.345678901234567, "molecules_per_second": 1234.567890123456, "seconds_left": 123.4567890123456}
+    speed = dict.fromkeys(("loss", "molecules_per_second", "seconds_left"), 1234.567890123456)
     for second in range(0, 3600, 2):
-        log.write("training_step", round=1234, phase="training", step=second, steps=36_000, **speed)
+        log.write("training_step", round=1234, phase="training", step=second, steps=36_000, **dict[str, Any](speed))
     for number in range(60 * 8):
         holds = ["protocol", "run", "peer", "round", "phase", "step", "steps", "loss", "seconds_left"]
         log.write("message_sent", call=f"SendLocalTaskResults{number % 8}", times=60, bytes=12_345, holds=holds)
