@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import torch
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.fl.local_methods import Kept
 from fedmol.fl.payload import Vector, vector_digest
 from fedmol.training import checkpoint
 from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound
@@ -63,6 +65,27 @@ def test_a_finished_round_makes_the_broken_off_one_void(tmp_path: Path) -> None:
     store.save_partial(PartialRound(1, "x", 1, _vector(0), {}))
     store.save(_trained(1, _vector(0)))
     assert store.partial(1, "x") is None
+
+
+def test_what_a_local_method_keeps_is_kept_with_the_round_that_it_holds_for(tmp_path: Path) -> None:
+    store, first = SiteStore(tmp_path), _trained(1, _vector(0))
+    store.save(replace(first, sections={"control": _vector(5)}, kept={"control": _vector(6)}))
+    kept = store.ended(1).states[0]
+    assert (kept.round, kept.vectors["control"][0]) == (1, 6)
+    assert store.ended(1).states[1] == Kept()
+    store.save(replace(_trained(3, _vector(1)), kept={"control": _vector(7)}, before=kept))
+    assert [(one.round, one.vectors["control"][0]) for one in store.ended(3).states] == [(3, 7), (1, 6)]
+    found = store.trained(1, vector_digest(_vector(0)))
+    assert found is not None
+    assert {name: vector[0] for name, vector in found.sections.items()} == {"control": 5}
+
+
+def test_what_had_added_up_is_kept_where_a_round_is_broken_off(tmp_path: Path) -> None:
+    store = SiteStore(tmp_path)
+    store.save_partial(PartialRound(2, "x", 7, _vector(3), {}, {"gradients": _vector(9)}))
+    partial = store.partial(2, "x")
+    assert partial is not None
+    assert partial.sums["gradients"].tobytes() == _vector(9).tobytes()
 
 
 @pytest.mark.parametrize("at", [0.01, 0.3, 0.9])

@@ -11,7 +11,7 @@ import numpy as np
 from fedmol.events import Event, EventLog, read
 from fedmol.fl.engine import RoundEngine
 from fedmol.fl.norms import Reach
-from fedmol.fl.payload import MODEL, Vector, encode, model_payload
+from fedmol.fl.payload import MODEL, Vector, encode
 from fedmol.fl.presence import Presence
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.strategies import Strategy
@@ -28,28 +28,35 @@ class Federation:
     def __init__(self, work: Path, molecules: Mapping[str, int], strategy: Strategy, **terms: Any) -> None:
         self.work, self.molecules = work, dict(molecules)
         self.terms = Terms(
-            payload=model_payload(PARAMETERS),
+            payload=strategy.payload(terms.pop("parameters", PARAMETERS)),
             rounds=terms.pop("rounds", 4),
             strategy=strategy,
             largest_share=terms.pop("largest_share", None),
-            norm_ratio=3.0,
+            norm_ratio=terms.pop("norm_ratio", 3.0),
             reach=lambda round: REACH,
             molecules=lambda: self.molecules,
         )
         self.quorum = terms.pop("quorum", len(molecules))
         assert not terms
-        self.initial = np.random.default_rng(0).normal(size=PARAMETERS).astype(np.float32)
+        parameters = self.terms.payload.by_name[MODEL].length
+        self.initial = np.random.default_rng(0).normal(size=parameters).astype(np.float32)
         self.restart()
 
     def restart(self) -> None:
         self.events = EventLog(self.work / "events.jsonl", run="r", site="aggregator")
         presence = Presence(self.molecules, 1000.0, self.events)
         rule = RoundRule(list(self.molecules), self.quorum, 1000.0, presence, grace=0.001)
-        self.engine = RoundEngine(self.terms, {MODEL: self.initial}, rule, self.work, 3, self.events)
+        initial = self.terms.payload.begin(self.initial)
+        self.engine = RoundEngine(self.terms, initial, rule, self.work, 3, self.events)
 
     @property
     def model(self) -> Vector:
         return self.engine.sections[MODEL]
+
+    @property
+    def content(self) -> bytes:
+        """All that the open round starts from."""
+        return b"".join(self.engine.sections[name].tobytes() for name in self.terms.payload.by_name)
 
     def trained(self, site: str, round: int, length: float = 5.0) -> Vector:
         """The site's model after its training: a step of `length` in a direction of its own."""
@@ -62,19 +69,26 @@ class Federation:
                 reception.metric(NEGATIVE_NLL, -80.0)
                 reception.metric(SECONDS, 1.0)
 
-    def train(self, site: str, round: int, vector: Vector) -> None:
+    def changed(self, site: str, round: int, section: str) -> Vector:
+        """What the site changes in a section beside the model: by 1, in a direction of its own."""
+        change = np.random.default_rng([round, *site.encode(), *section.encode()]).normal(size=PARAMETERS)
+        return (change / np.linalg.norm(change)).astype(np.float32)
+
+    def train(self, site: str, round: int, vector: Vector, **others: Vector) -> None:
         with self.engine.receiving(site, round, TRAIN.name) as reception:
             if reception is not None:
                 reception.metric(LOSS, 2.0)
                 reception.metric(SECONDS, 3.0)
-                content = encode(self.terms.payload.sections[0], vector)
-                writer = reception.section(MODEL)
-                for start in range(0, len(content), 1021):  # pieces that cut numbers in two
-                    writer.write(content[start : start + 1021])
+                for name, section in self.terms.payload.by_name.items():
+                    sent = vector if name == MODEL else others.get(name)
+                    content = encode(section, self.changed(site, round, name) if sent is None else sent)
+                    writer = reception.section(name)
+                    for start in range(0, len(content), 1021):  # pieces that cut numbers in two
+                        writer.write(content[start : start + 1021])
 
-    def report(self, site: str, round: int, vector: Vector | None = None) -> None:
+    def report(self, site: str, round: int, vector: Vector | None = None, **others: Vector) -> None:
         self.validate(site, round)
-        self.train(site, round, self.trained(site, round) if vector is None else vector)
+        self.train(site, round, self.trained(site, round) if vector is None else vector, **others)
 
     def play(self, until: int) -> None:
         """All sites report, and rounds close, until round `until` is done."""
