@@ -48,7 +48,7 @@ def soak(runs: int, seed: int, at_once: int, out: Path | None, work: Path) -> No
         for played in pool.map(one, seeds):
             every.append(played)
             _tell(played)
-    page.publish(page.document(every, commit), out or page.FOLDER)
+            page.publish(page.document(every, commit), out or page.FOLDER)  # so that what is broken off counts
     failed = [one.seed for one in every if one.failures]
     if failed:
         raise FedmolError(Exit.INTERNAL, f"{len(failed)} of {runs} runs failed: {failed}", f"their logs are in {work}")
