@@ -46,6 +46,12 @@ ITEMS = (
         {_UPLOAD: ("tensors.model",)},
     ),
     Item(
+        "how the site's mean gradient has changed: one vector of numbers",
+        "once a round, with `strategy: scaffold`",
+        AGGREGATOR,
+        {_UPLOAD: ("tensors.control",)},
+    ),
+    Item(
         "number of molecules to train on; histograms of their atom types, bond types and sizes",
         "when it joins",
         "the aggregator; every site learns the federation's sum and each site's number of molecules",
