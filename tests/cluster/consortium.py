@@ -171,6 +171,16 @@ class Consortium:
         wait_until(seen, lambda: f"{kind} {fields} at {party}\n{self.story()}")
         return found[-1]
 
+    def models(self) -> dict[str, str]:
+        """SHA-256 of the final model in each party's volume, once the aggregator knows that every site has it."""
+        for site in self.sites:
+            self.wait_for("model_delivered", site=site)
+        sums = {}
+        for party in self.parties:
+            program = "aggregator" if party == "aggregator" else "collaborator"
+            sums[party] = self.inside(party, program, "sha256sum", "/state/trial-1/model.safetensors").split()[0]
+        return sums
+
     def story(self) -> str:
         """For whoever has to find out why."""
         told = []

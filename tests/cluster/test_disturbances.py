@@ -22,25 +22,26 @@ VALIDITY = timedelta(minutes=float(os.environ.get("FEDMOL_CERTIFICATE_MINUTES", 
 
 
 SHORT: dict[str, Any] = {"rounds": 8, "local_steps": 60}
+QUORUM: dict[str, Any] = {"quorum": 1, "lost_after": 10}
 # As long as that on any machine: beyond the end of the first certificates, with time to come back after it.
 LONG: dict[str, Any] = {"rounds": 20, "budget_minutes": VALIDITY / timedelta(minutes=1) + 2}
 
 
-def federation(length: dict[str, Any]) -> dict[str, Any]:
+def federation(length: dict[str, Any], rounds: dict[str, Any] | None = None) -> dict[str, Any]:
     return {
         "name": "trial",
         "sites": [{"name": "north"}, {"name": "south"}],
         "data": {"source": "embedded", "limit": 400},
         "model": {"preset": "small", "layers": 1},
         "training": {**length, "batch_size": 32, "validation_molecules": 32},
-        "rounds": {"join_deadline": 900, "lost_after": 300},
+        "rounds": {"join_deadline": 900, "lost_after": 300, **(rounds or {})},
         "evaluation": {"samples": 32, "nll_molecules": 32},
     }
 
 
 @pytest.fixture
 def consortium(request: pytest.FixtureRequest, cluster: None, tmp_path: Path) -> Iterator[Consortium]:
-    consortium = Consortium(tmp_path, federation(request.param))
+    consortium = Consortium(tmp_path, federation(*request.param))
     try:
         for party in PARTIES:
             consortium.make_place(party)
@@ -81,7 +82,7 @@ def _undisturbed_digest(consortium: Consortium) -> str:
     return digest
 
 
-@pytest.mark.parametrize("consortium", [SHORT], indirect=True)
+@pytest.mark.parametrize("consortium", [(SHORT,)], indirect=True)
 def test_killed_processes_and_deleted_pods_leave_no_trace_in_the_model(consortium: Consortium, on_docker: None) -> None:
     undisturbed = _undisturbed_digest(consortium)
     for party in PARTIES:
@@ -98,7 +99,7 @@ def test_killed_processes_and_deleted_pods_leave_no_trace_in_the_model(consortiu
     assert (finished["outcome"], finished["model_digest"]) == ("complete", undisturbed)
 
 
-@pytest.mark.parametrize("consortium", [SHORT], indirect=True)
+@pytest.mark.parametrize("consortium", [(SHORT,)], indirect=True)
 def test_neither_the_doctor_nor_a_dying_sidecar_disturbs_a_run(consortium: Consortium, on_docker: None) -> None:
     for party in PARTIES:
         consortium.install(party)
@@ -108,6 +109,18 @@ def test_neither_the_doctor_nor_a_dying_sidecar_disturbs_a_run(consortium: Conso
         consortium.examine(party)
     assert consortium.wait_for("run_finished")["outcome"] == "complete"
     assert [consortium.state(party, _program(party))["restartCount"] for party in PARTIES] == [0, 0, 0]
+
+
+@pytest.mark.parametrize("consortium", [(SHORT, QUORUM)], indirect=True)
+def test_a_site_that_was_away_at_the_end_has_the_model_in_its_volume(consortium: Consortium) -> None:
+    for party in PARTIES:
+        consortium.install(party)
+    consortium.wait_for("round_finished", round=1)
+    consortium.kubectl("south", "scale", "statefulset/south", "--replicas=0")
+    assert consortium.wait_for("run_finished")["outcome"] == "quorum"
+    consortium.kubectl("aggregator", "delete", "pod", "aggregator-0")  # a finished run is served again
+    consortium.kubectl("south", "scale", "statefulset/south", "--replicas=1")
+    assert len(set(consortium.models().values())) == 1
 
 
 def _issue(consortium: Consortium, party: str, validity: timedelta) -> None:
@@ -133,7 +146,7 @@ def _wait_for_certificate(consortium: Consortium, party: str) -> None:
     )
 
 
-@pytest.mark.parametrize("consortium", [LONG], indirect=True)
+@pytest.mark.parametrize("consortium", [(LONG,)], indirect=True)
 def test_a_certificate_is_renewed_and_the_run_outlives_the_old_one(consortium: Consortium, on_docker: None) -> None:
     for party in PARTIES:
         _issue(consortium, party, VALIDITY)

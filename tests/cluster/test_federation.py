@@ -54,6 +54,12 @@ def test_the_model_is_the_one_that_processes_on_one_machine_make(consortium: Con
     assert there["outcome"] == finished["outcome"] == "complete"
 
 
+def test_every_party_has_the_same_model_in_its_volume(consortium: Consortium) -> None:
+    sums = consortium.models()
+    assert list(sums) == list(PARTIES)
+    assert len(set(sums.values())) == 1
+
+
 @pytest.mark.parametrize("party", PARTIES)
 def test_the_doctor_finds_nothing(consortium: Consortium, party: str) -> None:
     consortium.examine(party)

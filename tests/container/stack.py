@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -77,6 +77,13 @@ def wait_until(what: Callable[[], bool], why: str, patience: float = PATIENCE) -
         assert time.monotonic() - began < patience, f"not within {patience:.0f} s: {why}"
         time.sleep(0.2)
     return time.monotonic() - began
+
+
+def models(consortium: Consortium, parties: Iterable[str], folder: Path) -> set[bytes]:
+    """What is in the parties' files of the final model, running or not."""
+    for party in parties:
+        consortium.fetch(party, "/state/model.safetensors", folder / party)
+    return {(folder / party / "model.safetensors").read_bytes() for party in parties}
 
 
 class Stack:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import requests
 
-from tests.container.stack import Stack, fresh_copy, wait_until
+from tests.container.stack import Stack, fresh_copy, models, wait_until
 from tests.contract.expressions import all_expressions
 
 pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -133,18 +131,9 @@ def finished(stack: Stack) -> Stack:
     return stack
 
 
-def test_every_party_holds_the_same_model_when_the_run_is_over(finished: Stack) -> None:
-    for site in ("north", "south"):
-        wait_until(lambda site=site: finished.consortium.states()[site].ended, f"{site} has ended", 120)  # type: ignore[misc]
-    files = set()
-    for party in ("aggregator", "north", "south"):
-        parts, _ = finished.consortium.container(party).get_archive("/state/model.safetensors")
-        with tarfile.open(fileobj=io.BytesIO(b"".join(parts))) as archive:
-            (member,) = archive.getmembers()
-            content = archive.extractfile(member)
-            assert content is not None
-            files.add(content.read())
-    assert len(files) == 1
+def test_every_party_holds_the_same_model_when_the_run_is_over(finished: Stack, tmp_path: Path) -> None:
+    wait_until(lambda: None not in codes(finished).values(), "everybody has ended", 120)
+    assert len(models(finished.consortium, PARTIES, tmp_path)) == 1
 
 
 def codes(stack: Stack) -> dict[str, int | None]:
