@@ -33,7 +33,7 @@ class Roster:
     def __init__(self, settings: Settings, run: str, vocabulary: Vocabulary, manifest: str, payload: str) -> None:
         self.run = run
         self.expect(settings.site_names, ())
-        self.vocabulary = vocabulary
+        self.vocabulary, self.least_count = vocabulary, settings.data.least_count
         self.expected: dict[str, Any] = {
             "semantics": SEMANTICS,
             "vocabulary": vocabulary.digest(),
@@ -109,7 +109,7 @@ class Roster:
                 "install the same version of fedmol on both sides",
             )
         if joining.counts is not None:
-            check_counts(joining.counts, self.vocabulary)
+            check_counts(joining.counts, self.vocabulary, self.least_count)
 
 
 def _compare_settings(ours: dict[str, Any], theirs: dict[str, Any]) -> None:

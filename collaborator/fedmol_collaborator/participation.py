@@ -230,6 +230,7 @@ def _prepare(
     seconds = seconds_per_step(settings, shard.training, census, _TIMED_STEPS) if fitted else None
     pulse.phase("waiting for the others")
     digest = shard_digest(place.run, shard.training, shard.validation)
+    census = census.raised(settings.data.least_count)
     counts = counts_of(census.to_json(), len(shard.training), seconds, digest)
     if not place.new_shard:
         terms.require_same_shard(place.site, counts, pulse.events)

@@ -37,7 +37,7 @@ def check(agreement: Agreement, own: Own, settings: Settings, events: EventLog, 
     _check_shard(agreement, own)
     if before is None:
         _check_steps(agreement, own, settings)
-        _check_census(agreement, own)
+        _check_census(agreement, own, settings.data.least_count)
     else:
         _check_same(agreement, before, accepted)
     said = _said(agreement)
@@ -89,8 +89,11 @@ def _check_shard(agreement: Agreement, own: Own) -> None:
         raise broken(f"the shard {shard[:12]} of {own.site}", f"{own.counts.shard[:12]}, which the site brought")
 
 
-def _check_census(agreement: Agreement, own: Own) -> None:
-    """No class may have less than what the site brought; where it came late, its classes must be possible."""
+def _check_census(agreement: Agreement, own: Own, least_count: int) -> None:
+    """No class may have less than what the site brought; where it came late, its classes must be possible.
+
+    Sites may have raised the count of every size to `least_count`.
+    """
     for name in CensusCounts.model_fields:
         everyone, mine = getattr(agreement.census, name), getattr(own.counts.census, name)
         if len(everyone) != len(mine):
@@ -101,8 +104,9 @@ def _check_census(agreement: Agreement, own: Own) -> None:
                     f"{total} of {name} in class {place} over all sites",
                     f"a sum in which this site's own {count} are",
                 )
+    raised = least_count * len(agreement.census.sizes) * len(agreement.molecules)
     total, most = sum(agreement.census.sizes), sum(agreement.molecules.values())
-    if total > most:
+    if total > most + raised:
         raise broken(f"a census of {total:,} molecules", f"the {most:,} of all sites together")
 
 

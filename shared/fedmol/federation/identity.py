@@ -35,6 +35,8 @@ def shared_settings(settings: Settings) -> dict[str, Any]:
     document = settings.model_dump(mode="json", include={"seed", "strategy", "local_method", "model", "training"})
     document["training"] = {key: value for key, value in document["training"].items() if key not in _OWN}
     flat: dict[str, Any] = {}
+    if settings.data.least_count:  # parties that know nothing of it do as those that leave it out
+        flat["data.least_count"] = settings.data.least_count
     for key, value in document.items():
         flat |= {f"{key}.{leaf}": v for leaf, v in value.items()} if isinstance(value, dict) else {key: value}
     return flat

@@ -53,7 +53,11 @@ Split = Annotated[Iid | Uneven | Scaffold | Dirichlet, Field(discriminator="kind
 
 
 class DataSettings(Closed):
-    """What `fedmol run` deals out to the sites it plays; real sites bring their own file."""
+    """What `fedmol run` deals out to the sites it plays; real sites bring their own file.
+
+    `least_count` is for all sites: each raises the smaller counts of its census to it before they leave, see
+    `fedmol.diffusion.census.Census.raised`. It changes the noise, and so the model.
+    """
 
     source: str = "embedded"  # "embedded", "qm9" or the path of a CSV / SMILES file
     column: str = "smiles"
@@ -61,6 +65,7 @@ class DataSettings(Closed):
     split: Split = Iid()
     test_share: Share = 0.1
     validation_share: Share = 0.05
+    least_count: Annotated[int, Field(ge=0, le=1000)] = 0  # 0: the counts leave as they are
 
 
 class ModelSettings(Closed):

@@ -129,3 +129,22 @@ def test_census_counts_ordered_pairs_and_adds_up() -> None:
     parts = Census.take(graphs[:1], 4, 5, 9) + Census.take(graphs[1:], 4, 5, 9)
     assert parts.to_json() == census.to_json() == Census.from_json(census.to_json()).to_json()
     assert census.molecules == 3
+
+
+@pytest.mark.parametrize("least", [0, 1, 7])
+def test_raised_counts_show_no_rare_class_and_leave_none_impossible(least: int) -> None:
+    census = Census.take(some_graphs(), 4, 5, 9)
+    sent = census.raised(least)
+    for name in ("atoms", "bonds", "sizes"):
+        counts, shown = getattr(census, name).tolist(), getattr(sent, name).tolist()
+        first = 1 if name == "sizes" else 0  # there are no molecules without atoms
+        assert shown[:first] == counts[:first]
+        assert shown[first:] == [max(count, least) for count in counts[first:]]
+    assert sent.sizes[0] == 0
+    noise = NoiseModel.from_census(sent)
+    assert noise.size_distribution[0] == 0
+    if least:
+        assert (noise.atom_marginal > 0).all()
+        assert (noise.bond_marginal > 0).all()
+        assert (noise.size_distribution[1:] > 0).all()
+    assert census.raised(0).to_json() == census.to_json()
