@@ -23,6 +23,8 @@ _KINDS = {
     stat.S_IFLNK: "a symbolic link",
 }
 
+_PIECE = 2**20  # bytes of a file that grows, read at a time
+
 _UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}")  # a name that `replacing` gives to a file before it is whole
 
 
@@ -107,7 +109,9 @@ def open_regular(path: Path, largest: int | None = None, follow: bool = False) -
 def read_bytes(path: Path, largest: int, follow: bool = False) -> bytes:
     """The content of the file at `path`, see `open_regular`; also of one that grows, at most `largest` bytes."""
     with open_regular(path, largest, follow) as file:
-        content = file.read(largest + 1)
+        content = file.read(os.fstat(file.fileno()).st_size + 1)  # as much room is made as is asked for
+        while piece := file.read(min(_PIECE, max(0, largest + 1 - len(content)))):
+            content += piece
     if len(content) > largest:
         raise _too_large(path, largest)
     return content

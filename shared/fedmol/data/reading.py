@@ -10,11 +10,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedmol import files
 from fedmol.errors import Exit, FedmolError
 
 SMILES_SUFFIXES = frozenset({".smi", ".smiles", ".ism", ".txt"})
 _DELIMITERS = ",\t;"
 _LONGEST_CELL = 1 << 17
+_LONGEST_LINE = 1 << 20  # characters
+_LARGEST = 8 << 30  # bytes of a file
+_FREE, _UNFOLDING = 64 << 20, 100  # bytes that any gzip may unpack to, and how many times its size a large one may
+_PIECE = 4 << 20  # bytes
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive (or a spreadsheet)",
     b"\xfd7zXZ": "xz-compressed",
@@ -58,7 +63,7 @@ def read_bytes(path: Path) -> bytes:
         FedmolError: BAD_DATA if it is not there, is a folder or may not be read.
     """
     try:
-        return path.read_bytes()
+        return files.read_bytes(path, _LARGEST, follow=True)
     except FileNotFoundError:
         raise _bad(
             f"there is no file {path}", "name an existing CSV or SMILES file, or one of the sources embedded, qm9"
@@ -66,7 +71,8 @@ def read_bytes(path: Path) -> bytes:
     except IsADirectoryError:
         raise _bad(f"{path} is a folder, not a file", "name the CSV or SMILES file inside it") from None
     except (OSError, ValueError) as error:
-        raise _bad(f"{path} cannot be read: {error}", "make the file readable for the user that runs fedmol") from None
+        why = getattr(error, "strerror", None) or error
+        raise _bad(f"{path} cannot be read: {why}", "make the file readable for the user that runs fedmol") from None
 
 
 def _text(path: Path, content: bytes) -> str:
@@ -75,7 +81,7 @@ def _text(path: Path, content: bytes) -> str:
             raise _bad(f"{path} is {kind}, which fedmol does not unpack", "unpack it first; only gzip is read as it is")
     if content.startswith(b"\x1f\x8b"):
         try:
-            content = gzip.decompress(content)
+            content = _unpacked(path, content)
         except (OSError, EOFError, zlib.error) as error:
             raise _bad(
                 f"{path} is a damaged gzip file: {error}", "copy the file again from where it came from"
@@ -90,6 +96,31 @@ def _text(path: Path, content: bytes) -> str:
         raise _bad(
             f"{path} is not UTF-8 text (byte {error.start})", "save the file again with the encoding UTF-8"
         ) from None
+
+
+def _unpacked(path: Path, packed: bytes) -> bytes:
+    """What the gzip file holds, in pieces, so that one made to fill the memory is noticed long before it does."""
+    most, size = max(_FREE, _UNFOLDING * len(packed)), 0
+    pieces: list[bytes] = []
+    with gzip.open(io.BytesIO(packed)) as file:
+        while piece := file.read(_PIECE):
+            pieces.append(piece)
+            size += len(piece)
+            if size > most:
+                raise _bad(
+                    f"{path} unpacks to more than {most:,} bytes, {_UNFOLDING} times its size, which molecules do not",
+                    "look at what is in it, and unpack it first if it is right",
+                )
+    return b"".join(pieces)
+
+
+def _check_lines(path: Path, rows: list[str]) -> None:
+    if max(map(len, rows)) > _LONGEST_LINE:
+        line = next(number for number, row in enumerate(rows, start=1) if len(row) > _LONGEST_LINE)
+        raise _bad(
+            f"{path}, line {line} has more than {_LONGEST_LINE:,} characters",
+            "write one molecule a line, and leave out columns that are not needed",
+        )
 
 
 def _header(path: Path, line: str, column: str) -> tuple[str, int]:
@@ -137,6 +168,7 @@ def parse_table(path: Path, content: bytes, column: str) -> Table:
     if not text:
         raise _bad(f"{path} is empty", "name a file with molecules in it")
     rows = list(io.StringIO(text, newline=None))
+    _check_lines(path, rows)
     cells = list(_smiles_cells(rows) if is_smiles_file(path) else _csv_cells(path, rows, column))
     if not cells:
         raise _bad(f"{path} has a header but no rows", "name a file with molecules in it")

@@ -4,6 +4,8 @@ import bz2
 import gzip
 import io
 import lzma
+import os
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -98,3 +100,34 @@ def test_written_table_reads_back_cell_by_cell(tmp_path: Path) -> None:
     cells = ["CCO", "", 'a "quoted", cell', "CC |&1:0,f:1|", "N"]
     write_table(tmp_path / "out.csv", cells)
     assert list(read_table(tmp_path / "out.csv").smiles) == cells
+
+
+def test_a_gzip_that_unfolds_a_thousand_times_is_refused_before_it_fills_the_memory(tmp_path: Path) -> None:
+    path = tmp_path / "molecules.smi"
+    path.write_bytes(gzip.compress(b"C\n" * (80 << 20)))  # 160 MiB in 160 KiB
+    tracemalloc.start()
+    try:
+        with pytest.raises(FedmolError, match="unpacks to more than") as refused:
+            read_table(path)
+        assert tracemalloc.get_traced_memory()[1] < 100 << 20
+    finally:
+        tracemalloc.stop()
+    assert refused.value.exit is Exit.BAD_DATA
+
+
+@pytest.mark.parametrize("name", ["molecules.smi", "molecules.csv"])
+def test_an_endless_line_is_named(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("smiles\nCC\n" + "C" * (3 << 20) + "\n")
+    with pytest.raises(FedmolError, match="line 3") as refused:
+        read_table(path)
+    assert refused.value.exit is Exit.BAD_DATA
+
+
+def test_a_pipe_and_a_device_are_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.smi")
+    (tmp_path / "device.smi").symlink_to("/dev/zero")
+    for name in ("pipe.smi", "device.smi"):
+        with pytest.raises(FedmolError, match=name) as refused:
+            read_table(tmp_path / name)
+        assert refused.value.exit is Exit.BAD_DATA
