@@ -66,6 +66,8 @@ class ScriptedAggregator:
         self.stage, self.replaced = stage, dict(replaced or {})
         self.settings = stage.settings
         self.model = flatten(denoiser_of(self.settings))
+        others = self.settings.strategy.payload(len(self.model)).by_name.keys() - {MODEL}
+        self.others = {name: np.zeros(len(self.model), np.float32) for name in others}
         self.round, self.rounds, self.left = 1, stage.settings.training.rounds, list(TASKS)
         self.received: list[Received] = []
         self.over = threading.Event()
@@ -169,18 +171,19 @@ class ScriptedAggregator:
 
     def _opening(self, body: bytes) -> RoundOpening:
         counted = None if self.round == 1 else self.round - 1
-        digests = {MODEL: vector_digest(self.model)}
+        digests = {name: vector_digest(vector) for name, vector in {MODEL: self.model, **self.others}.items()}
         return RoundOpening(round=self.round, digests=digests, last_counted=counted, reason=None, members_since=1)
 
     def _tensor(self, body: bytes) -> Any:
         asked = aggregator_pb2.GetAggregatedTensorRequest.FromString(body)
+        vector = {MODEL: self.model, **self.others}[asked.tensor_name]
         tensor = base_pb2.NamedTensor(
-            name=MODEL,
+            name=asked.tensor_name,
             round_number=asked.round_number,
             lossless=True,
             tags=["model", "compressed"],
-            transformer_metadata=[base_pb2.MetadataProto(int_list=[len(self.model)])],
-            data_bytes=self.model.tobytes(),
+            transformer_metadata=[base_pb2.MetadataProto(int_list=[len(vector)])],
+            data_bytes=vector.tobytes(),
         )
         return aggregator_pb2.GetAggregatedTensorResponse(
             header=self._header(body), round_number=asked.round_number, tensor=tensor

@@ -81,10 +81,18 @@ def _remote_ports(process: psutil.Popen) -> set[int]:
         return set()
 
 
-@pytest.mark.parametrize("fitted", [False, True], ids=["steps-set", "steps-fitted-to-a-time"])
-def test_nothing_leaves_a_site_that_is_not_in_the_list_and_its_log_has_all(stage: Build, fitted: bool) -> None:
-    training = {"budget_minutes": 0.2} if fitted else {}
-    run, ports = stage(one_site(training=training)), set[int]()
+@pytest.mark.parametrize(
+    ("changes", "fields"),
+    [
+        pytest.param({}, set[str](), id="as-shipped"),
+        pytest.param({"training": {"budget_minutes": 0.2}}, {"counts.seconds_per_step"}, id="steps-fitted-to-a-time"),
+        pytest.param({"strategy": "scaffold", "local_method": "scaffold"}, {"tensors.control"}, id="scaffold"),
+    ],
+)
+def test_nothing_leaves_a_site_that_is_not_in_the_list_and_its_log_has_all(
+    stage: Build, changes: dict[str, Any], fields: set[str]
+) -> None:
+    run, ports = stage(one_site(**changes)), set[int]()
     with ScriptedAggregator(run) as one:
         run.start(SITE)
         process = run.parties[SITE].process
@@ -98,8 +106,8 @@ def test_nothing_leaves_a_site_that_is_not_in_the_list_and_its_log_has_all(stage
     assert ports <= {run.settings.network.port}
     assert {one.call for one in received} == {*KINDS, "Join", "Opening", "Report"}
     _is_in_the_list(received)
-    joined = set().union(*(_said(one) for one in received if one.call == "Join"))
-    assert ("counts.seconds_per_step" in joined) == fitted
+    said = set().union(*(_said(one) for one in received))
+    assert said & {"counts.seconds_per_step", "tensors.control"} == fields
     _secrets_stay(run, received)
     _log_has_all(run, received)
 
