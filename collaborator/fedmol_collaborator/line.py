@@ -87,22 +87,22 @@ class Line:
         begin = self._channel.stream_unary(path).future
 
         def call(requests: Iterator[Any], timeout: float | None = None) -> Any:
-            pieces = self._pieces(path, requests, request_serializer)
-            return self._finish(path, begin(pieces, timeout=timeout or self.deadline), response_deserializer, None)
+            message = _Streamed(lambda size, holds: self.outgoing.note(_name(path), size, holds))
+            pieces = self._pieces(requests, request_serializer, message)
+            try:
+                sent = begin(pieces, timeout=timeout or self.deadline)
+                return self._finish(path, sent, response_deserializer, None)
+            finally:
+                message.write_down()  # where it was given up
 
         return call
 
-    def _pieces(self, path: str, requests: Iterator[Any], serialize: Serializer) -> Iterator[bytes]:
-        """The message is written down when its last piece has left, or it was given up."""
-        scanner, size = Scanner(descriptor_pool.Default().FindMessageTypeByName(_STREAMED)), 0
-        try:
-            for piece in requests:
-                scanner.feed(piece.npbytes)
-                size += len(piece.npbytes)
-                self.moved()
-                yield serialize(piece)
-        finally:
-            self.outgoing.note(_name(path), size, scanner.found)
+    def _pieces(self, requests: Iterator[Any], serialize: Serializer, message: _Streamed) -> Iterator[bytes]:
+        for piece in requests:
+            message.add(piece.npbytes)
+            self.moved()
+            yield serialize(piece)
+        message.write_down()
 
     def _finish(self, path: str, call: Any, deserialize: Deserializer, aside: threading.Event | None) -> Any:
         """What the call answers, once it does.
@@ -150,6 +150,28 @@ class Line:
             f"the aggregator answers {_name(path)} with more than the {self.largest:,} bytes that any answer may have",
             "ask the coordinator: nothing as long as that was agreed on",
         )
+
+
+class _Streamed:
+    """A message in pieces, which is written down once: when its last piece has left, or when it was given up.
+
+    Not when the pieces' iterator is closed: the garbage collector does that to one that was given up, at any moment,
+    and so while its thread holds the lock of what messages are written down with.
+    """
+
+    def __init__(self, note: Callable[[int, tuple[str, ...]], None]) -> None:
+        self._scanner = Scanner(descriptor_pool.Default().FindMessageTypeByName(_STREAMED))
+        self._note, self._size, self._noted, self._lock = note, 0, False, threading.Lock()
+
+    def add(self, piece: bytes) -> None:
+        self._scanner.feed(piece)
+        self._size += len(piece)
+
+    def write_down(self) -> None:
+        with self._lock:
+            noted, self._noted = self._noted, True
+        if not noted:
+            self._note(self._size, self._scanner.found)
 
 
 def _name(path: str) -> str:
