@@ -22,7 +22,7 @@ PATH = "/openfl.aggregator.Aggregator/SendLocalTaskResults"
 MESSAGE = aggregator_pb2.TaskResults(round_number=3, task_name="train").SerializeToString()
 
 
-class _Given(grpc.RpcError):
+class _Given(grpc.RpcError):  # type: ignore[misc]
     """What a call that was given up ends with."""
 
     def code(self) -> grpc.StatusCode:
@@ -90,7 +90,11 @@ def test_a_message_that_was_given_up_and_is_collected_meanwhile_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The garbage collector may run at any moment, and so while a message is written down."""
-    outgoing = Outgoing(lambda *_, **__: gc.collect() and None, again_after=0)
+
+    def write(kind: str, **_: Any) -> None:
+        gc.collect()
+
+    outgoing = Outgoing(write, again_after=0)
     line = _line(outgoing, 4, tmp_path, monkeypatch)
 
     def work() -> None:
