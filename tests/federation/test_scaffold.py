@@ -71,6 +71,7 @@ def test_it_is_another_model_than_that_of_plain_averaging(scaffold: Stage, undis
         ("west", f"{SITE}.train", "after", 2, "SIGKILL"),  # round 2 is trained, and not sent
         ("west", f"{SITE}.train", "before", 3, "SIGKILL"),  # round 2 counts, and the site may not know
         (AGGREGATOR, "fedmol.fl.checkpoints:Checkpoints.save", "after", 2, "SIGKILL"),  # round 2 is kept, not logged
+        (AGGREGATOR, "fedmol.fl.checkpoints:Checkpoints.save", "after", 3, "SIGKILL"),  # the last one is
     ],
 )
 def test_a_kill_changes_neither_model_nor_control_variates(

@@ -48,7 +48,7 @@ def count(round: int, terms: Terms, last: Checkpoint, sites: Collection[str], re
     if not counted:
         raise FedmolError(
             Exit.QUORUM_LOST,
-            f"no update of round {round} counts: every one moved the model too far",
+            f"no update of round {round} counts: every one moved too far",
             "look at the sites' losses, lower the learning rate, or raise rounds.max_update_norm_ratio",
         )
     known |= {site: moves[site] for site in counted}

@@ -189,7 +189,7 @@ class RoundEngine:
         """Close the open round if it may close; wait up to `patience` seconds for news before. True if it was closed.
 
         Raises:
-            FedmolError: QUORUM_LOST when every update moved the model too far.
+            FedmolError: QUORUM_LOST when every update moved too far.
             OSError: nothing can be written any more.
         """
         with self._lock:

@@ -193,6 +193,8 @@ def test_which_of_two_states_holds() -> None:
         with pytest.raises(FedmolError, match=f"update of round {last_counted} counted") as caught:
             holding(last_counted, 1, (after, before))
         assert caught.value.exit is Exit.STATE_UNUSABLE
+    with pytest.raises(FedmolError, match="round 2 counted"):
+        holding(2, 1, ())  # the folder is lost
 
 
 @pytest.mark.parametrize(
