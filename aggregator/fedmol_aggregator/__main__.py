@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -53,6 +54,7 @@ def command(path: Path, run: str, certs: Path, work: Path, stay: bool) -> None:
 
 
 def main() -> None:
+    os.umask(0o077)  # what the group may read is let in file by file
     sys.exit(call(command, sys.argv[1:], "fedmol-aggregator"))
 
 

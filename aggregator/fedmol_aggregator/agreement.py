@@ -121,7 +121,7 @@ def _logged(fields: dict[str, Any], path: Path) -> Agreement:
 
 
 def _write(path: Path, agreement: Agreement) -> None:
-    files.write_text(path, agreement.model_dump_json(indent=1))
+    files.write_text(path, agreement.model_dump_json(indent=1), 0o600)
 
 
 def _unusable(path: Path, what: str) -> FedmolError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -81,6 +82,7 @@ def command(
 
 
 def main() -> None:
+    os.umask(0o077)  # what the group may read is let in file by file
     sys.exit(call(command, sys.argv[1:], "fedmol-collaborator"))
 
 

@@ -223,7 +223,7 @@ def _prepare(
     pulse.watch.enter("reading shard", least=_longest_reading(place.shard))
     share, cache = settings.data.validation_share, place.work / "cache"
     shard = open_shard(place.shard, settings.data.column, vocabulary, share, cache)
-    files.write_text(place.work / "card.json", shard.card.to_json())
+    files.write_text(place.work / "card.json", shard.card.to_json(), 0o600)
     census = Census.take(shard.training, len(vocabulary.atoms), len(vocabulary.bonds), vocabulary.max_atoms)
     pulse.watch.enter("measuring the speed")
     fitted = settings.training.budget_minutes is not None

@@ -23,6 +23,7 @@ _KINDS = {
     stat.S_IFLNK: "a symbolic link",
 }
 
+GROUP = 0o640  # of what a sidecar, another user of the same group, shows
 _PIECE = 2**20  # bytes of a file that grows, read at a time
 
 _UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}")  # a name that `replacing` gives to a file before it is whole

@@ -62,6 +62,7 @@ def _end_with(exit: Exit) -> Callable[[int, FrameType | None], None]:
 
 
 def main() -> None:
+    os.umask(0o027)  # the sidecar, of the same group, shows the results
     sys.exit(call(command, sys.argv[1:], "fedmol-evaluator"))
 
 

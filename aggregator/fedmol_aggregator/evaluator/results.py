@@ -49,7 +49,7 @@ class Results:
     def preview(self, round: int, evaluation: Evaluation) -> None:
         """Show what the model of a round makes."""
         document = {"round": round, **json.loads(evaluation.to_json())}
-        files.write_text(self.out / PREVIEW, json.dumps(document, indent=1))
+        files.write_text(self.out / PREVIEW, json.dumps(document, indent=1), files.GROUP)
 
     def conclude(self, settings: Settings, test: Graphs | None, known: Collection[str]) -> None:
         """Evaluate the final model and write the account; what an earlier, broken-off attempt evaluated stands."""
@@ -65,5 +65,5 @@ def _first_line(log: Path) -> bytes:
 
 
 def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as content, files.replacing(target) as file:
+    with source.open("rb") as content, files.replacing(target, files.GROUP) as file:
         shutil.copyfileobj(content, file)

@@ -145,4 +145,4 @@ def write_table(path: Path, smiles: Sequence[str], column: str = "smiles") -> No
     """
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([[column], *([one] for one in smiles)])
-    write_file(path, text.getvalue().encode())
+    write_file(path, text.getvalue().encode(), 0o600)

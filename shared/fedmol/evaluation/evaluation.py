@@ -118,7 +118,9 @@ def evaluate(
     seconds = time.monotonic() - began
     readings = read_graphs(graphs, vocabulary)
     if samples_path is not None:
-        files.write_text(samples_path, "".join(f"{one.smiles}\n" for one in readings if one.smiles is not None))
+        files.write_text(
+            samples_path, "".join(f"{one.smiles}\n" for one in readings if one.smiles is not None), files.GROUP
+        )
     likelihood: Likelihood | None = None
     blocks: tuple[float, ...] = ()
     if test is not None:

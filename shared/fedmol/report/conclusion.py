@@ -29,7 +29,7 @@ def evaluate_once(
         return Evaluation.from_json(path.read_text(), str(path))
     model = load_model(folder / MODEL)
     result = evaluate(model, test, known, settings.evaluation, settings.seed, on_progress, folder / SAMPLES)
-    files.write_text(path, result.to_json())
+    files.write_text(path, result.to_json(), files.GROUP)
     return result
 
 

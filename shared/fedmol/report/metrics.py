@@ -24,7 +24,7 @@ def write_metrics(run: Path) -> Path:
         FedmolError: see `read_record`.
     """
     path = run / "metrics.csv"
-    files.write_text(path, metrics(read_record(run)).to_csv(index=False))
+    files.write_text(path, metrics(read_record(run)).to_csv(index=False), files.GROUP)
     return path
 
 

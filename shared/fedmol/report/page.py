@@ -31,7 +31,7 @@ def write_report(run: Path) -> Path:
         FedmolError: see `fedmol.report.record.read_record`.
     """
     path = run / "report.html"
-    files.write_text(path, render(read_record(run)))
+    files.write_text(path, render(read_record(run)), files.GROUP)
     return path
 
 

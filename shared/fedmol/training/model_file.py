@@ -67,7 +67,7 @@ def save_model(
     )
     state = denoiser.state_dict()
     weights = {name: state[name].to(precision).cpu().contiguous() for name in sorted(state)}
-    write_bytes(path, to_bytes(weights, {_META: description.encode()}))
+    write_bytes(path, to_bytes(weights, {_META: description.encode()}), 0o600)
 
 
 def load_model(path: Path) -> TrainedModel:
