@@ -85,7 +85,7 @@ def test_uploads_lie_under_their_digests_and_those_of_the_round_before_are_kept(
     kept = list(work.glob("uploads/round-*/*.safetensors"))
     assert len(kept) >= 3
     for path in kept:
-        assert blake3(load_file(path)["model"].tobytes()).hexdigest() == path.stem
+        assert f"model-{blake3(load_file(path)['model'].tobytes()).hexdigest()}" == path.stem
 
 
 def test_every_round_s_opening_tells_a_site_whether_its_update_counted(undisturbed: Stage) -> None:
