@@ -24,6 +24,7 @@ _KINDS = {
 }
 
 GROUP = 0o640  # of what a sidecar, another user of the same group, shows
+NO_FILE = {errno.EINVAL, errno.ELOOP, errno.EMSGSIZE}  # of errors that say that what is there can be no file of ours
 _PIECE = 2**20  # bytes of a file that grows, read at a time
 
 _UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}")  # a name that `replacing` gives to a file before it is whole

@@ -11,6 +11,7 @@ file.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,9 @@ from blake3 import blake3
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
+from fedmol.documents import check_depth, parse_json
 from fedmol.errors import Exit, FedmolError
-from fedmol.files import replacing
+from fedmol.files import NO_FILE, open_regular, replacing
 
 META = "fedmol"
 
@@ -74,7 +76,7 @@ def load(path: Path, largest: int) -> tuple[dict[str, NDArray[Any]], dict[str, A
     try:
         _check(path, largest)
         with safe_open(path, "np") as file:
-            meta = json.loads(file.metadata()[META])
+            meta = parse_json(file.metadata()[META].encode())
             return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 (not a dict)
     except (*_NO_FILE, SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise FedmolError(
@@ -101,10 +103,14 @@ def _header(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> byte
 
 def _check(path: Path, largest: int) -> None:
     """Raises ValueError unless the file's content has the digest that it carries."""
-    size = path.stat().st_size
-    if size > largest:
-        raise ValueError(f"it has {size} bytes, {largest} at most are expected")
-    with path.open("rb") as file:
+    try:
+        opened = open_regular(path, largest)
+    except OSError as error:
+        if error.errno in NO_FILE:
+            raise ValueError(error.strerror) from None
+        raise
+    with opened as file:
+        size = os.fstat(file.fileno()).st_size
         front = file.read(8)
         length = int.from_bytes(front, "little")
         if length > min(size, _LARGEST_HEADER):
@@ -112,6 +118,7 @@ def _check(path: Path, largest: int) -> None:
         header = file.read(length)
         if not header.startswith(_START):
             raise ValueError("it carries no digest of its content")
+        check_depth(header)
         end = len(_START) + len(_NO_DIGEST)
         said, hashed = header[len(_START) : end], blake3(front + _START + _NO_DIGEST + header[end:])
         while piece := file.read(_PIECE):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +79,22 @@ def test_a_missing_or_too_large_file_is_refused(tmp_path: Path, content: bytes) 
     path.write_bytes(content)
     with pytest.raises(FedmolError, match="bytes"):
         sealed.load(path, len(content) - 1)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to("/dev/zero")])
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    path = tmp_path / "state.safetensors"
+    make(path)
+    with pytest.raises(FedmolError) as refused:
+        sealed.load(path, 2**20)
+    assert refused.value.exit is Exit.STATE_UNUSABLE
+
+
+def test_what_is_said_of_the_arrays_is_of_bounded_depth(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    deep: list[object] = []
+    for _ in range(100):
+        deep = [deep]
+    sealed.save(path, {"a": np.zeros(1)}, {"deep": deep})
+    with pytest.raises(FedmolError, match="deep"):
+        sealed.load(path, 2**20)

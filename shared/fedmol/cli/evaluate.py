@@ -89,12 +89,12 @@ def evaluate(
     print_evaluation(console, result)
     if out is not None:
         files.write_text(out, result.to_json())
-        console.print(f"written: {out}")
+        console.print(f"written: {out}", markup=False)
     if html is not None:
         from fedmol.report.page import write_evaluation
 
         write_evaluation(html, result, subject.name)
-        console.print(f"written: {html}")
+        console.print(f"written: {html}", markup=False)
 
 
 def _of_model(

@@ -27,15 +27,13 @@ def export(run: Path, name: str | None, out: Path, evaluation: Path | None, lice
     import torch
 
     from fedmol.errors import Exit, FedmolError
-    from fedmol.evaluation import Evaluation
+    from fedmol.evaluation import read_evaluation
     from fedmol.report.model_card import Release, write_model_card
     from fedmol.report.record import read_record
     from fedmol.training.model_file import load_model, save_model
 
     record = read_record(run)
-    measured = (
-        record.evaluation if evaluation is None else Evaluation.from_json(evaluation.read_text(), str(evaluation))
-    )
+    measured = record.evaluation if evaluation is None else read_evaluation(evaluation, follow=True)
     if measured is None:
         raise FedmolError(
             Exit.USAGE,

@@ -66,8 +66,8 @@ def run(
     except KeyboardInterrupt:
         cure = f"go on with: fedmol run --resume --run-id {folder.name} --runs {runs}"
         raise FedmolError(Exit.INTERRUPTED, "the run was interrupted; nothing is lost", cure) from None
-    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
-    console.print(f"model:  {folder / 'model.safetensors'}", soft_wrap=True)
+    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True, markup=False)
+    console.print(f"model:  {folder / 'model.safetensors'}", soft_wrap=True, markup=False)
 
 
 def overrides_of(data: str | None, budget: float | None, changes: tuple[str, ...]) -> dict[str, Any]:

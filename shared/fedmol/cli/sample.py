@@ -104,7 +104,7 @@ def sample(
                 if tally.is_new(entry) or not unique:
                     file.write(form.entry(entry).encode())
     console.print(f"{tally}, in {bar.seconds:.1f} s", highlight=False)
-    console.print(f"written: {out}")
+    console.print(f"written: {out}", markup=False)
 
 
 def _smiles(path: Path, column: str, vocabulary: Vocabulary) -> set[str]:

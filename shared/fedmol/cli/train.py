@@ -106,7 +106,7 @@ def train(
     _kept(out).unlink(missing_ok=True)
     validated = _validation_nll(out, shard.validation, place)
     console.print(f"trained on {len(shard.training):,} molecules; validation NLL {validated:.2f}")
-    console.print(f"written: {out}")
+    console.print(f"written: {out}", markup=False)
 
 
 def _kept(out: Path) -> Path:

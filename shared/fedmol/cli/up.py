@@ -72,7 +72,7 @@ def up(
         ) from None
     if not keep:
         stage.take_down()
-    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True)
+    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True, markup=False)
 
 
 @click.command("down")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from fedmol.chem.encoding import TOO_LARGE, UNKNOWN_ATOM
 from fedmol.chem.scaffolds import scaffolds
 from fedmol.chem.vocabulary import Vocabulary
+from fedmol.documents import DocumentError, read_json
 from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
 
@@ -81,6 +83,21 @@ class DataCard(_Section):
                 f"this is not a data card: {error.error_count()} wrong entries",
                 "make the card again: fedmol data card FILE",
             ) from None
+
+
+def read_card(path: Path) -> DataCard:
+    """The card in a file.
+
+    Raises:
+        FedmolError: BAD_DATA if it is none, or cannot be read.
+    """
+    try:
+        return DataCard.from_json(read_json(path).decode())
+    except (OSError, DocumentError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise FedmolError(
+            Exit.BAD_DATA, f"{path} is not a data card: {why}", "make the card again: fedmol data card FILE"
+        ) from None
 
 
 def counts(graphs: Graphs, vocabulary: Vocabulary) -> tuple[dict[int, int], dict[str, int], dict[str, int]]:

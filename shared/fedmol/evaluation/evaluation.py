@@ -18,6 +18,7 @@ from fedmol.chem.reading import Reading, read_graphs
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.reading import Table
 from fedmol.diffusion import Likelihood, sample, samplers
+from fedmol.documents import DocumentError, read_json
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation.distances import Distance, distances
 from fedmol.evaluation.likelihood import estimate
@@ -29,6 +30,7 @@ from fedmol.graphs import Graphs
 from fedmol.training.model_file import TrainedModel
 
 _EXAMPLES = 48
+_LARGEST = 4 * 2**20  # bytes of an evaluation
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,22 @@ class Evaluation:
                 f"{origin} is not an evaluation: {where}: {first['msg']}",
                 "make it again: fedmol evaluate",
             ) from None
+
+
+def read_evaluation(path: Path, follow: bool = False) -> Evaluation:
+    """The evaluation in a file, which may be a symbolic link where somebody has named it.
+
+    Raises:
+        FedmolError: BAD_DATA if it is none, or cannot be read.
+    """
+    try:
+        text = read_json(path, _LARGEST, follow).decode()
+    except (OSError, DocumentError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise FedmolError(
+            Exit.BAD_DATA, f"{path} is not an evaluation: {why}", "make it again: fedmol evaluate"
+        ) from None
+    return Evaluation.from_json(text, str(path))
 
 
 _ADAPTER = TypeAdapter(Evaluation)

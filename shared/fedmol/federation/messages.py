@@ -7,6 +7,7 @@ Types are closed and strict: no text or truth value is a number, and everything 
 
 from __future__ import annotations
 
+import errno
 import re
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -14,8 +15,10 @@ from typing import Annotated, Literal, TypeVar
 import pydantic_core
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from fedmol.documents import read_json
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.versions import BEFORE, PATTERN, PROTOCOL, check_protocol, parsed, written
+from fedmol.files import NO_FILE
 from fedmol.fl.payload import MODEL
 
 SERVICE = "fedmol.Federation"
@@ -171,10 +174,10 @@ def read_agreement(path: Path) -> Agreement:
         FedmolError: STATE_UNUSABLE when the file is missing, too large, damaged, or of an earlier protocol.
     """
     try:
-        if path.stat().st_size > _LARGEST_AGREEMENT:
-            raise ValueError("it is too large")
-        return Agreement.model_validate_json(path.read_bytes())
-    except (FileNotFoundError, ValueError) as error:  # a ValidationError is one
+        return Agreement.model_validate_json(read_json(path, _LARGEST_AGREEMENT))
+    except (OSError, ValueError) as error:  # a ValidationError is one, and a DocumentError
+        if isinstance(error, OSError) and error.errno not in {errno.ENOENT, *NO_FILE}:
+            raise
         what = _first_fault(error) if isinstance(error, ValidationError) else str(error)
         raise FedmolError(
             Exit.STATE_UNUSABLE,

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 
 from fedmol import files
-from fedmol.evaluation import Evaluation, evaluate
+from fedmol.evaluation import Evaluation, evaluate, read_evaluation
 from fedmol.evaluation.resemblance import Progress
 from fedmol.federation.settings import Settings
 from fedmol.graphs import Graphs
@@ -26,7 +26,7 @@ def evaluate_once(
     """
     path = folder / EVALUATION
     if path.exists():
-        return Evaluation.from_json(path.read_text(), str(path))
+        return read_evaluation(path)
     model = load_model(folder / MODEL)
     result = evaluate(model, test, known, settings.evaluation, settings.seed, on_progress, folder / SAMPLES)
     files.write_text(path, result.to_json(), files.GROUP)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -11,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from fedmol import events
-from fedmol.data.card import DataCard
+from fedmol.data.card import DataCard, read_card
 from fedmol.errors import Exit, FedmolError
-from fedmol.evaluation import Evaluation
+from fedmol.evaluation import Evaluation, read_evaluation
 from fedmol.events import Event
 from fedmol.federation.settings import Settings, load
 from fedmol.telemetry.kinds import Misfit, RoundFinished
@@ -143,9 +144,7 @@ def read_record(folder: Path) -> RunRecord:
 
 def _site(folder: Path, name: str) -> SiteRecord:
     card = folder / "card.json"
-    return SiteRecord(
-        name, _events(folder / "events.jsonl", []), DataCard.from_json(card.read_text()) if card.is_file() else None
-    )
+    return SiteRecord(name, _events(folder / "events.jsonl", []), read_card(card) if os.path.lexists(card) else None)
 
 
 def _events(path: Path, misfits: list[str]) -> list[Event]:
@@ -156,7 +155,7 @@ def _events(path: Path, misfits: list[str]) -> list[Event]:
 
 
 def _evaluation(path: Path) -> Evaluation | None:
-    return Evaluation.from_json(path.read_text(), str(path)) if path.is_file() else None
+    return read_evaluation(path) if os.path.lexists(path) else None
 
 
 def _losses(path: Path) -> list[tuple[int, float]]:
