@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Collection
 
 from fedmol.events import EventLog, read
@@ -11,14 +12,15 @@ class Deliveries:
     """What the sites say of themselves once they have checked the model; in the event log, so that a restart knows."""
 
     def __init__(self, events: EventLog) -> None:
-        self.events = events
+        self.events, self._lock = events, threading.Lock()
         self._held = {event.site for event in read(events.path) if event.kind == "model_delivered"}
 
     def note(self, site: str, model_digest: str) -> None:
-        """The site holds the final model."""
-        if site not in self._held:
-            self._held.add(site)
-            self.events.write("model_delivered", site=site, model_digest=model_digest)
+        """The site holds the final model. Raises OSError when that cannot be written down: it is to be said again."""
+        with self._lock:
+            if site not in self._held:
+                self.events.write("model_delivered", site=site, model_digest=model_digest)
+                self._held.add(site)
 
     def missing(self, sites: Collection[str]) -> set[str]:
         """Those of `sites` that have not said that they hold it."""
