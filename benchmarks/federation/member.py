@@ -119,6 +119,10 @@ class Member:
         asked = OpeningRequest(run=self.run, peer=self.peer)
         return read(RoundOpening, self.call(OPENING, asked.encode(), SERVICE), "the aggregator")
 
+    def say_finished(self) -> None:
+        """Say that the site holds the final model, once the run is over, as a site does that has checked it."""
+        self.report("finished", model_digest=self.opening().model_digest)
+
     def model(self, round: int, **changed: Any) -> bytes:
         """The values of the model that `round` starts from."""
         answer = aggregator_pb2.GetAggregatedTensorResponse.FromString(self._model(round, **changed))

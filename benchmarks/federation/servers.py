@@ -203,6 +203,8 @@ class Aggregator(Server):
         until = time.monotonic() + _PATIENCE
         while True:
             open_round, tasks, over = member.tasks()
+            if over:
+                member.say_finished()
             if over or open_round > round:
                 return
             if time.monotonic() > until:

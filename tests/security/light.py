@@ -30,7 +30,7 @@ _FOR_EVER = 3600.0  # seconds; a member that says nothing is not lost before
 
 def light_settings(*sites: str, length: int = 400, **rounds: Any) -> Settings:
     """The small federation with `sites`, for `length` rounds in which nobody is lost or late by the clock."""
-    patient = dict.fromkeys(("lost_after", "join_deadline", "deadline", "grace"), _FOR_EVER)
+    patient = dict.fromkeys(("lost_after", "join_deadline", "deadline", "grace"), _FOR_EVER) | {"farewell": 5.0}
     return small_settings(
         sites=[{"name": site} for site in sites], training={"rounds": length}, rounds={**patient, **rounds}
     )
@@ -138,9 +138,10 @@ class Light:
         self.connect()
 
     def finish(self) -> Event:
-        """Everybody hears that the run is over, and the aggregator ends well."""
+        """Everybody hears that the run is over and holds its model, and the aggregator ends well."""
         for member in self.members.values():
             assert member.tasks()[2]
+            member.say_finished()
         assert self.stage.wait(AGGREGATOR) == 0
         (finished,) = self.stage.events("run_finished")
         return finished
