@@ -50,8 +50,8 @@ class Course:
     def collect(self, open_round: int) -> list[Change]:
         """The changes that have been put into the folder since, and hold from the open round or a later one on."""
         taken = []
-        while (path := self.inbox / f"{len(self.changes.signed) + 1:04d}.json").exists():
-            key = (path.name, path.stat().st_mtime_ns)
+        while (written := _written(path := self.inbox / f"{len(self.changes.signed) + 1:04d}.json")) is not None:
+            key = (path.name, written)
             if key in self._seen:
                 break
             self._seen.add(key)
@@ -76,3 +76,11 @@ class Course:
             log.info("change %d holds from round %d on: %s", change.number, change.round, change.says())
             taken.append(change)
         return taken
+
+
+def _written(path: Path) -> int | None:
+    """When the file was written; None where there is none."""
+    try:
+        return path.lstat().st_mtime_ns
+    except OSError:
+        return None

@@ -131,6 +131,7 @@ class Gathering:
         self.settings, self.path, self.events, self.clock = settings, path, events, clock
         self._training = settings.training  # by which steps are agreed, however long the run becomes
         self.accepted: Collection[str] = ()
+        self.on_other_shard: Callable[[str], None] = lambda _: None  # told of a site that came back with another one
         self.opened = clock()
         self.joined: dict[str, Counts] = {}
         self.agreement = recall(path, events)
@@ -146,9 +147,14 @@ class Gathering:
             FedmolError: SHARD_CHANGED, VOCABULARY_DIFFERS, or because of its speed; nothing has changed then.
         """
         with self._lock:
+            before = {} if self.agreement is None else self.agreement.shards
             if joining.counts is not None and joining.counts != self.joined.get(site):
                 self._take_in(site, joining.counts)
-            return self._settle()
+            agreed = self._settle()
+            other = agreed is not None and before.get(site, agreed.shards.get(site)) != agreed.shards.get(site)
+        if other:
+            self.on_other_shard(site)
+        return agreed
 
     def expect(self, settings: Settings, accepted: Collection[str] = ()) -> None:
         """From now on these are the sites, the quorum and the deadline; those in `accepted` may bring another shard."""
@@ -162,7 +168,11 @@ class Gathering:
     def overdue(self) -> bool:
         """The joining deadline has passed without a quorum."""
         late = self.clock() - self.opened > self.settings.rounds.join_deadline
-        return self.agreement is None and late and len(self.joined) < self.settings.quorum
+        return self.agreement is None and late and len(self._members()) < self.settings.quorum
+
+    def _members(self) -> dict[str, Counts]:
+        """Who has joined, but for sites that were removed since, or are to come later; by name."""
+        return {site: one for site, one in sorted(self.joined.items()) if site in self.settings.site_names}
 
     def _take_in(self, site: str, counts: Counts) -> None:
         """Before the agreement a site's newest counts are what it brings; after it, they have to fit."""
@@ -207,7 +217,7 @@ class Gathering:
         return agreed.model_copy(update=new)
 
     def _settle(self) -> Agreement | None:
-        members = {site: one for site, one in sorted(self.joined.items()) if site in self.settings.site_names}
+        members = self._members()
         everyone = len(members) == len(self.settings.sites)
         late = self.clock() - self.opened > self.settings.rounds.join_deadline
         if self.agreement is None and (everyone or (late and len(members) >= self.settings.quorum)):

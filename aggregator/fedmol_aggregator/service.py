@@ -81,6 +81,7 @@ class Service:
         initial, final = payload.begin(flatten(denoiser)), self._final(terms.rounds)
         self.engine = RoundEngine(terms, initial, rule, work, keep, events, final)
         self.engine.before_round = self._put_in_force
+        self.gathering.on_other_shard = self.engine.forget
         self._put_in_force(self.engine.round)
 
     def serve(self, stop: threading.Event, stay: bool) -> None:

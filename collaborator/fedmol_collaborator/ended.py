@@ -11,6 +11,7 @@ from fedmol.events import EventLog, read
 from fedmol.federation.assembly import MODEL_FILE, save_final_model
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
+from fedmol.files import open_regular
 from fedmol.fl.payload import Vector, vector_digest
 
 _LOG = "events.jsonl"
@@ -64,11 +65,13 @@ def _damage(path: Path, digest: str) -> str | None:
         return None if _file_digest(path) == digest else f"{path} is not what was written: the digest differs"
     except FileNotFoundError:
         return f"{path} is missing"
+    except OSError as error:
+        return f"{path} cannot be read: {error.strerror}"
 
 
 def _file_digest(path: Path) -> str:
     hashed = hashlib.sha256()
-    with path.open("rb") as file:
+    with open_regular(path, follow=False) as file:
         while piece := file.read(_PIECE):
             hashed.update(piece)
     return hashed.hexdigest()

@@ -96,11 +96,11 @@ def _take_part(place: Place, before: Ending, events: EventLog, watch: Watch, sto
         network = network.model_copy(update={"give_up_after": min(network.give_up_after, _TELL_FOR)})
     client = federation.connect(network, place.run, place.site, place.certificates, payload, outgoing, watch, stop)
     introduction = _introduce(place)
-    late = client.join(introduction).agreement is not None
+    client.join(introduction)
     pulse.send = client.report
     pulse.start()
     try:
-        training, agreement = _prepare(place, client, introduction, late, pulse, stop)
+        training, agreement = _prepare(place, client, introduction, pulse, stop)
         course, orders = training.course, Orders(lambda: training.course.rounds, events)
 
         def on_opening(opening: RoundOpening) -> None:
@@ -213,7 +213,6 @@ def _prepare(
     place: Place,
     client: FederationClient,
     introduction: Joining,
-    late: bool,
     pulse: Pulse,
     stop: threading.Event,
 ) -> tuple[SiteTraining, Agreement]:
@@ -234,6 +233,7 @@ def _prepare(
     counts = counts_of(census.to_json(), len(shard.training), seconds, digest)
     if not place.new_shard:
         terms.require_same_shard(place.site, counts, pulse.events)
+    late = client.join(introduction).agreement is not None  # now: the others may have agreed meanwhile
     welcome, agreement = _wait_for_agreement(client, introduction.model_copy(update={"counts": counts}), stop)
     course = Course(place.run, settings, welcome.manifest, place.certificates.ca, pulse.events)
     course.take_up(welcome.changes)

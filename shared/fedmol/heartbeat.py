@@ -9,10 +9,8 @@ every process and which nobody can set: a beat of an earlier start of the machin
 
 from __future__ import annotations
 
-import math
 import os
 import sys
-import threading
 import time
 from pathlib import Path
 
@@ -38,13 +36,6 @@ class Heart:
             finally:
                 os.close(file)
             self._next = now + PERIOD
-
-    def beat_until(self, stop: threading.Event, longest: float = math.inf) -> None:
-        """Do nothing else until `stop` is set, or for `longest` seconds."""
-        until = time.monotonic() + longest
-        self.beat()
-        while time.monotonic() < until and not stop.wait(PERIOD):
-            self.beat()
 
 
 def age(folder: Path) -> float | None:

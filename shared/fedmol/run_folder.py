@@ -75,9 +75,12 @@ def _require_owner(folder: Path, owner: Owner) -> None:
 
 
 def _take(path: Path) -> int:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, str(os.getpid()).encode(), 0)
+        return lock
     except BlockingIOError:
         holder = os.pread(lock, _LARGEST, 0).decode(errors="replace")
         os.close(lock)
@@ -86,16 +89,16 @@ def _take(path: Path) -> int:
             f"another process works in {path.parent}" + (f" (process {holder})" if holder.isdecimal() else ""),
             "stop it, or give every party of every run a working folder of its own",
         ) from None
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
-    return lock
+    except OSError as error:
+        os.close(lock)
+        error.filename = error.filename or str(path)
+        raise
 
 
 def _read(path: Path) -> Owner:
     try:
-        with path.open("rb") as file:
-            return _READER.validate_json(file.read(_LARGEST))
-    except ValidationError:
+        return _READER.validate_json(files.read_bytes(path, _LARGEST, follow=False))
+    except (ValidationError, OSError):
         raise FedmolError(
             Exit.STATE_UNUSABLE,
             f"{path} does not say whose working folder this is",

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from pathlib import Path
 
@@ -45,18 +44,6 @@ def test_a_beat_of_the_future_or_of_another_start_of_the_machine_is_none(tmp_pat
     _set(tmp_path, float("nan"))
     assert main([str(tmp_path)]) == 1
     Heart(tmp_path).beat()
-    assert main([str(tmp_path)]) == 0
-
-
-def test_it_beats_until_it_is_stopped(tmp_path: Path) -> None:
-    stop = threading.Event()
-    stop.set()
-    Heart(tmp_path).beat_until(stop)
-    assert main([str(tmp_path)]) == 0
-
-
-def test_it_beats_no_longer_than_asked_for(tmp_path: Path) -> None:
-    Heart(tmp_path).beat_until(threading.Event(), longest=0.0)
     assert main([str(tmp_path)]) == 0
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError
 
+from fedmol import files
 from fedmol.closed import Closed
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import read
@@ -207,12 +208,12 @@ def _parse(document: str) -> Change:
 
 def read_signed(path: Path) -> SignedChange:
     """A signed change from its file. Raises FedmolError CHANGE_REFUSED when it is none."""
-    with path.open("rb") as file:
-        content = file.read(2 * LARGEST_CHANGE)
     try:
-        return SignedChange.model_validate_json(content)
+        return SignedChange.model_validate_json(files.read_bytes(path, 4 * LARGEST_CHANGE))
     except ValidationError:
         raise _refused(f"{path.name} is no signed change") from None
+    except OSError as error:
+        raise _refused(f"{path.name} cannot be read: {error.strerror}") from None
 
 
 def _digest(signed: SignedChange) -> str:

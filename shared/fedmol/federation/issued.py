@@ -41,8 +41,7 @@ def read(authority: Path) -> list[Issued]:
     path = authority / _FILE
     if not path.exists():
         return []
-    with path.open("rb") as file:
-        lines = file.read(_LARGEST).splitlines()
+    lines = files.read_bytes(path, _LARGEST).splitlines()
     found = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -78,5 +77,5 @@ def record(authority: Path, certificate: x509.Certificate, key: ec.EllipticCurve
         key=pem.key_fingerprint(key),
         until=certificate.not_valid_after_utc,
     )
-    before = path.read_bytes() if path.exists() else b""
+    before = files.read_bytes(path, _LARGEST) if path.exists() else b""
     files.write_bytes(path, before + line.model_dump_json().encode() + b"\n", mode=0o600)

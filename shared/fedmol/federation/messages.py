@@ -164,7 +164,7 @@ class SignedChange(Part):
     """A change of the run that the coordinator has signed, see `fedmol.federation.changes`."""
 
     document: Annotated[str, Field(max_length=LARGEST_CHANGE)]
-    signature: Annotated[str, Field(pattern=r"^[0-9a-f]{2,1024}$")]
+    signature: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){1,512}$")]
 
 
 def read_agreement(path: Path) -> Agreement:

@@ -113,6 +113,14 @@ class RoundEngine:
             self._arrived.notify()
             self._opened.notify_all()
 
+    def forget(self, site: str) -> None:
+        """Drop what the site has reported in the open round: it has other molecules now, and trains on these."""
+        with self._lock:
+            if not self._closing:
+                for record in self._reports.pop(site, {}).values():
+                    self.uploads.drop(record)
+                self._opened.notify_all()
+
     def begin(self) -> None:
         """The clock of the open round starts."""
         self.rule.restart()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,7 +12,7 @@ import pytest
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation import certificates
-from fedmol.federation.changes import Change, Changes, require_in_time, sign
+from fedmol.federation.changes import Change, Changes, read_signed, require_in_time, sign
 from fedmol.federation.manifest import manifest_of, settings_of
 from fedmol.federation.messages import SignedChange
 from fedmol.federation.settings import Settings, parse
@@ -173,3 +175,19 @@ def test_what_sites_train_by_cannot_begin_in_the_middle_of_a_round(
     else:
         with pytest.raises(FedmolError, match="from round 3 on"):
             require_in_time(change, open_round)
+
+
+@pytest.mark.parametrize("signature", ["", "a", "abc", "0" * 1025, "xy", "AB"])
+def test_a_signature_that_is_no_row_of_bytes_is_refused_with_its_file(tmp_path: Path, signature: str) -> None:
+    path = tmp_path / "0001.json"
+    path.write_text(json.dumps({"protocol": "2.0", "document": "{}", "signature": signature}))
+    with pytest.raises(FedmolError, match=r"0001\.json is no signed change"):
+        read_signed(path)
+
+
+def test_what_is_no_file_is_no_change_and_nothing_is_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path, tmp_path / "missing"):
+        with pytest.raises(FedmolError) as caught:
+            read_signed(path)
+        assert caught.value.exit is Exit.CHANGE_REFUSED

@@ -305,3 +305,15 @@ def test_a_finished_run_goes_on_giving_its_model_out(federation: Build) -> None:
         one.engine.entering(2)
     one.restart()
     assert one.engine.entering(3)[MODEL].tobytes() == one.model.tobytes()
+
+
+def test_a_site_with_other_molecules_trains_again_in_the_open_round(federation: Build) -> None:
+    one = federation()
+    one.report("a", 1)
+    one.engine.forget("a")
+    assert one.engine.reported() == set()
+    assert [task.name for task in one.engine.tasks("a")[1]] == list(TASKS)
+    one.restart()
+    assert one.engine.reported() == set()
+    one.play(1)
+    assert one.said("round_finished")[0].fields["sites"] == ["a", "b", "c"]
