@@ -78,6 +78,6 @@ def test_a_sealed_file_that_cannot_be_read_now_is_not_taken_for_damaged(
     def fail(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "Input/output error", str(path))
 
-    monkeypatch.setattr(Path, "open", fail)
+    monkeypatch.setattr(sealed, "open_regular", fail)
     with pytest.raises(OSError, match="Input/output"):
         sealed.load(path, 1000)
