@@ -35,7 +35,7 @@ def small_settings(**changes: Any) -> Settings:
         "data": {"source": "embedded", "limit": 240},
         "model": {"preset": "small", "layers": 1},
         "training": {"rounds": 3, "local_steps": 4, "batch_size": 16, "validation_molecules": 8},
-        "rounds": {"lost_after": 30, "join_deadline": 60, "deadline": 90, "farewell": 15},
+        "rounds": {"lost_after": 30, "join_deadline": 60, "deadline": 90, "farewell": 40},
         "network": {"give_up_after": 60, "call_deadline": 20},
     }
     for key, value in changes.items():
