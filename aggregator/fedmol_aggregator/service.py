@@ -79,6 +79,7 @@ class Service:
         )
         self._announce(self.layout.size, payload.nbytes)
         initial, final = payload.begin(flatten(denoiser)), self._final(terms.rounds)
+        self._model_is_kept = final is not None
         self.engine = RoundEngine(terms, initial, rule, work, keep, events, final)
         self.engine.before_round = self._put_in_force
         self.gathering.on_other_shard = self.engine.forget
@@ -141,7 +142,7 @@ class Service:
                 rounds=rounds,
                 model_digest=digest,
             )
-        if self._kept_model() is None:
+        if not self._model_is_kept:
             path = self.work / MODEL_FILE
             save_final_model(path, self.settings, self._agreement(), self.engine.sections[MODEL], rounds)
         log.info("run %s is finished: its model is %s", self.run, self.work / MODEL_FILE)

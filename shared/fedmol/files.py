@@ -93,7 +93,6 @@ def open_regular(path: Path, largest: int | None = None, follow: bool = False) -
         if error.errno == errno.ELOOP and not follow:
             error.strerror = "it is a symbolic link, which is not followed here"
         raise
-    file = os.fdopen(descriptor, "rb")
     try:
         about = os.fstat(descriptor)
         if stat.S_ISDIR(about.st_mode):
@@ -103,9 +102,9 @@ def open_regular(path: Path, largest: int | None = None, follow: bool = False) -
         if largest is not None and about.st_size > largest:
             raise _too_large(path, largest)
     except BaseException:
-        file.close()
+        os.close(descriptor)
         raise
-    return file
+    return os.fdopen(descriptor, "rb")  # last of all: its own errors name the descriptor
 
 
 def read_bytes(path: Path, largest: int, follow: bool = False) -> bytes:
