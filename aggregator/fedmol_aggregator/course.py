@@ -30,6 +30,7 @@ class Course:
         self.authority, self.inbox, self.events = authority, work / FOLDER, events
         given = manifest_of(run, settings)
         bound, logged = recorded(events.path)
+        self.is_new = bound is None  # the event log does not say yet what the run is bound to
         self.changes = Changes(given if bound is None else bound)
         for signed in logged:
             self.changes.take(signed, authority)

@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 from fedmol import files
 from fedmol.errors import Exit, FedmolError
@@ -77,7 +78,8 @@ class Service:
             reach=self._reach,
             molecules=self.gathering.molecules,
         )
-        self._announce(self.layout.size, payload.nbytes)
+        if self._logged_digest() is None:  # a finished run is served again, and nothing begins by that
+            self._announce(self.layout.size, payload.nbytes)
         initial, final = payload.begin(flatten(denoiser)), self._final(terms.rounds)
         self._model_is_kept = final is not None
         self.engine = RoundEngine(terms, initial, rule, work, keep, events, final)
@@ -202,9 +204,10 @@ class Service:
 
     def _announce(self, parameters: int, model_bytes: int) -> None:
         latest = self.course.changes.latest
+        bound: dict[str, Any] = {"manifest": self.course.changes.manifest} if self.course.is_new else {}
         self.events.write(
             "run_started",
-            manifest=self.course.changes.manifest,
+            **bound,
             sites=latest.site_names,
             quorum=latest.quorum,
             rounds=latest.training.rounds,

@@ -152,7 +152,7 @@ def recorded(log: Path) -> tuple[Manifest | None, list[SignedChange]]:
     manifest, signed = None, []
     for event in read(log):
         if event.kind == "run_started" and manifest is None:
-            manifest = event.fields.get("manifest")
+            manifest = event.fields.get("manifest") or None
         elif event.kind == "settings_changed":
             signed.append(SignedChange(document=event.fields["document"], signature=event.fields["signature"]))
     return manifest, signed
