@@ -241,9 +241,8 @@ def run(
     for folder in (work, work / "rounds"):
         files.remove_unfinished(folder)
     service = Service(settings, run, certificates, work, events)
-    files.write_text(
-        work / "settings.yaml", dump(settings), 0o600
-    )  # with it the folder is one that `fedmol report` reads
+    # With it the folder is one that `fedmol report` reads.
+    files.write_text(work / "settings.yaml", dump(settings), 0o600)
     service.serve(stop, stay)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
@@ -56,7 +56,9 @@ class Course:
         """Those that are new with the opening of a round. Raises as `take_up` does."""
         self._note([self.changes.take(one, self.authority) for one in signed])
 
-    def _note(self, fresh: Iterable[Change]) -> None:
+    def _note(self, fresh: Collection[Change]) -> None:
+        if not fresh:
+            return  # as in nearly every round: the log is not read for it
         told = {event.fields["number"] for event in read(self.events.path) if event.kind == "settings_changed"}
         for change in fresh:
             if change.number not in told:
