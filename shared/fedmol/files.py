@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 import stat
@@ -28,6 +29,17 @@ NO_FILE = {errno.EINVAL, errno.ELOOP, errno.EMSGSIZE}  # of errors that say that
 _PIECE = 2**20  # bytes of a file that grows, read at a time
 
 _UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}")  # a name that `replacing` gives to a file before it is whole
+
+
+@contextmanager
+def one_at_a_time(folder: Path) -> Iterator[None]:
+    """Wait until no other process is in such a block with this folder: what is read there and added to is not lost."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -7,23 +7,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
+from stage import AGGREGATOR, PATIENCE, Stage, small_settings
 
 from fedmol.errors import Exit
 from fedmol.federation.settings import Settings
+from fedmol.simulation.processes import stop
 
 Build = Callable[[Settings], Stage]
 
 
-def start(stage: Stage, name: str, **replaced: object) -> int:
-    """The exit code of one more process of a party, with some of its arguments replaced."""
+def start(stage: Stage, name: str, **replaced: object) -> tuple[int, str]:
+    """The exit code and the words of one more process of a party, with some of its arguments replaced."""
     party = stage.parties[name]
     command = list(party.command)
     for option, value in replaced.items():
         command[command.index(f"--{option}") + 1] = str(value)
-    stage.parties["other"] = replace(party, command=command, log=stage.folder / "other.log", process=None)
-    stage.start("other")
-    return stage.wait("other")
+    more = replace(party, command=command, log=stage.folder / "other.log", process=None)
+    more.start()
+    assert more.process is not None
+    try:
+        return more.process.wait(PATIENCE), more.log.read_text()
+    finally:
+        stop([more])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -36,8 +41,9 @@ def test_two_processes_do_not_work_in_one_folder(stage: Build) -> None:
     run.start(AGGREGATOR, "west")
     for name in (AGGREGATOR, "west"):
         run.wait_for(lambda event: True, name)
-        assert start(run, name) == Exit.FOLDER_IN_USE
-        assert "another process works in" in run.log("other")
+        code, said = start(run, name)
+        assert code == Exit.FOLDER_IN_USE
+        assert "another process works in" in said
     run.start("model")
     assert {name: run.wait(name) for name in (AGGREGATOR, "west", "model")} == {AGGREGATOR: 0, "west": 0, "model": 0}
 
@@ -46,8 +52,9 @@ def test_two_processes_do_not_work_in_one_folder(stage: Build) -> None:
 def test_a_finished_folder_answers_for_its_own_run_only(undisturbed: Stage, name: str) -> None:
     folder = undisturbed.events_path(name).parent
     before = contents(folder)
-    assert start(undisturbed, name, run="another") == Exit.STATE_UNUSABLE
-    assert "of run 'stage'" in undisturbed.log("other")
+    code, said = start(undisturbed, name, run="another")
+    assert code == Exit.STATE_UNUSABLE
+    assert "of run 'stage'" in said
     assert contents(folder) == before
 
 
@@ -55,14 +62,15 @@ def test_a_finished_folder_answers_for_its_own_run_only(undisturbed: Stage, name
 def test_a_site_does_not_take_another_party_s_folder(undisturbed: Stage, other: str) -> None:
     folder = undisturbed.events_path(other).parent
     before = contents(folder)
-    assert start(undisturbed, "west", work=folder) == Exit.STATE_UNUSABLE
+    code, said = start(undisturbed, "west", work=folder)
+    assert code == Exit.STATE_UNUSABLE
     who = "the aggregator" if other == AGGREGATOR else "site 'model'"
-    assert f"is the working folder of {who} of run 'stage', not of site 'west'" in undisturbed.log("other")
+    assert f"is the working folder of {who} of run 'stage', not of site 'west'" in said
     assert contents(folder) == before
 
 
 def test_the_aggregator_does_not_take_a_site_s_folder(undisturbed: Stage) -> None:
     folder = undisturbed.events_path("west").parent
     before = contents(folder)
-    assert start(undisturbed, AGGREGATOR, work=folder) == Exit.STATE_UNUSABLE
+    assert start(undisturbed, AGGREGATOR, work=folder)[0] == Exit.STATE_UNUSABLE
     assert contents(folder) == before

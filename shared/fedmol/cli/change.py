@@ -57,22 +57,24 @@ def change(
     --out, and put the file into the folder changes/ of the aggregator's working folder. The aggregator takes it up
     within a second, sites with the next round.
     """
-    changes, open_round = _now(state, ca / "ca.crt")
-    said = {key: value for key, value in entries.items() if value}
-    document = {
-        "run": changes.manifest["run"],
-        "number": len(changes.signed) + 1,
-        "previous": changes.digest,
-        "accept_shards": accept_shard,
-        **said,
-    }
-    draft = Change.model_validate({**document, "round": max(open_round, 1)})
-    wanted = draft.model_copy(update={"round": from_round or earliest(draft, open_round)})
-    require_in_time(wanted, open_round)
-    signed = sign(wanted, ca / CA_KEY, passphrase.existing(ca, passphrase_file))
-    changes.take(signed, ca / "ca.crt")
-    path = out or _inbox(state) / f"{wanted.number:04d}.json"
-    files.write_text(path, signed.model_dump_json())
+    opening = passphrase.existing(ca, passphrase_file)
+    with files.one_at_a_time(ca):  # or of two changes at once, one is written over the other
+        changes, open_round = _now(state, ca / "ca.crt")
+        said = {key: value for key, value in entries.items() if value}
+        document = {
+            "run": changes.manifest["run"],
+            "number": len(changes.signed) + 1,
+            "previous": changes.digest,
+            "accept_shards": accept_shard,
+            **said,
+        }
+        draft = Change.model_validate({**document, "round": max(open_round, 1)})
+        wanted = draft.model_copy(update={"round": from_round or earliest(draft, open_round)})
+        require_in_time(wanted, open_round)
+        signed = sign(wanted, ca / CA_KEY, opening)
+        changes.take(signed, ca / "ca.crt")
+        path = out or _inbox(state) / f"{wanted.number:04d}.json"
+        files.write_text(path, signed.model_dump_json())
     click.echo(f"change {wanted.number} of run {wanted.run}, from round {wanted.round} on: {_described(wanted)}")
     click.echo(f"written to {path}")
 

@@ -128,7 +128,6 @@ def sign(
         raise FedmolError(Exit.USAGE, f"there is a file {out} already", "choose another --out, or move the file away")
     key = pem.require_sound(csr.public_key(), str(request_path))
     ca, ca_key = _read_authority(authority, passphrase)
-    issued.require_free(authority, site, key)
     usage = ExtendedKeyUsageOID.CLIENT_AUTH
     certificate = issuing.party_certificate(ca, ca_key, site, key, [site], usage, validity)
     issued.record(authority, certificate, key)  # first: what has been signed is known, whatever becomes of the file

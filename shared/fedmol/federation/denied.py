@@ -59,13 +59,14 @@ def add(folder: Path, entry: str) -> bool:
     if not _ENTRY.fullmatch(entry):
         cure = "give a site's name, a serial number (fedmol certs show) or a certificate's file"
         raise FedmolError(Exit.USAGE, f"{entry[:80]!r} is neither a site's name nor a serial number", cure)
-    before, text = frozenset[str](), ""
-    if path.exists():
-        before, text = require(path), path.read_text()
-    if entry in before:
-        return False
-    files.write_text(path, text + ("\n" if text and not text.endswith("\n") else "") + entry + "\n")
-    return True
+    with files.one_at_a_time(folder):
+        before, text = frozenset[str](), ""
+        if path.exists():
+            before, text = require(path), path.read_text()
+        if entry in before:
+            return False
+        files.write_text(path, text + ("\n" if text and not text.endswith("\n") else "") + entry + "\n")
+        return True
 
 
 def require(path: Path) -> frozenset[str]:

@@ -55,27 +55,27 @@ def read(authority: Path) -> list[Issued]:
     return found
 
 
-def require_free(authority: Path, name: str, key: ec.EllipticCurvePublicKey) -> None:
-    """Raises FedmolError CERTIFICATE_NAME when the key has been certified under another name than `name`."""
-    fingerprint = pem.key_fingerprint(key)
-    for one in read(authority):
-        if one.key == fingerprint and one.name != name:
-            raise FedmolError(
-                Exit.CERTIFICATE_NAME,
-                f"the key in the request is certified as {one.name!r} already, since {one.time:%Y-%m-%d}",
-                f"have {name!r} make a key of its own: fedmol certs request --site {name}",
-            )
-
-
 def record(authority: Path, certificate: x509.Certificate, key: ec.EllipticCurvePublicKey) -> None:
-    """Note that the authority has signed this certificate of `key`."""
+    """Note that the authority has signed this certificate of `key`.
+
+    Raises:
+        FedmolError: CERTIFICATE_NAME when the key has been certified under another name; nothing is noted then.
+    """
     path = authority / _FILE
-    line = Issued(
+    new = Issued(
         time=datetime.now(UTC),
         name=pem.common_name(certificate.subject),
         serial=f"{certificate.serial_number:x}",
         key=pem.key_fingerprint(key),
         until=certificate.not_valid_after_utc,
     )
-    before = files.read_bytes(path, _LARGEST) if path.exists() else b""
-    files.write_bytes(path, before + line.model_dump_json().encode() + b"\n", mode=0o600)
+    with files.one_at_a_time(authority):
+        for one in read(authority):
+            if one.key == new.key and one.name != new.name:
+                raise FedmolError(
+                    Exit.CERTIFICATE_NAME,
+                    f"the key in the request is certified as {one.name!r} already, since {one.time:%Y-%m-%d}",
+                    f"have {new.name!r} make a key of its own: fedmol certs request --site {new.name}",
+                )
+        before = files.read_bytes(path, _LARGEST) if path.exists() else b""
+        files.write_bytes(path, before + new.model_dump_json().encode() + b"\n", mode=0o600)

@@ -11,7 +11,6 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -82,9 +81,9 @@ def serve(watch: Watch, listening: socket.socket, answer_to: Sequence[str] | Non
     class Server(uvicorn.Server):
         """Lets the event streams, which would never end by themselves, go when it is asked to stop."""
 
-        def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
             watch.close()
-            super().handle_exit(sig, frame)
+            await super().shutdown(sockets)
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # the server raises the signal again once it has stopped

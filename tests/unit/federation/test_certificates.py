@@ -5,6 +5,7 @@ import socket
 import ssl
 import stat
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation import certificates, issued, pem
+from fedmol.federation import certificates, denied, issued, pem
 from fedmol.federation.certificates import CertificateFiles, check_files
 
 DAY = timedelta(days=1)
@@ -296,6 +297,22 @@ def test_one_key_has_one_name(authority: Path, tmp_path: Path) -> None:
     assert caught.value.exit is Exit.CERTIFICATE_NAME
     assert not (tmp_path / "south.crt").exists()
     assert [one.name for one in issued.read(authority)][-2:] == ["north", "north"]
+
+
+def test_nothing_is_lost_when_many_sign_and_deny_at_once(tmp_path: Path) -> None:
+    authority = tmp_path / "authority"
+    certificates.make_ca(authority, "fedmol", timedelta(days=365))
+    names = [f"site-{number}" for number in range(16)]
+
+    def sign_and_deny(name: str) -> None:
+        certificates.request(tmp_path / name, name)
+        certificates.sign(authority, tmp_path / name / "party.csr", name, tmp_path / f"{name}.crt", DAY)
+        denied.add(authority, name)
+
+    with ThreadPoolExecutor(len(names)) as pool:
+        list(pool.map(sign_and_deny, names))
+    assert sorted(one.name for one in issued.read(authority)) == sorted(names)
+    assert denied.require(authority / denied.FILE) == set(names)
 
 
 @pytest.mark.parametrize("damage", [b"{}\n", b"[" * 100_000, b"\xff\n"])
