@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests/unit/fl/support")]
 
-from tests.fuzz import FUZZERS  # noqa: E402
+from tests.fuzz.fuzzers import FUZZERS  # noqa: E402
 from tests.fuzz.target import reference  # noqa: E402
 
 
