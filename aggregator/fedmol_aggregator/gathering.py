@@ -24,7 +24,7 @@ from fedmol.federation.settings import Settings
 from fedmol.federation.versions import SEMANTICS, check_semantics
 from fedmol_aggregator.agreement import agree, check_speed, keep, recall
 
-_MOST_JOINS = 16  # with other counts each time, of one site before the agreement
+_MOST_JOINS = 16  # of one site, with other counts each time
 
 
 class Roster:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+from forking import ForkedParty
 from safetensors.numpy import load_file
 
 from fedmol.events import Event, Follower, read
@@ -49,7 +50,10 @@ class Stage:
     def __init__(self, settings: Settings, folder: Path) -> None:
         self.settings = prepare(settings, folder)
         self.folder = folder
-        self.parties = {party.name: party for party in parties(self.settings, RUN, folder)}
+        self.parties: dict[str, Party] = {
+            one.name: ForkedParty(one.name, one.command, one.log, one.threads)
+            for one in parties(self.settings, RUN, folder)
+        }
 
     @property
     def sites(self) -> list[str]:
@@ -72,12 +76,19 @@ class Stage:
         """Start a site whose update of `round` is full of NaN."""
         self._start_through("poison.py", name, str(round))
 
+    def age(self, name: str, seconds: float) -> None:
+        """Have an aggregator, once it is started, end each connection after so many seconds."""
+        self._lead_through("aged.py", name, str(seconds))
+
     def _start_through(self, script: str, name: str, *arguments: str) -> None:
+        self._lead_through(script, name, *arguments)
+        self.start(name)
+
+    def _lead_through(self, script: str, name: str, *arguments: str) -> None:
         party = self.parties[name]
         program = party.command[2:]  # without `python -m`
         command = [sys.executable, str(Path(__file__).with_name(script)), *arguments, *program]
         self.parties[name] = replace(party, command=command)
-        self.start(name)
 
     def signal(self, name: str, number: signal.Signals) -> None:
         process = self.parties[name].process

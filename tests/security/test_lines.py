@@ -12,6 +12,7 @@ from stage import PATIENCE
 
 from benchmarks.federation.member import OPENFL, messages
 from fedmol.federation.settings import Settings
+from fedmol.simulation.processes import AGGREGATOR
 from tests.security.attacker import ATTACKER, UPLOAD, Hanging, draft
 from tests.security.light import Build, light_settings
 
@@ -60,6 +61,30 @@ def test_an_upload_at_a_trickle(light: Build) -> None:
     opening = one.members[ATTACKER].opening()
     assert (opening.round, opening.last_counted) == (2, None)
     assert one.play().fields["missing"] == []
+
+
+def test_a_connection_grows_old_and_the_upload_on_it_comes_to_its_end(light: Build) -> None:
+    """Handshakes, and so certificates, are never older than that; nobody notices but who looks."""
+    one, states = light(_settings("east", "model", "west", grace=60.0)), list[grpc.ChannelConnectivity]()
+    one.stage.age(AGGREGATOR, 1.0)
+    one.open()
+    one.members[ATTACKER].channel.subscribe(states.append)
+    until = time.monotonic() + PATIENCE
+
+    def slowly() -> Any:
+        for part in messages([draft(one).honest()], PIECE):
+            yield part
+            while states.count(grpc.ChannelConnectivity.IDLE) < 2:
+                assert time.monotonic() < until, states
+                one.members[ATTACKER].tasks()
+                time.sleep(0.05)
+
+    one.validate(ATTACKER)
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(one.members[ATTACKER].stream, UPLOAD, slowly())
+        one.report("east", "model")
+        slow.result(PATIENCE)
+    assert one.close(one.sites).fields["missing"] == []
 
 
 def test_nobody_is_lost_by_another_s_slow_line(light: Build) -> None:
