@@ -24,6 +24,7 @@ from typing import Any
 
 from fedmol.simulation.processes import Party
 
+_PATH = os.environ.get("PYTHONPATH")
 _PRELOADED = ("fedmol_aggregator.service", "fedmol_collaborator.participation")
 
 
@@ -88,12 +89,12 @@ forks = cache(Forks)
 
 @dataclass
 class ForkedParty(Party):
-    """A party that starts in a blink, unless a script of the tests' own starts it: that changes what is imported."""
+    """A party that starts in a blink, unless a test changes what it imports: by a script of its own, or by a path."""
 
     process: Any = field(default=None)
 
     def start(self) -> None:
-        if self.command[1] != "-m" or self.threads > 1:
+        if self.command[1] != "-m" or self.threads > 1 or os.environ.get("PYTHONPATH") != _PATH:
             super().start()
             return
         self.log.parent.mkdir(parents=True, exist_ok=True)
