@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from fedmol.cli.ending import call, log_to_stderr
+from fedmol.cli.run_id import RUN_ID
 from fedmol.errors import FedmolError
 from fedmol.events import EventLog
 from fedmol.federation.certificates import CertificateFiles, check_files
@@ -25,7 +26,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 @click.command()
 @click.option("--settings", "path", type=click.Path(path_type=Path), required=True, help="federation.yaml")
-@click.option("--run", required=True, help="the run's id, the same at every site")
+@click.option("--run", type=RUN_ID, required=True, help="the run's id, the same at every site")
 @click.option("--certs", type=_FOLDER, required=True, help="folder with ca.crt, party.crt and party.key")
 @click.option("--work", type=_FOLDER, required=True, help="folder for this run's state")
 @click.option("--stay", is_flag=True, help="when the run is over, wait to be stopped: for what would start it again")

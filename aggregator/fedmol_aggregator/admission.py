@@ -150,7 +150,7 @@ class Admission:
             raise FedmolError(
                 Exit.CERTIFICATE_NAME,
                 f"the certificate of {site!r} is on this federation's list of denied certificates",
-                "ask the coordinator for a new certificate",
+                "ask the coordinator: for a new certificate, or to take the site's name off the list",
             )
         self._check_key(site, certificate.key)
         if certificate.expires < self.now():

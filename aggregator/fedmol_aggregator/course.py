@@ -2,13 +2,16 @@
 
     changes/0001.json       the first change as `fedmol change` wrote it
 
-A change that is taken is in the event log with its signature, which is where a restart finds it; files that are not
-taken are said once and passed over.
+A change that is taken is in the event log with its signature, which is where a restart finds it. One that is refused is
+said once, and put aside under the name 0001.refused.json, together with those that were made to follow it: another
+can take its place.
 """
 
 from __future__ import annotations
 
 import logging
+import os
+import time
 from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
@@ -18,6 +21,8 @@ from fedmol.federation.manifest import Manifest, differences, manifest_of
 from fedmol.federation.settings import Settings
 
 log = logging.getLogger("fedmol.aggregator")
+
+_SETTLED = 2.0  # seconds after which a file that cannot be read is not thought to be on its way any more
 
 
 class Course:
@@ -37,7 +42,6 @@ class Course:
         if given != manifest_of(run, self.changes.latest):
             self._require_as_begun(given)
         self.inbox.mkdir(mode=0o700, exist_ok=True)
-        self._seen: set[tuple[str, int]] = set()
 
     def _require_as_begun(self, given: Manifest) -> None:
         wrong = differences(self.changes.manifest, given)
@@ -51,18 +55,18 @@ class Course:
     def collect(self, open_round: int) -> list[Change]:
         """The changes that have been put into the folder since, and hold from the open round or a later one on."""
         taken = []
-        while (written := _written(path := self.inbox / f"{len(self.changes.signed) + 1:04d}.json")) is not None:
-            key = (path.name, written)
-            if key in self._seen:
-                break
-            self._seen.add(key)
+        while os.path.lexists(path := self._file(len(self.changes.signed) + 1)):
             try:
                 signed = read_signed(path)
+            except FedmolError as refusal:
+                if not _may_be_half_written(path):
+                    self._refuse(path, refusal)
+                break
+            try:
                 change = self.changes.check(signed, self.authority)
                 require_in_time(change, open_round)
             except FedmolError as refusal:
-                log.warning("%s: %s", path.name, refusal.message)
-                self.events.write("change_refused", file=path.name, reason=refusal.exit.slug, detail=refusal.message)
+                self._refuse(path, refusal)
                 break
             self.changes.take(signed, self.authority)
             self.events.write(
@@ -78,10 +82,30 @@ class Course:
             taken.append(change)
         return taken
 
+    def _file(self, number: int) -> Path:
+        return self.inbox / f"{number:04d}.json"
 
-def _written(path: Path) -> int | None:
-    """When the file was written; None where there is none."""
+    def _refuse(self, path: Path, refusal: FedmolError) -> None:
+        """Say so and put the change aside, and those that follow it: they were made on top of it."""
+        self._put_aside(path, refusal.exit.slug, refusal.message)
+        number = len(self.changes.signed) + 2
+        while os.path.lexists(follower := self._file(number)):
+            self._put_aside(follower, refusal.exit.slug, f"it follows {path.name}, which is refused")
+            number += 1
+
+    def _put_aside(self, path: Path, reason: str, detail: str) -> None:
+        log.warning("%s: %s", path.name, detail)
+        target, number = path.with_suffix(".refused.json"), 1
+        while os.path.lexists(target):
+            number += 1
+            target = path.with_suffix(f".refused-{number}.json")
+        path.rename(target)
+        self.events.write("change_refused", file=path.name, reason=reason, detail=detail)
+
+
+def _may_be_half_written(path: Path) -> bool:
+    """Whether the file came so lately that it may still be on its way, by a hand that does not write it whole."""
     try:
-        return path.lstat().st_mtime_ns
-    except OSError:
-        return None
+        return abs(time.time() - path.lstat().st_mtime) < _SETTLED
+    except FileNotFoundError:
+        return True  # it is being exchanged

@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from fedmol.cli.ending import call, log_to_stderr
+from fedmol.cli.run_id import RUN_ID
 from fedmol.errors import FedmolError
 from fedmol.events import EventLog
 from fedmol.federation.assembly import MODEL_FILE
@@ -30,7 +31,7 @@ _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_oka
 
 @click.command()
 @click.option("--settings", "path", type=_FILE, required=True, help="federation.yaml")
-@click.option("--run", required=True, help="the run's id, as the coordinator gave it")
+@click.option("--run", type=RUN_ID, required=True, help="the run's id, as the coordinator gave it")
 @click.option("--site", required=True, help="this site's name in federation.yaml")
 @click.option("--certs", type=_FOLDER, required=True, help="folder with ca.crt, party.crt and party.key")
 @click.option("--shard", type=_FILE, required=True, help="CSV or SMILES file of this site's molecules")

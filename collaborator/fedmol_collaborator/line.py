@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from fedmol.connections import received_from
 from fedmol.errors import Exit, FedmolError
+from fedmol.federation import pem
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.settings import NetworkSettings
 from fedmol_collaborator.message_fields import Scanner, fields_of
@@ -180,9 +181,4 @@ def _name(path: str) -> str:
 
 def _papers(files: CertificateFiles) -> list[bytes]:
     """Read anew for each line: they may have been renewed."""
-    try:
-        return [path.read_bytes() for path in (files.ca, files.key, files.certificate)]
-    except FileNotFoundError as error:
-        raise FedmolError(
-            Exit.CERTIFICATE_MISSING, f"there is no {error.filename}", "install it with `fedmol certs install`"
-        ) from None
+    return [pem.content(path) for path in (files.ca, files.key, files.certificate)]

@@ -14,6 +14,8 @@ import sys
 import time
 from pathlib import Path
 
+from fedmol.files import open_regular
+
 FILE = "alive"
 PERIOD = 1.0  # seconds between two beats
 _PATIENCE = 30.0  # seconds; a machine under load is not dead
@@ -41,12 +43,18 @@ class Heart:
 def age(folder: Path) -> float | None:
     """Seconds since the last beat; None where there has been none since the machine was started."""
     try:
-        with (folder / FILE).open("rb") as file:
+        with open_regular(folder / FILE) as file:
             boot, beat = file.read(_LENGTH).decode().split()
         since = time.monotonic() - float(beat)
     except (OSError, ValueError):
         return None
     return since if boot == _boot() and since > -PERIOD else None
+
+
+def is_alive(folder: Path) -> bool:
+    """Whether the heart beats of what works in `folder`."""
+    seconds = age(folder)
+    return seconds is not None and seconds <= _PATIENCE
 
 
 def _boot() -> str:
@@ -63,7 +71,7 @@ def main(arguments: list[str]) -> int:
         return 2
     seconds = age(Path(arguments[0]))
     print("no beat yet" if seconds is None else f"last beat {seconds:.1f} s ago")
-    return int(seconds is None or seconds > _PATIENCE)
+    return int(not is_alive(Path(arguments[0])))
 
 
 if __name__ == "__main__":

@@ -60,10 +60,10 @@ class Results:
 
 
 def _first_line(log: Path) -> bytes:
-    with log.open("rb") as file:
+    with files.open_regular(log) as file:
         return file.readline()
 
 
 def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as content, files.replacing(target, files.GROUP) as file:
+    with files.open_regular(source) as content, files.replacing(target, files.GROUP) as file:
         shutil.copyfileobj(content, file)

@@ -13,13 +13,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import Any
 
 import grpc
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation import denied
+from fedmol.federation import denied, pem
 from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
 from fedmol.federation.refusals import encode_error
@@ -217,7 +216,7 @@ def _credentials(files: CertificateFiles) -> grpc.ServerCredentials:
     """Read anew at each handshake, so that renewed certificates are taken up without a restart."""
 
     def read() -> Any:
-        pair = (Path(files.key).read_bytes(), Path(files.certificate).read_bytes())
-        return grpc.ssl_server_certificate_configuration((pair,), root_certificates=Path(files.ca).read_bytes())
+        pair = (pem.content(files.key), pem.content(files.certificate))
+        return grpc.ssl_server_certificate_configuration((pair,), root_certificates=pem.content(files.ca))
 
     return grpc.dynamic_ssl_server_credentials(read(), read, require_client_authentication=True)

@@ -154,7 +154,7 @@ def deny(whom: str, folder: Path) -> None:
     entry = certificates.describe(Path(whom)).serial if Path(whom).is_file() else whom
     new = denied.add(folder, entry)
     said = "is denied from the next call on" if new else "was denied already"
-    click.echo(f"{denied.normal(entry)} {said}, by {folder / denied.FILE}")
+    click.echo(f"whoever has the name or the serial number {denied.normal(entry)} {said}, by {folder / denied.FILE}")
 
 
 @certs.command()

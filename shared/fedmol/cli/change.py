@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import click
+from pydantic import ValidationError
 
 from fedmol import files
 from fedmol.cli import passphrase
 from fedmol.cli.passphrase import passphrase_file
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import read
+from fedmol.events import Follower, read
 from fedmol.federation.certificates import CA_KEY
 from fedmol.federation.changes import (
     FOLDER,
@@ -23,8 +25,11 @@ from fedmol.federation.changes import (
     require_in_time,
     sign,
 )
+from fedmol.heartbeat import is_alive
 
 _PATH = click.Path(path_type=Path)
+_PATIENCE = 15.0  # seconds for the aggregator to say what it makes of a change
+_LATER = "no aggregator works in that folder now; the next one that does takes it up"
 
 
 @click.command("change")
@@ -55,7 +60,8 @@ def change(
 
     STATE is the aggregator's working folder. Where that is elsewhere, STATE is a copy of its events.jsonl: then name
     --out, and put the file into the folder changes/ of the aggregator's working folder. The aggregator takes it up
-    within a second, sites with the next round.
+    within a second, sites with the next round. A change that it refuses ends this command with an error, or, put there
+    by hand, is told in its log; the file is renamed to NNNN.refused.json then.
     """
     opening = passphrase.existing(ca, passphrase_file)
     with files.one_at_a_time(ca):  # or of two changes at once, one is written over the other
@@ -68,20 +74,24 @@ def change(
             "accept_shards": accept_shard,
             **said,
         }
-        draft = Change.model_validate({**document, "round": max(open_round, 1)})
+        draft = _draft({**document, "round": max(open_round, 1)})
         wanted = draft.model_copy(update={"round": from_round or earliest(draft, open_round)})
         require_in_time(wanted, open_round)
         signed = sign(wanted, ca / CA_KEY, opening)
         changes.take(signed, ca / "ca.crt")
         path = out or _inbox(state) / f"{wanted.number:04d}.json"
+        follower = Follower(_log(state))
+        follower.new()  # what was said of former changes
         files.write_text(path, signed.model_dump_json())
-    click.echo(f"change {wanted.number} of run {wanted.run}, from round {wanted.round} on: {_described(wanted)}")
-    click.echo(f"written to {path}")
+        click.echo(f"change {wanted.number} of run {wanted.run}, from round {wanted.round} on: {_described(wanted)}")
+        click.echo(f"written to {path}")
+        if out is None:
+            click.echo(_answer(follower, path, wanted.number) if is_alive(state) else _LATER)
 
 
 def _now(state: Path, authority: Path) -> tuple[Changes, int]:
     """The run's changes so far, those that the aggregator has not taken yet included, and its open round."""
-    log, inbox = (state / "events.jsonl", state / FOLDER) if state.is_dir() else (state, state.parent / FOLDER)
+    log, inbox = _log(state), (state if state.is_dir() else state.parent) / FOLDER
     manifest, signed = recorded(log)
     if manifest is None:
         raise FedmolError(
@@ -92,9 +102,49 @@ def _now(state: Path, authority: Path) -> tuple[Changes, int]:
     changes = Changes(manifest)
     changes.take_all(signed, authority)
     while (waiting := inbox / f"{len(changes.signed) + 1:04d}.json").exists():
-        changes.take(read_signed(waiting), authority)
+        try:
+            changes.take(read_signed(waiting), authority)
+        except FedmolError as refusal:
+            raise FedmolError(
+                Exit.CHANGE_REFUSED,
+                f"{waiting} is waiting to be taken up, and cannot be: {refusal.message}",
+                "take that file away, and make the change again",
+            ) from None
     finished = [event.round or 0 for event in read(log) if event.kind == "round_finished"]
     return changes, max(finished, default=0) + 1
+
+
+def _log(state: Path) -> Path:
+    return state / "events.jsonl" if state.is_dir() else state
+
+
+def _draft(document: dict[str, Any]) -> Change:
+    try:
+        return Change.model_validate(document)
+    except ValidationError as error:
+        wrong = (
+            f"--{str(one['loc'][0]).rstrip('s' if one['loc'][0] == 'accept_shards' else '').replace('_', '-')}: "
+            f"{one['msg']}"
+            for one in error.errors()
+        )
+        raise FedmolError(Exit.USAGE, "; ".join(wrong), "see fedmol change --help for what can change") from None
+
+
+def _answer(follower: Follower, path: Path, number: int) -> str:
+    """What the aggregator says of the change. Raises FedmolError CHANGE_REFUSED when it refuses it."""
+    until = time.monotonic() + _PATIENCE
+    while time.monotonic() < until:
+        for event in follower.new():
+            if event.kind == "settings_changed" and event.fields.get("number") == number:
+                return "the aggregator has taken it up"
+            if event.kind == "change_refused" and event.fields.get("file") == path.name:
+                raise FedmolError(
+                    Exit.CHANGE_REFUSED,
+                    f"the aggregator does not take the change: {event.fields.get('detail')}",
+                    "make it again as it can hold; nothing has changed",
+                )
+        time.sleep(0.1)
+    return f"the aggregator has said nothing for {_PATIENCE:g} s; its log will (settings_changed, change_refused)"
 
 
 def _inbox(state: Path) -> Path:

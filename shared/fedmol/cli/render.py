@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fedmol.cli.run_id import RUN_ID
+
 if TYPE_CHECKING:
     from fedmol.federation.settings import Settings
 
@@ -18,7 +20,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), show_default=True, help="folder to fill"
 )
-@click.option("--run", default="trial", show_default=True, help="id of the run, for the charts")
+@click.option("--run", type=RUN_ID, default="trial", show_default=True, help="id of the run, for the charts")
 @click.option("--check", is_flag=True, help="write nothing; fail if a file is not what would be written")
 def render(path: Path, out: Path, run: str, check: bool) -> None:
     """Write what federation.yaml stands for.

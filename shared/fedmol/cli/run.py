@@ -11,6 +11,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from fedmol.cli.run_id import RUN_ID
 from fedmol.documents import DocumentError
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import load
@@ -25,7 +26,7 @@ from fedmol.federation.yaml_reading import parse_yaml
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="override any setting, e.g. training.rounds=4"
 )
 @click.option("--baseline", is_flag=True, help="also train the centralised model, with as many gradient steps")
-@click.option("--run-id", help="name of the run; made from the date when left out")
+@click.option("--run-id", type=RUN_ID, help="name of the run; made from the date when left out")
 @click.option("--resume", is_flag=True, help="go on with --run-id, or with the latest run")
 @click.option(
     "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="folder of all runs"

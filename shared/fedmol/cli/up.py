@@ -11,6 +11,7 @@ import click
 from rich.console import Console
 
 from fedmol.cli.run import overrides_of
+from fedmol.cli.run_id import RUN_ID
 from fedmol.errors import Exit, FedmolError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _RESULTS = "/results"
 @click.option("--data", help='"embedded", "qm9", or a CSV or SMILES file; overrides data.source')
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="override any setting")
 @click.option("--monitoring", is_flag=True, help="with Prometheus and Grafana")
-@click.option("--run-id", help="name of the run; made from the date when left out")
+@click.option("--run-id", type=RUN_ID, help="name of the run; made from the date when left out")
 @click.option("--keep", is_flag=True, help="leave the containers up when the run is over")
 @_RUNS
 def up(

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fedmol.cli.run_id import RUN_ID
+
 if TYPE_CHECKING:
     from fedmol.doctor.examination import Check, Result
 
@@ -25,7 +27,9 @@ _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_oka
 @click.option("--site", help="this site's name in federation.yaml; without it, the aggregator is examined")
 @click.option("--shard", type=_FILE, help="CSV or SMILES file of this site's molecules")
 @click.option("--work", type=_FOLDER, help="folder for this party's state")
-@click.option("--run", help="the run's id, to ask whether the aggregator serves it, and whether it is over here")
+@click.option(
+    "--run", type=RUN_ID, help="the run's id, to ask whether the aggregator serves it, and whether it is over here"
+)
 @click.option("--json", "report", type=_FILE, help="file for the results and the measured figures")
 def doctor(
     path: Path,

@@ -6,7 +6,6 @@ a request (`request`), which the coordinator signs (`sign`), and the certificate
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -19,12 +18,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation import issued, issuing, pem
+from fedmol.federation import issued, issuing, names, pem
+from fedmol.federation.names import AGGREGATOR
 
-AGGREGATOR = "aggregator"
 CA_KEY = "ca.key"
 REQUEST = "party.csr"
-_SITE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
 _USAGES = {ExtendedKeyUsageOID.SERVER_AUTH: "server", ExtendedKeyUsageOID.CLIENT_AUTH: "client"}
 
 
@@ -84,7 +82,7 @@ def issue_aggregator(
 
 def issue_site(authority: Path, folder: Path, site: str, validity: timedelta, passphrase: bytes | None = None) -> None:
     """Key and certificate of a site, made in one place: for trials. Real sites use `request`, `sign` and `install`."""
-    _check_site_name(site)
+    names.check_site(site)
     _issue_with_key(authority, folder, site, [site], ExtendedKeyUsageOID.CLIENT_AUTH, validity, passphrase)
 
 
@@ -94,7 +92,7 @@ def request(folder: Path, site: str) -> str:
     Returns:
         The fingerprint of the new key, to be read out to the coordinator.
     """
-    _check_site_name(site)
+    names.check_site(site)
     key = pem.new_key()
     subject = issuing.common_name_only(site)
     csr = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
@@ -115,7 +113,7 @@ def sign(
         FedmolError: CERTIFICATE_NAME when the request is another site's, or its key has another name already;
             CERTIFICATE_FOREIGN when it is not in order.
     """
-    _check_site_name(site)
+    names.check_site(site)
     csr = pem.read_request(request_path)
     asked = pem.common_name(csr.subject)
     if asked != site:
@@ -177,6 +175,8 @@ def information(certificate: x509.Certificate) -> CertificateInfo:
 def check_files(party: CertificateFiles, expected_name: str | None, now: datetime | None = None) -> None:
     """Whether a party could show these files: all there, in time, of one another, and under the expected name.
 
+    The party without a name is the aggregator.
+
     Raises:
         FedmolError: CERTIFICATE_MISSING, CERTIFICATE_EXPIRED, CERTIFICATE_FOREIGN or CERTIFICATE_NAME.
     """
@@ -184,6 +184,7 @@ def check_files(party: CertificateFiles, expected_name: str | None, now: datetim
     check_key(party)
     if expected_name is not None:
         check_name(party, expected_name)
+    check_usage(party, ExtendedKeyUsageOID.SERVER_AUTH if expected_name is None else ExtendedKeyUsageOID.CLIENT_AUTH)
     check_validity(party, now or datetime.now(UTC))
 
 
@@ -213,6 +214,24 @@ def check_key(party: CertificateFiles) -> None:
         )
 
 
+def check_usage(party: CertificateFiles, usage: ObjectIdentifier) -> None:
+    """Raises FedmolError CERTIFICATE_FOREIGN when the certificate is for other uses: a site's does not serve."""
+    certificate = pem.read_certificate(party.certificate)
+    try:
+        allowed = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return  # for everything, then
+    if usage not in allowed and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in allowed:
+        whose, right = (
+            ("a site", "aggregator") if usage == ExtendedKeyUsageOID.SERVER_AUTH else ("an aggregator", "site")
+        )
+        raise FedmolError(
+            Exit.CERTIFICATE_FOREIGN,
+            f"{party.certificate} is the certificate of {whose}, {pem.common_name(certificate.subject)!r}",
+            f"use the one that `fedmol certs` made for this {right}",
+        )
+
+
 def check_name(party: CertificateFiles, expected: str) -> None:
     """Raises FedmolError CERTIFICATE_NAME unless the certificate's common name is the expected one."""
     name = pem.common_name(pem.read_certificate(party.certificate).subject)
@@ -228,15 +247,6 @@ def check_validity(party: CertificateFiles, now: datetime) -> None:
     """Raises FedmolError CERTIFICATE_EXPIRED unless certificate and authority are both valid at `now`."""
     for path in (party.ca, party.certificate):
         _check_in_time(path, pem.read_certificate(path), now)
-
-
-def _check_site_name(site: str) -> None:
-    if not _SITE_NAME.fullmatch(site):
-        raise FedmolError(
-            Exit.USAGE,
-            f"{site!r} is not a site's name",
-            "use lower-case letters, digits and inner hyphens, 40 characters at most, as in federation.yaml",
-        )
 
 
 def _check_in_time(path: Path, certificate: x509.Certificate, now: datetime) -> None:

@@ -22,7 +22,8 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.events import read
 from fedmol.federation.manifest import Manifest, manifest_digest, settings_of
 from fedmol.federation.messages import LARGEST_CHANGE, SignedChange
-from fedmol.federation.settings import Seconds, Settings, SiteName
+from fedmol.federation.names import SiteName
+from fedmol.federation.settings import Seconds, Settings
 from fedmol.federation.signatures import sign_document, verify_document
 
 Sites = Annotated[tuple[SiteName, ...], Field(max_length=1000)]
@@ -195,7 +196,7 @@ def amended(settings: Settings, change: Change) -> Settings:
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
-        raise _refused("; ".join(one["msg"] for one in error.errors())) from None
+        raise _refused("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())) from None
 
 
 def _parse(document: str) -> Change:

@@ -42,18 +42,18 @@ def write_key(path: Path, key: ec.EllipticCurvePrivateKey, passphrase: bytes | N
 
 def is_encrypted(path: Path) -> bool:
     """Whether the key in `path` needs a passphrase."""
-    return b"ENCRYPTED PRIVATE KEY" in _read(path)
+    return b"ENCRYPTED PRIVATE KEY" in content(path)
 
 
 def read_key(path: Path, passphrase: bytes | None = None) -> ec.EllipticCurvePrivateKey:
     """The key in `path`. Raises FedmolError CERTIFICATE_FOREIGN when it is none, weak, or locked otherwise."""
-    content = _read(path)
-    locked = b"ENCRYPTED PRIVATE KEY" in content
+    said = content(path)
+    locked = b"ENCRYPTED PRIVATE KEY" in said
     if locked and passphrase is None:
         cure = "name the file that holds it: --passphrase-file FILE"
         raise FedmolError(Exit.CERTIFICATE_FOREIGN, f"{path} needs a passphrase", cure)
     try:
-        key = serialization.load_pem_private_key(content, passphrase if locked else None)
+        key = serialization.load_pem_private_key(said, passphrase if locked else None)
     except (ValueError, TypeError):
         if locked:
             cure = "give the passphrase with which `fedmol certs ca` made the authority"
@@ -80,7 +80,7 @@ def require_sound(key: object, whose: str) -> ec.EllipticCurvePublicKey:
 def read_certificate(path: Path) -> x509.Certificate:
     """The certificate in `path`. Raises FedmolError CERTIFICATE_FOREIGN when there is none, or one with a weak key."""
     try:
-        certificate = x509.load_pem_x509_certificate(_read(path))
+        certificate = x509.load_pem_x509_certificate(content(path))
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
         raise _unreadable(path, "a certificate") from None
@@ -91,7 +91,7 @@ def read_certificate(path: Path) -> x509.Certificate:
 def read_request(path: Path) -> x509.CertificateSigningRequest:
     """A request that was signed with the key it is for, and that key a sound one."""
     try:
-        csr = x509.load_pem_x509_csr(_read(path))
+        csr = x509.load_pem_x509_csr(content(path))
         key, signed = csr.public_key(), csr.is_signature_valid
     except (ValueError, UnsupportedAlgorithm):
         raise _unreadable(path, "a certificate request") from None
@@ -109,10 +109,14 @@ def write_request(path: Path, csr: x509.CertificateSigningRequest) -> None:
     files.write_bytes(path, csr.public_bytes(serialization.Encoding.PEM))
 
 
-def _read(path: Path) -> bytes:
+def content(path: Path) -> bytes:
+    """What is in a file of keys or certificates, which may be a link, as all files of a Secret are.
+
+    Raises:
+        FedmolError: CERTIFICATE_MISSING when it cannot be read, CERTIFICATE_FOREIGN when it can be no such file.
+    """
     try:
-        with path.open("rb") as file:
-            return file.read(_LARGEST)
+        return files.read_bytes(path, _LARGEST, follow=True)
     except FileNotFoundError:
         raise FedmolError(
             Exit.CERTIFICATE_MISSING,
@@ -121,6 +125,9 @@ def _read(path: Path) -> bytes:
         ) from None
     except OSError as error:
         reason = error.strerror or str(error)
+        if error.errno in files.NO_FILE:
+            cure = "put the file there that `fedmol certs` wrote"
+            raise FedmolError(Exit.CERTIFICATE_FOREIGN, f"{path} cannot be read: {reason}", cure) from None
         cure = "run as the owner of the file, who alone may read a key"
         raise FedmolError(Exit.CERTIFICATE_MISSING, f"{path} cannot be read: {reason}", cure) from None
 

@@ -8,10 +8,12 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from fedmol.closed import Closed
 from fedmol.documents import DocumentError
 from fedmol.errors import Exit, FedmolError
+from fedmol.federation.names import SiteName
 from fedmol.federation.yaml_reading import read_yaml
 from fedmol.fl.local_methods import AnyLocalMethod, Plain
 from fedmol.fl.strategies import AnyStrategy, FedAvg
@@ -112,9 +114,12 @@ class RoundSettings(Closed):
     keep_checkpoints: Annotated[int, Field(gt=0)] = 3
 
 
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:\[\]-]{1,253}$")]  # a name or an address
+
+
 class NetworkSettings(Closed):
-    address: str = "localhost"
-    listen: str = "[::]"  # the aggregator's interface; `fedmol run` keeps to the loopback
+    address: Host = "localhost"
+    listen: Host = "[::]"  # the aggregator's interface; `fedmol run` keeps to the loopback
     port: Annotated[int, Field(ge=0, lt=65536)] = 0  # 0: `fedmol run` picks a free one
     call_deadline: Seconds = 120.0
     give_up_after: Seconds = 600.0
@@ -125,9 +130,6 @@ class EvaluationSettings(Closed):
     sampler: str = "few-step"  # or "ancestral": the reference's, for published comparisons
     sampling_steps: Annotated[int, Field(gt=0)] | None = None  # the sampler's own when left out
     nll_molecules: Annotated[int, Field(gt=0)] = 2048
-
-
-SiteName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$")]
 
 
 class Site(Closed):
@@ -203,13 +205,19 @@ def parse(document: Any, origin: str) -> Settings:
     try:
         settings = Settings.model_validate(document)
     except ValidationError as error:
-        wrong += [f"{_entry(document, one['loc'])}: {one['msg']}" for one in error.errors()]
+        wrong += [f"{_entry(document, one['loc'])}: {_what_is_wrong(one)}" for one in error.errors()]
     if wrong:
         listed = "\n".join(f"  {one}" for one in wrong)
         raise FedmolError(
             Exit.BAD_SETTINGS, f"{origin} has wrong entries:\n{listed}", "correct the entries named above"
         )
     return settings
+
+
+def _what_is_wrong(error: ErrorDetails) -> str:
+    if error["type"] == "union_tag_not_found":
+        return "it has no name, such as name: fedavg"
+    return error["msg"].removeprefix("Value error, ")
 
 
 def _truth_values(document: Any, place: str = "") -> Iterator[tuple[str, str]]:

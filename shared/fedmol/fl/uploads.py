@@ -25,6 +25,7 @@ import numpy as np
 from blake3 import blake3
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.files import read_bytes
 from fedmol.fl.payload import MODEL, Payload, Section, Sections, Vector
 from fedmol.fl.scratch import Scratch
 from fedmol.fl.tasks import SECONDS, TASKS, Task
@@ -275,9 +276,7 @@ def _write_record(record: Record) -> bytes:
 def _read_record(path: Path) -> Record | None:
     """None when the file is not what `_write_record` wrote."""
     try:
-        if path.stat().st_size > _LARGEST_RECORD:
-            return None
-        outer = json.loads(path.read_bytes())
+        outer = json.loads(read_bytes(path, _LARGEST_RECORD))
         if blake3(outer["record"].encode()).hexdigest() != outer["blake3"]:
             return None
         return Record(**json.loads(outer["record"]))

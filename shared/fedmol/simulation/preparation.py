@@ -36,6 +36,7 @@ def prepare(settings: Settings, folder: Path) -> Settings:
         _deal(settings, draft)
         _certify(settings, draft / "certs", _LOOPBACK)
         files.write_text(draft / SETTINGS, dump(resolved))
+        draft.chmod(0o700)  # molecules, and models that may remember them, are nobody else's business
         draft.rename(folder)  # only now: bad data leaves no half-made run behind
     return resolved
 

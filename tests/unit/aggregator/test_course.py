@@ -117,6 +117,7 @@ def test_a_change_that_comes_too_late_is_said_once_and_changes_nothing(desk: Des
     (refused,) = desk.said("change_refused")
     assert refused["reason"] == "change-refused"
     assert "the first that it can is round 4" in refused["detail"]
+    assert [path.name for path in course.inbox.iterdir()] == ["0001.refused.json"]
     assert course.changes.latest.training.rounds == 8
 
 
@@ -129,4 +130,34 @@ def test_another_authority_s_change_is_said_and_a_right_one_in_its_place_is_take
     assert course.collect(open_round=1) == []
     assert [refused["reason"] for refused in desk.said("change_refused")] == ["certificate-foreign"]
     path.write_text(right)
+    assert [change.quorum for change in course.collect(open_round=1)] == [1]
+
+
+def test_a_refused_change_takes_those_with_it_that_follow_and_bars_no_other(desk: Desk) -> None:
+    course = desk.start(federation())
+    first = desk.put(course, rounds=12)
+    second = course.inbox / "0002.json"
+    second.write_bytes(first.read_bytes())
+    assert course.collect(open_round=3) == []
+    assert [refused["file"] for refused in desk.said("change_refused")] == ["0001.json", "0002.json"]
+    assert "it follows 0001.json, which is refused" in desk.said("change_refused")[1]["detail"]
+    desk.put(course, rounds=12)
+    assert course.collect(open_round=3) == []
+    assert {path.name for path in course.inbox.iterdir()} == {
+        "0001.refused.json",
+        "0001.refused-2.json",
+        "0002.refused.json",
+    }
+    desk.put(course, quorum=1)
+    assert [change.quorum for change in course.collect(open_round=1)] == [1]
+
+
+def test_a_file_that_is_being_written_is_waited_for(desk: Desk) -> None:
+    course = desk.start(federation())
+    path = desk.put(course, quorum=1)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    assert course.collect(open_round=1) == []
+    assert desk.said("change_refused") == []
+    path.write_bytes(whole)
     assert [change.quorum for change in course.collect(open_round=1)] == [1]

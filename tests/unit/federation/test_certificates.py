@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import ssl
@@ -171,7 +172,7 @@ def test_install_writes_nothing_that_does_not_fit(authority: Path, north: Certif
     assert sorted(path.name for path in site.iterdir()) == ["party.csr", "party.key"]
 
 
-@pytest.mark.parametrize("name", ["", "North", "north_1", "-north", "n" * 41, "../north"])
+@pytest.mark.parametrize("name", ["", "North", "north_1", "-north", "n" * 41, "../north", "north\n", "aggregator"])
 def test_names_that_no_site_can_have_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(FedmolError) as caught:
         certificates.request(tmp_path / "site", name)
@@ -179,9 +180,16 @@ def test_names_that_no_site_can_have_are_refused(tmp_path: Path, name: str) -> N
     assert not (tmp_path / "site").exists()
 
 
-def test_files_in_order_pass(north: CertificateFiles) -> None:
+def test_files_in_order_pass(authority: Path, north: CertificateFiles, tmp_path: Path) -> None:
     check_files(north, "north")
-    check_files(north, None)
+    certificates.issue_aggregator(authority, tmp_path / "aggregator", ["localhost"], DAY)
+    check_files(CertificateFiles.in_folder(tmp_path / "aggregator"), None)
+
+
+def test_a_site_s_certificate_does_not_serve(north: CertificateFiles) -> None:
+    refusal = _refusal(north, None)
+    assert refusal.exit is Exit.CERTIFICATE_FOREIGN
+    assert "is the certificate of a site, 'north'" in refusal.message
 
 
 @pytest.mark.parametrize("missing", ["ca.crt", "party.crt", "party.key"])
@@ -240,6 +248,16 @@ def test_damaged_files_are_named(north: CertificateFiles, name: str, content: by
     refusal = _refusal(north)
     assert refusal.exit is Exit.CERTIFICATE_FOREIGN
     assert name in refusal.message
+
+
+@pytest.mark.parametrize("name", ["ca.crt", "party.crt", "party.key"])
+def test_a_pipe_does_not_keep_anybody_waiting(north: CertificateFiles, name: str) -> None:
+    path = north.ca.parent / name
+    path.unlink()
+    os.mkfifo(path)
+    refusal = _refusal(north)
+    assert refusal.exit is Exit.CERTIFICATE_FOREIGN
+    assert f"{path} cannot be read: Not a regular file but a named pipe" in refusal.message
 
 
 def test_both_sides_of_a_tls_handshake_accept_them(authority: Path, north: CertificateFiles, tmp_path: Path) -> None:

@@ -1,0 +1,39 @@
+"""How sites and runs may be called: names become those of files, certificates, containers and metrics."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+from pydantic_core import PydanticCustomError
+
+from fedmol.errors import Exit, FedmolError
+
+AGGREGATOR = "aggregator"  # stands for the coordinator's program wherever a site's name could stand
+_SITE = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+_RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+def _not_reserved(name: str) -> str:
+    if name == AGGREGATOR:
+        raise PydanticCustomError("reserved", "a site cannot be called {name}", {"name": AGGREGATOR})
+    return name
+
+
+SiteName = Annotated[str, Field(pattern=_SITE), AfterValidator(_not_reserved)]
+
+
+def check_site(name: str) -> None:
+    """Raises FedmolError USAGE when no site can be called so."""
+    if not re.fullmatch(_SITE[1:-1], name) or name == AGGREGATOR:
+        raise FedmolError(
+            Exit.USAGE,
+            f"{name[:80]!r} is not a site's name",
+            f"use lower-case letters, digits and inner hyphens, 40 characters at most, and not {AGGREGATOR!r}",
+        )
+
+
+def is_run(name: str) -> bool:
+    """Whether a run can be called so."""
+    return _RUN.fullmatch(name) is not None
