@@ -66,7 +66,7 @@ def change(
     opening = passphrase.existing(ca, passphrase_file)
     with files.one_at_a_time(ca):  # or of two changes at once, one is written over the other
         changes, open_round = _now(state, ca / "ca.crt")
-        said = {key: value for key, value in entries.items() if value}
+        said = {key: value for key, value in entries.items() if value not in (None, ())}
         document = {
             "run": changes.manifest["run"],
             "number": len(changes.signed) + 1,
@@ -122,12 +122,12 @@ def _draft(document: dict[str, Any]) -> Change:
     try:
         return Change.model_validate(document)
     except ValidationError as error:
-        wrong = (
-            f"--{str(one['loc'][0]).rstrip('s' if one['loc'][0] == 'accept_shards' else '').replace('_', '-')}: "
-            f"{one['msg']}"
-            for one in error.errors()
-        )
-        raise FedmolError(Exit.USAGE, "; ".join(wrong), "see fedmol change --help for what can change") from None
+        wrong = "; ".join(f"{_option(str(one['loc'][0]))}: {one['msg']}" for one in error.errors())
+        raise FedmolError(Exit.USAGE, wrong, "see fedmol change --help for what can change") from None
+
+
+def _option(entry: str) -> str:
+    return "--accept-shard" if entry == "accept_shards" else f"--{entry.replace('_', '-')}"
 
 
 def _answer(follower: Follower, path: Path, number: int) -> str:

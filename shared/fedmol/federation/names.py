@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 from fedmol.errors import Exit, FedmolError
 
 AGGREGATOR = "aggregator"  # stands for the coordinator's program wherever a site's name could stand
-_SITE = r"^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$"
+_SITE = r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?"
 _RUN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
@@ -21,12 +21,12 @@ def _not_reserved(name: str) -> str:
     return name
 
 
-SiteName = Annotated[str, Field(pattern=_SITE), AfterValidator(_not_reserved)]
+SiteName = Annotated[str, Field(pattern=f"^{_SITE}$"), AfterValidator(_not_reserved)]
 
 
 def check_site(name: str) -> None:
     """Raises FedmolError USAGE when no site can be called so."""
-    if not re.fullmatch(_SITE[1:-1], name) or name == AGGREGATOR:
+    if not re.fullmatch(_SITE, name) or name == AGGREGATOR:
         raise FedmolError(
             Exit.USAGE,
             f"{name[:80]!r} is not a site's name",

@@ -105,6 +105,7 @@ def test_a_change_of_another_authority_that_waits_is_named(
     [
         (("--rounds", "99999999999"), "--rounds"),
         (("--quorum", "-1"), "--quorum"),
+        (("--rounds", "40", "--grace", "0"), "--grace"),
         (("--deadline", "nan"), "--deadline"),
         (("--join-deadline", "-3"), "--join-deadline"),
         (("--lost-after", "inf"), "--lost-after"),
@@ -114,7 +115,7 @@ def test_a_change_of_another_authority_that_waits_is_named(
     ],
 )
 def test_what_no_entry_can_be_is_named(
-    coordinator: Coordinator, capsys: pytest.CaptureFixture[str], options: tuple[str, str], named: str
+    coordinator: Coordinator, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], named: str
 ) -> None:
     assert coordinator.change(*options) == Exit.USAGE
     assert f"error: {named}: " in capsys.readouterr().err
