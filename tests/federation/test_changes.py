@@ -13,6 +13,7 @@ from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.cli.main import run as fedmol
 from fedmol.errors import Exit
+from fedmol.events import Event
 from fedmol.federation import certificates
 from fedmol.federation.settings import Settings
 from fedmol.fl.payload import vector_digest
@@ -104,6 +105,10 @@ def _final_models(run: Stage) -> list[str]:
     return [finished.fields["model_digest"]]
 
 
+def _refused_after(seq: int) -> Callable[[Event], bool]:
+    return lambda event: event.kind == "change_refused" and event.seq > seq
+
+
 def _with(path: Path, old: str, new: str) -> None:
     text = path.read_text()
     assert old in text
@@ -145,8 +150,7 @@ def test_a_change_that_does_not_fit_is_named_and_the_run_goes_on(stage: Build, t
     assert refused.fields["reason"] == "certificate-foreign"
     for content in (b"", b"{}", b"[" * 100_000, bytes(100_000)):
         (work / "changes" / "0001.json").write_bytes(content)
-        last = refused.seq
-        refused = run.wait_for(lambda event, last=last: event.kind == "change_refused" and event.seq > last)
+        refused = run.wait_for(_refused_after(refused.seq))
     sign(run, "--quorum", "1")
     run.wait_for(lambda event: event.kind == "settings_changed")
     run.start("model", "west")
