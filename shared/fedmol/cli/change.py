@@ -29,7 +29,7 @@ from fedmol.heartbeat import is_alive
 
 _PATH = click.Path(path_type=Path)
 _PATIENCE = 15.0  # seconds for the aggregator to say what it makes of a change
-_LATER = "no aggregator works in that folder now; the next one that does takes it up"
+_START = 5.0  # seconds for one that has just been started to show that it is there
 
 
 @click.command("change")
@@ -86,7 +86,7 @@ def change(
         click.echo(f"change {wanted.number} of run {wanted.run}, from round {wanted.round} on: {_described(wanted)}")
         click.echo(f"written to {path}")
         if out is None:
-            click.echo(_answer(follower, path, wanted.number) if is_alive(state) else _LATER)
+            click.echo(_answer(state, follower, path, wanted.number))
 
 
 def _now(state: Path, authority: Path) -> tuple[Changes, int]:
@@ -130,10 +130,10 @@ def _option(entry: str) -> str:
     return "--accept-shard" if entry == "accept_shards" else f"--{entry.replace('_', '-')}"
 
 
-def _answer(follower: Follower, path: Path, number: int) -> str:
+def _answer(state: Path, follower: Follower, path: Path, number: int) -> str:
     """What the aggregator says of the change. Raises FedmolError CHANGE_REFUSED when it refuses it."""
-    until = time.monotonic() + _PATIENCE
-    while time.monotonic() < until:
+    began = time.monotonic()
+    while (waited := time.monotonic() - began) < _PATIENCE:
         for event in follower.new():
             if event.kind == "settings_changed" and event.fields.get("number") == number:
                 return "the aggregator has taken it up"
@@ -143,6 +143,8 @@ def _answer(follower: Follower, path: Path, number: int) -> str:
                     f"the aggregator does not take the change: {event.fields.get('detail')}",
                     "make it again as it can hold; nothing has changed",
                 )
+        if waited > _START and not is_alive(state):
+            return "no aggregator works in that folder now; the next one that does takes it up"
         time.sleep(0.1)
     return f"the aggregator has said nothing for {_PATIENCE:g} s; its log will (settings_changed, change_refused)"
 

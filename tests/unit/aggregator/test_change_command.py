@@ -61,7 +61,8 @@ class Coordinator:
 
 
 @pytest.fixture
-def coordinator(tmp_path: Path) -> Coordinator:
+def coordinator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Coordinator:
+    monkeypatch.setattr("fedmol.cli.change._START", 0.3)
     return Coordinator(tmp_path)
 
 
