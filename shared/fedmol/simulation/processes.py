@@ -12,9 +12,10 @@ from pathlib import Path
 
 import psutil
 
+from fedmol.federation import names
 from fedmol.federation.settings import Settings
 
-AGGREGATOR = "aggregator"
+AGGREGATOR = names.AGGREGATOR
 _RESTARTS = 3  # per party; a process that keeps being killed is left dead
 _PATIENCE = 15.0  # seconds between asking a process to stop and killing it
 
