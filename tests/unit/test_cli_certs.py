@@ -6,7 +6,7 @@ import pytest
 
 from fedmol.cli.main import run
 from fedmol.errors import Exit
-from fedmol.federation import certificates
+from fedmol.federation import certificate_info
 
 
 def test_a_federation_gets_its_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,7 +93,7 @@ def test_a_site_a_number_or_a_certificate_is_denied(tmp_path: Path, capsys: pyte
     for whom in ("south", "south", "0A:BC", str(site / "party.crt")):
         assert run(["certs", "deny", whom, "--certs", str(site)]) == Exit.DONE
     assert "already" in capsys.readouterr().out
-    serial = certificates.describe(site / "party.crt").serial
+    serial = certificate_info.describe(site / "party.crt").serial
     assert (site / "denied.txt").read_text().split() == ["south", "0abc", serial]
     assert run(["certs", "deny", "*", "--certs", str(site)]) == Exit.USAGE
     (site / "denied.txt").write_bytes(b"\0\0")

@@ -8,7 +8,8 @@ import ssl
 from cryptography import x509
 
 from fedmol.doctor.examination import Finding, failed, ok
-from fedmol.federation.certificates import CertificateFiles, information
+from fedmol.federation.certificate_info import information
+from fedmol.federation.certificates import CertificateFiles
 from fedmol_collaborator.handshake import distrust, tls_context
 
 _PATIENCE = 5.0  # seconds

@@ -11,7 +11,7 @@ import click
 
 from fedmol.cli import passphrase
 from fedmol.cli.passphrase import passphrase_file
-from fedmol.federation import certificates, denied, issued
+from fedmol.federation import certificate_info, certificates, denied, issued
 
 _PATH = click.Path(path_type=Path)
 _LONGEST = 36_500  # days
@@ -64,7 +64,7 @@ def ca(out: Path, name: str, validity: timedelta, no_passphrase: bool, passphras
     """Make the federation's authority, whose key is locked by a passphrase."""
     certificates.make_ca(out, name, validity, None if no_passphrase else passphrase.chosen(passphrase_file))
     click.echo(f"authority made in {out}: give ca.crt to every site, and ca.key to nobody")
-    click.echo(f"fingerprint of ca.crt: {certificates.describe(out / 'ca.crt').fingerprint}")
+    click.echo(f"fingerprint of ca.crt: {certificate_info.describe(out / 'ca.crt').fingerprint}")
 
 
 @certs.command()
@@ -134,7 +134,7 @@ def install(certificate: Path, ca_certificate: Path, folder: Path) -> None:
     """At a site: check the signed CERTIFICATE, and put it beside its key."""
     info = certificates.install(certificate, ca_certificate, folder)
     click.echo(f"{info.subject} is ready in {folder}, until {info.not_after:%Y-%m-%d %H:%M} UTC")
-    click.echo(f"fingerprint of ca.crt: {certificates.describe(folder / 'ca.crt').fingerprint}")
+    click.echo(f"fingerprint of ca.crt: {certificate_info.describe(folder / 'ca.crt').fingerprint}")
 
 
 @certs.command("list")
@@ -150,8 +150,8 @@ def list_(authority: Path) -> None:
 @click.option("--certs", "folder", type=_PATH, required=True, help="the aggregator's folder, as for its --certs")
 def deny(whom: str, folder: Path) -> None:
     """Have the aggregator refuse WHOM: a site, a serial number, or the certificate in a file."""
-    certificates.describe(folder / "ca.crt")
-    entry = certificates.describe(Path(whom)).serial if Path(whom).is_file() else whom
+    certificate_info.describe(folder / "ca.crt")
+    entry = certificate_info.describe(Path(whom)).serial if Path(whom).is_file() else whom
     new = denied.add(folder, entry)
     said = "is denied from the next call on" if new else "was denied already"
     click.echo(f"whoever has the name or the serial number {denied.normal(entry)} {said}, by {folder / denied.FILE}")
@@ -164,11 +164,11 @@ def show(paths: tuple[Path, ...]) -> None:
     now = datetime.now(UTC)
     for path in paths:
         click.echo(f"{path}")
-        for label, said in _lines(certificates.describe(path), now):
+        for label, said in _lines(certificate_info.describe(path), now):
             click.echo(f"  {label:<12} {said}")
 
 
-def _lines(info: certificates.CertificateInfo, now: datetime) -> list[tuple[str, str]]:
+def _lines(info: certificate_info.CertificateInfo, now: datetime) -> list[tuple[str, str]]:
     days = info.days_left(now)
     return [
         ("subject", info.subject),

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from fedmol.doctor import papers, room
 from fedmol.doctor.examination import Check, Finding, failed, ok, warning
-from fedmol.federation.certificates import CertificateFiles, describe
+from fedmol.federation.certificate_info import describe
+from fedmol.federation.certificates import CertificateFiles
 from fedmol.federation.settings import Settings
 
 _UNTOLD = Finding("skipped", "it takes --work")

@@ -8,15 +8,8 @@ from datetime import UTC, datetime
 
 from fedmol.doctor.examination import Finding, failed, ok, warning
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.certificates import (
-    CertificateFiles,
-    CertificateInfo,
-    check_issuer,
-    check_key,
-    check_name,
-    check_validity,
-    describe,
-)
+from fedmol.federation.certificate_info import CertificateInfo, describe
+from fedmol.federation.certificates import CertificateFiles, check_issuer, check_key, check_name, check_validity
 
 _SOON = 14  # days
 

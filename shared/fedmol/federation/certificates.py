@@ -19,11 +19,11 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation import issued, issuing, names, pem
+from fedmol.federation.certificate_info import CertificateInfo, describe, is_authority
 from fedmol.federation.names import AGGREGATOR
 
 CA_KEY = "ca.key"
 REQUEST = "party.csr"
-_USAGES = {ExtendedKeyUsageOID.SERVER_AUTH: "server", ExtendedKeyUsageOID.CLIENT_AUTH: "client"}
 
 
 @dataclass(frozen=True)
@@ -37,25 +37,6 @@ class CertificateFiles:
     @classmethod
     def in_folder(cls, folder: Path) -> CertificateFiles:
         return cls(folder / "ca.crt", folder / "party.crt", folder / "party.key")
-
-
-@dataclass(frozen=True)
-class CertificateInfo:
-    """What a certificate says, for people."""
-
-    subject: str
-    issuer: str
-    authority: bool
-    names: tuple[str, ...]
-    usages: tuple[str, ...]  # "server", "client" or a dotted object identifier
-    not_before: datetime
-    not_after: datetime
-    serial: str  # hexadecimal
-    fingerprint: str
-
-    def days_left(self, now: datetime) -> float:
-        """Negative once the certificate has expired."""
-        return (self.not_after - now) / timedelta(days=1)
 
 
 def make_ca(folder: Path, name: str, validity: timedelta, passphrase: bytes | None = None) -> None:
@@ -148,30 +129,6 @@ def install(certificate: Path, ca: Path, folder: Path) -> CertificateInfo:
     return describe(target.certificate)
 
 
-def describe(path: Path) -> CertificateInfo:
-    """What the certificate at `path` says.
-
-    Raises:
-        FedmolError: CERTIFICATE_MISSING or CERTIFICATE_FOREIGN when there is none to read.
-    """
-    return information(pem.read_certificate(path))
-
-
-def information(certificate: x509.Certificate) -> CertificateInfo:
-    """What a certificate says."""
-    return CertificateInfo(
-        subject=pem.common_name(certificate.subject),
-        issuer=pem.common_name(certificate.issuer),
-        authority=_is_authority(certificate),
-        names=_alternative_names(certificate),
-        usages=_usages(certificate),
-        not_before=certificate.not_valid_before_utc,
-        not_after=certificate.not_valid_after_utc,
-        serial=f"{certificate.serial_number:x}",
-        fingerprint=pem.grouped(certificate.fingerprint(hashes.SHA256())),
-    )
-
-
 def check_files(party: CertificateFiles, expected_name: str | None, now: datetime | None = None) -> None:
     """Whether a party could show these files: all there, in time, of one another, and under the expected name.
 
@@ -193,7 +150,7 @@ def check_issuer(party: CertificateFiles) -> None:
     certificate, ca = pem.read_certificate(party.certificate), pem.read_certificate(party.ca)
     try:
         certificate.verify_directly_issued_by(ca)
-        trusted = _is_authority(ca)
+        trusted = is_authority(ca)
     except (ValueError, TypeError, InvalidSignature):
         trusted = False
     if not trusted:
@@ -286,7 +243,7 @@ def _issue_with_key(
 def _read_authority(folder: Path, passphrase: bytes | None) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     path = folder / "ca.crt"
     ca, key = pem.read_certificate(path), pem.read_key(folder / CA_KEY, passphrase)
-    if ca.public_key() != key.public_key() or not _is_authority(ca):
+    if ca.public_key() != key.public_key() or not is_authority(ca):
         raise FedmolError(
             Exit.CERTIFICATE_FOREIGN,
             f"{folder} does not hold an authority: {CA_KEY} is not the key of ca.crt",
@@ -299,26 +256,3 @@ def _read_authority(folder: Path, passphrase: bytes | None) -> tuple[x509.Certif
             "make a new one (fedmol certs ca) and have every party install certificates from it",
         )
     return ca, key
-
-
-def _is_authority(certificate: x509.Certificate) -> bool:
-    try:
-        return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
-    except x509.ExtensionNotFound:
-        return False
-
-
-def _alternative_names(certificate: x509.Certificate) -> tuple[str, ...]:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return ()
-    return tuple(str(name.value) for name in names)
-
-
-def _usages(certificate: x509.Certificate) -> tuple[str, ...]:
-    try:
-        usages = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return ()
-    return tuple(_USAGES.get(usage, usage.dotted_string) for usage in usages)

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from fedmol.errors import FedmolError
-from fedmol.federation.certificates import CertificateFiles, describe
+from fedmol.federation.certificate_info import describe
+from fedmol.federation.certificates import CertificateFiles
 from fedmol.sidecar.views import CertificateView
 
 

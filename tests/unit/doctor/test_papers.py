@@ -11,7 +11,7 @@ import pytest
 
 from fedmol.doctor import papers
 from fedmol.doctor.examination import Check, Finding, examine
-from fedmol.federation import certificates
+from fedmol.federation import certificate_info, certificates
 from fedmol.federation.certificates import CertificateFiles
 
 DAY = timedelta(days=1)
@@ -121,7 +121,7 @@ def test_the_names_that_cover_an_address(names: list[str], address: str, fits: b
 
 def test_the_aggregators_certificate(authority: Path, tmp_path: Path) -> None:
     certificates.issue_aggregator(authority, tmp_path / "aggregator", ["fl.example.org"], 30 * DAY)
-    info = certificates.describe(tmp_path / "aggregator" / "party.crt")
+    info = certificate_info.describe(tmp_path / "aggregator" / "party.crt")
     now = datetime.now(UTC)
     assert papers.served(info, "fl.example.org", now).state == "ok"
     assert papers.served(info, "fl.example.org", now + 20 * DAY).state == "warning"
@@ -132,6 +132,6 @@ def test_the_aggregators_certificate(authority: Path, tmp_path: Path) -> None:
 
 
 def test_a_sites_certificate_is_none_for_a_server(north: CertificateFiles) -> None:
-    finding = papers.served(certificates.describe(north.certificate), "north")
+    finding = papers.served(certificate_info.describe(north.certificate), "north")
     assert (finding.state, "client" in finding.found) == ("failed", True)
     assert "fedmol certs aggregator" in finding.cure

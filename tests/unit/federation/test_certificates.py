@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation import certificates, denied, issued, pem
+from fedmol.federation import certificate_info, certificates, denied, issued, pem
 from fedmol.federation.certificates import CertificateFiles, check_files
 
 DAY = timedelta(days=1)
@@ -41,9 +41,9 @@ def test_keys_are_for_their_owner_only(authority: Path, north: CertificateFiles)
 
 def test_certificates_say_what_they_are_for(authority: Path, north: CertificateFiles, tmp_path: Path) -> None:
     certificates.issue_aggregator(authority, tmp_path / "aggregator", ["agg.example", "10.0.0.1", "::1"], DAY)
-    ca = certificates.describe(authority / "ca.crt")
-    server = certificates.describe(tmp_path / "aggregator" / "party.crt")
-    site = certificates.describe(north.certificate)
+    ca = certificate_info.describe(authority / "ca.crt")
+    server = certificate_info.describe(tmp_path / "aggregator" / "party.crt")
+    site = certificate_info.describe(north.certificate)
     assert (ca.authority, ca.subject, ca.issuer) == (True, "trial authority", "trial authority")
     assert (server.authority, server.names, server.usages) == (False, ("agg.example", "10.0.0.1", "::1"), ("server",))
     assert (site.authority, site.subject, site.names, site.usages) == (False, "north", ("north",), ("client",))
@@ -54,7 +54,7 @@ def test_certificates_say_what_they_are_for(authority: Path, north: CertificateF
 def test_validity_is_as_chosen_with_five_minutes_for_slow_clocks(authority: Path, tmp_path: Path) -> None:
     before = datetime.now(UTC).replace(microsecond=0)
     certificates.issue_site(authority, tmp_path / "site", "north", timedelta(minutes=10))
-    info = certificates.describe(tmp_path / "site" / "party.crt")
+    info = certificate_info.describe(tmp_path / "site" / "party.crt")
     assert info.not_after - info.not_before == timedelta(minutes=15)
     assert before <= info.not_after - timedelta(minutes=10) <= datetime.now(UTC)
     assert info.days_left(info.not_after + DAY) == -1
@@ -62,7 +62,7 @@ def test_validity_is_as_chosen_with_five_minutes_for_slow_clocks(authority: Path
 
 def test_a_certificate_never_outlives_its_authority(authority: Path, tmp_path: Path) -> None:
     certificates.issue_site(authority, tmp_path / "site", "north", 3000 * DAY)
-    ca, site = (certificates.describe(path) for path in (authority / "ca.crt", tmp_path / "site" / "party.crt"))
+    ca, site = (certificate_info.describe(path) for path in (authority / "ca.crt", tmp_path / "site" / "party.crt"))
     assert site.not_after == ca.not_after
 
 
@@ -144,7 +144,7 @@ def test_what_a_request_asks_for_beyond_name_and_key_is_not_granted(authority: P
     )
     pem.write_request(tmp_path / "greedy.csr", greedy)
     certificates.sign(authority, tmp_path / "greedy.csr", "north", tmp_path / "north.crt", DAY)
-    info = certificates.describe(tmp_path / "north.crt")
+    info = certificate_info.describe(tmp_path / "north.crt")
     assert (info.authority, info.names, info.usages) == (False, ("north",), ("client",))
     granted = {extension.oid for extension in pem.read_certificate(tmp_path / "north.crt").extensions}
     assert x509.OCSPNoCheck.oid not in granted

@@ -7,7 +7,8 @@ import pytest
 
 from fedmol.data.reading import read_table
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.certificates import CertificateFiles, check_files, describe
+from fedmol.federation.certificate_info import describe
+from fedmol.federation.certificates import CertificateFiles, check_files
 from fedmol.federation.settings import Settings, parse
 from fedmol.simulation.preparation import furnish, prepare, recall
 
