@@ -11,6 +11,13 @@ from tests.container.stack import run
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """One worker plays all that shares this machine's engine and cluster; else files stay whole: they share runs."""
+    for item in items:
+        shared = item.get_closest_marker("container") or item.get_closest_marker("cluster")
+        item.add_marker(pytest.mark.xdist_group("machine" if shared else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def docker_engine() -> None:
     """Skips where there is no Docker Engine, unless FEDMOL_REQUIRE_CONTAINERS says that there has to be one."""

@@ -12,29 +12,14 @@ import pytest
 
 from fedmol.cli.main import run
 from fedmol.errors import Exit
-from fedmol.events import EventLog
 from fedmol.federation import certificates
-from fedmol.federation.settings import parse
 from fedmol.heartbeat import Heart
-from fedmol_aggregator.course import Course
+from tests.unit.aggregator.desk import Desk, federation
 
 
 class Coordinator:
-    def __init__(self, folder: Path) -> None:
-        self.work, self.authority = folder / "work", folder / "ca"
-        certificates.make_ca(self.authority, "fedmol", timedelta(days=1))
-        settings = parse({"sites": [{"name": "north"}, {"name": "south"}]}, "test")
-        events = EventLog(self.work / "events.jsonl", run="trial-1", site="aggregator")
-        self.course = Course("trial-1", settings, self.work, self.authority / "ca.crt", events)
-        events.write(
-            "run_started",
-            manifest=self.course.changes.manifest,
-            sites=settings.site_names,
-            quorum=settings.quorum,
-            rounds=settings.training.rounds,
-            parameters=1,
-            model_bytes=4,
-        )
+    def __init__(self, desk: Desk) -> None:
+        self.work, self.authority, self.course = desk.work, desk.authority, desk.start(federation())
 
     def change(self, *options: str, authority: Path | None = None) -> int:
         return run(["change", str(self.work), "--ca", str(authority or self.authority), *options])
@@ -63,7 +48,7 @@ class Coordinator:
 @pytest.fixture
 def coordinator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Coordinator:
     monkeypatch.setattr("fedmol.cli.change._START", 0.3)
-    return Coordinator(tmp_path)
+    return Coordinator(Desk(tmp_path))
 
 
 def test_the_answer_of_the_aggregator_is_told(coordinator: Coordinator, capsys: pytest.CaptureFixture[str]) -> None:

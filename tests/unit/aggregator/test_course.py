@@ -2,55 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog, read
-from fedmol.federation import certificates
-from fedmol.federation.changes import Change, sign
-from fedmol.federation.settings import Settings, parse
-from fedmol_aggregator.course import Course
-
-RUN = "trial-1"
-
-
-def federation(**changes: Any) -> Settings:
-    return parse({"sites": [{"name": "north"}, {"name": "south"}], **changes}, "test")
-
-
-class Desk:
-    """A coordinator's working folder, and the authority."""
-
-    def __init__(self, folder: Path) -> None:
-        self.work, self.authority = folder / "work", folder / "ca"
-        certificates.make_ca(self.authority, "fedmol", timedelta(days=1))
-
-    def start(self, settings: Settings) -> Course:
-        self.events = EventLog(self.work / "events.jsonl", run=RUN, site="aggregator")
-        course = Course(RUN, settings, self.work, self.authority / "ca.crt", self.events)
-        sizes: dict[str, Any] = {
-            "quorum": settings.quorum,
-            "rounds": settings.training.rounds,
-            "parameters": 1,
-            "model_bytes": 4,
-        }
-        self.events.write("run_started", manifest=course.changes.manifest, sites=settings.site_names, **sizes)
-        return course
-
-    def put(self, course: Course, **entries: Any) -> Path:
-        number = len(course.changes.signed) + 1
-        change = Change(run=RUN, number=number, previous=course.changes.digest, round=3, **entries)
-        path = self.work / "changes" / f"{number:04d}.json"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(sign(change, self.authority / "ca.key", None).model_dump_json())
-        return path
-
-    def said(self, kind: str) -> list[dict[str, Any]]:
-        return [event.fields for event in read(self.events.path) if event.kind == kind]
+from tests.unit.aggregator.desk import Desk, federation
 
 
 @pytest.fixture
