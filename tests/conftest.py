@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import os
 import subprocess
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.container.stack import run
 
@@ -11,11 +13,16 @@ from tests.container.stack import run
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker plays all that shares this machine's engine and cluster; else files stay whole: they share runs."""
-    for item in items:
-        shared = item.get_closest_marker("container") or item.get_closest_marker("cluster")
-        item.add_marker(pytest.mark.xdist_group("machine" if shared else str(item.path)))
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """A file's tests, which share runs, stay together, and so do all that share this machine's engine and cluster."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "machine" if file.startswith(("tests/cluster/", "tests/container/")) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -78,7 +78,8 @@ class Service:
             reach=self._reach,
             molecules=self.gathering.molecules,
         )
-        if self._logged_digest() is None:  # a finished run is served again, and nothing begins by that
+        self._logged_digest = _logged_digest(events)
+        if self._logged_digest is None:  # a finished run is served again, and nothing begins by that
             self._announce(self.layout.size, payload.nbytes)
         initial, final = payload.begin(flatten(denoiser)), self._final(terms.rounds)
         self._model_is_kept = final is not None
@@ -135,7 +136,7 @@ class Service:
         rounds, digest = self.engine.terms.rounds, self.engine.model_digest
         absent = {number: uncounted(account) for number, account in accounts(self.events.path).items()}
         missed = Counter(site for sites in absent.values() for site in sites)
-        if self._logged_digest() is None:
+        if self._logged_digest is None:
             self.events.write(
                 "run_finished",
                 outcome="quorum" if missed else "complete",
@@ -158,13 +159,9 @@ class Service:
         account = accounts(self.events.path)[rounds]
         return Checkpoint({MODEL: flatten(model.denoiser)}, {}, account)
 
-    def _logged_digest(self) -> str | None:
-        said = [event.fields["model_digest"] for event in read(self.events.path) if event.kind == "run_finished"]
-        return said[-1] if said else None
-
     def _kept_model(self) -> TrainedModel | None:
         """The final model, if it is there and the one that the log names. A damaged one is made again."""
-        path, said = self.work / MODEL_FILE, self._logged_digest()
+        path, said = self.work / MODEL_FILE, self._logged_digest
         if said is None or not path.exists():
             return None
         try:
@@ -214,6 +211,12 @@ class Service:
             parameters=parameters,
             model_bytes=model_bytes,
         )
+
+
+def _logged_digest(events: EventLog) -> str | None:
+    """The final model's digest, once the log says that the run is finished."""
+    said = [event.fields["model_digest"] for event in read(events.path) if event.kind == "run_finished"]
+    return said[-1] if said else None
 
 
 def _refuse_a_lost_log(work: Path, events: EventLog) -> None:
