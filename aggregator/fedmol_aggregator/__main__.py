@@ -24,7 +24,7 @@ from fedmol_aggregator.memory import keep_together
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--settings", "path", type=click.Path(path_type=Path), required=True, help="federation.yaml")
 @click.option("--run", type=RUN_ID, required=True, help="the run's id, the same at every site")
 @click.option("--certs", type=_FOLDER, required=True, help="folder with ca.crt, party.crt and party.key")

@@ -11,17 +11,20 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import time
 from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
-from fedmol.federation.changes import FOLDER, Change, Changes, read_signed, recorded, require_in_time
+from fedmol.federation.changes import FOLDER, Change, Changes, file_name, read_signed, recorded, require_in_time
 from fedmol.federation.manifest import Manifest, differences, manifest_of
 from fedmol.federation.settings import Settings
 
 log = logging.getLogger("fedmol.aggregator")
 
+# A number, or what has been put aside.
+_NAME = re.compile(r"(?!0000)\d{4,7}\.json|.*\.refused(-\d+)?\.json")
 _SETTLED = 2.0  # seconds after which a file that cannot be read is not thought to be on its way any more
 
 
@@ -55,6 +58,7 @@ class Course:
     def collect(self, open_round: int) -> list[Change]:
         """The changes that have been put into the folder since, and hold from the open round or a later one on."""
         taken = []
+        self._refuse_other_names()
         while os.path.lexists(path := self._file(len(self.changes.signed) + 1)):
             try:
                 signed = read_signed(path)
@@ -83,7 +87,14 @@ class Course:
         return taken
 
     def _file(self, number: int) -> Path:
-        return self.inbox / f"{number:04d}.json"
+        return self.inbox / file_name(number)
+
+    def _refuse_other_names(self) -> None:
+        """A change under another name than its number's would wait for ever, and nobody be told."""
+        for path in self.inbox.glob("[!.]*.json"):
+            if not _NAME.fullmatch(path.name) and not _may_be_half_written(path):
+                detail = f"the next change is taken from {file_name(len(self.changes.signed) + 1)}"
+                self._put_aside(path, Exit.CHANGE_REFUSED.slug, detail)
 
     def _refuse(self, path: Path, refusal: FedmolError) -> None:
         """Say so and put the change aside, and those that follow it: they were made on top of it."""

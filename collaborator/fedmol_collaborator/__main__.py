@@ -29,7 +29,7 @@ log = logging.getLogger("fedmol.site")
 _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_okay=False)
 
 
-@click.command()
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--settings", "path", type=_FILE, required=True, help="federation.yaml")
 @click.option("--run", type=RUN_ID, required=True, help="the run's id, as the coordinator gave it")
 @click.option("--site", required=True, help="this site's name in federation.yaml")

@@ -82,7 +82,7 @@ def load(path: Path, largest: int) -> tuple[dict[str, NDArray[Any]], dict[str, A
         raise FedmolError(
             Exit.STATE_UNUSABLE,
             f"{path} cannot be used: {error}",
-            "restore the file from a backup of its folder, or start anew without it",
+            "restore the file from a backup of its folder, or begin anew in an empty folder",
         ) from None
 
 

@@ -63,6 +63,10 @@ def _program(party: str) -> str:
 
 def _kill(consortium: Consortium, party: str, container: str) -> None:
     """As the kernel does it when a node runs out of memory: the process gets no chance to save anything."""
+    wait_until(
+        lambda: "running" in consortium.state(party, container)["state"],
+        lambda: f"{container} of {party} does not start\n{consortium.story()}",
+    )
     before = consortium.state(party, container)
     run("docker", "kill", "--signal", "KILL", before["containerID"].rpartition("/")[2])
     wait_until(

@@ -87,18 +87,25 @@ def test_a_passphrase_locks_the_authority(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_a_site_a_number_or_a_certificate_is_denied(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ca, site = tmp_path / "ca", tmp_path / "north"
+    ca, site, own = tmp_path / "ca", tmp_path / "north", tmp_path / "aggregator"
     assert run(["certs", "ca", "--out", str(ca), "--no-passphrase"]) == Exit.DONE
     assert run(["certs", "site", "--ca", str(ca), "--site", "north", "--out", str(site)]) == Exit.DONE
+    assert run(["certs", "aggregator", "--ca", str(ca), "--san", "localhost", "--out", str(own)]) == Exit.DONE
     for whom in ("south", "south", "0A:BC", str(site / "party.crt")):
-        assert run(["certs", "deny", whom, "--certs", str(site)]) == Exit.DONE
+        assert run(["certs", "deny", whom, "--certs", str(own)]) == Exit.DONE
     assert "already" in capsys.readouterr().out
     serial = certificate_info.describe(site / "party.crt").serial
-    assert (site / "denied.txt").read_text().split() == ["south", "0abc", serial]
-    assert run(["certs", "deny", "*", "--certs", str(site)]) == Exit.USAGE
-    (site / "denied.txt").write_bytes(b"\0\0")
-    assert run(["certs", "deny", "west", "--certs", str(site)]) == Exit.STATE_UNUSABLE
-    assert (site / "denied.txt").read_bytes() == b"\0\0"
+    assert (own / "denied.txt").read_text().split() == ["south", "0abc", serial]
+    for nobody in ("*", "aggregator", str(ca / "ca.crt"), str(own / "party.crt")):
+        assert run(["certs", "deny", nobody, "--certs", str(own)]) == Exit.USAGE
+    assert run(["certs", "deny", "south", "--certs", str(site)]) == Exit.USAGE  # where no aggregator looks
+    (own / "denied.txt").write_bytes(b"\0\0")
+    assert run(["certs", "deny", "west", "--certs", str(own)]) == Exit.STATE_UNUSABLE
+    assert (own / "denied.txt").read_bytes() == b"\0\0"
+
+
+def test_what_no_authority_has_signed_is_not_an_empty_list(tmp_path: Path) -> None:
+    assert run(["certs", "list", "--ca", str(tmp_path)]) == Exit.CERTIFICATE_MISSING
 
 
 def test_a_new_key_under_a_known_name_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation
 from fedmol.federation.settings import Settings
 from fedmol.graphs import Graphs
-from fedmol.report.conclusion import EVALUATION, MODEL, evaluate_once, write_account
+from fedmol.report.conclusion import EVALUATION, MODEL, evaluate_once, final_model, write_account
 
 PREVIEW = "preview.json"
 _LOG, _SETTINGS = "events.jsonl", "settings.yaml"
@@ -52,7 +52,12 @@ class Results:
         files.write_text(self.out / PREVIEW, json.dumps(document, indent=1), files.GROUP)
 
     def conclude(self, settings: Settings, test: Graphs | None, known: Collection[str]) -> None:
-        """Evaluate the final model and write the account; what an earlier, broken-off attempt evaluated stands."""
+        """Evaluate the final model and write the account; what an earlier, broken-off attempt evaluated stands.
+
+        Raises:
+            FedmolError: STATE_UNUSABLE when the aggregator's folder holds another model than its log names.
+        """
+        final_model(self.work)
         for name in (_LOG, _SETTINGS, MODEL):
             _copy(self.work / name, self.out / name)
         evaluate_once(self.out, settings, test, known)

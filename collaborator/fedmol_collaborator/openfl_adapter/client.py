@@ -6,9 +6,11 @@ Nothing that the aggregator answers is believed: it is compared with what was ag
 from __future__ import annotations
 
 import hashlib
+import logging
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
@@ -41,6 +43,7 @@ from fedmol_collaborator.outgoing import Outgoing
 from fedmol_collaborator.patience import Patience, describe
 from fedmol_collaborator.watch import Watch
 
+log = logging.getLogger("fedmol.site")
 T = TypeVar("T")
 M = TypeVar("M", Welcome, RoundOpening)
 
@@ -83,13 +86,41 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
             agg_addr=network.address, agg_port=network.port, use_tls=False, resend_data_on_reconnection=False, **ids
         )
         self.patience = Patience(self.uri, network.give_up_after, stop, watch.clock)
+        self._shown: tuple[int, int, int] | None = None  # the certificate file that the channel was opened with
+        self._former: Any = self.channel
+        self._opening = threading.Lock()
 
     def reconnect(self) -> None:
         """Open a new channel. The certificates are read anew, and so may have been renewed."""
-        self.channel.close()
+        with self._opening:
+            self.channel.close()
+            self._open_channel()
+
+    def _open_channel(self) -> None:
+        self._shown = _identity(self.certificates.certificate)
         largest = LARGEST_ANSWER + max(section.nbytes for section in self.sections.values())
         self.channel = Line(self.network, self.certificates, self.outgoing, self.stop, largest, self.watch.moved)
         self.stub = aggregator_pb2_grpc.AggregatorStub(self.channel)
+
+    def _show_renewed(self) -> None:
+        """Open a new channel if the certificate has been renewed: the old one may expire in the middle of a connection.
+
+        Another thread's call may be under way: the former channel is closed with the next renewal only.
+        """
+        with self._opening:
+            found = _identity(self.certificates.certificate)
+            if found in (None, self._shown):
+                return
+            try:
+                if not try_handshake(self.network.address, self.network.port, self.certificates, self.site, self.stop):
+                    return
+            except FedmolError as error:
+                log.warning("the renewed certificate cannot be used, the former one is: %s", error.message)
+                self._shown = found
+                return
+            self._former.close()
+            self._former = self.channel
+            self._open_channel()
 
     def connect(self) -> None:
         """Wait for the aggregator and open the channel."""
@@ -105,6 +136,7 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
 
     def report(self, progress: Progress, stop: threading.Event, patience: float) -> None:
         """One attempt, given up after `patience` seconds or when `stop` is set."""
+        self._show_renewed()
         self._own(REPORT)(progress.encode(), timeout=patience, aside=stop)
 
     def tell(self, progress: Progress) -> None:
@@ -187,6 +219,7 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
                 self._judge(error)
                 raise
 
+        self._show_renewed()
         return self.patience.persist(judged, between=self._reopen)
 
     def _judge(self, error: grpc.RpcError) -> None:
@@ -211,3 +244,12 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
     def _handshake(self) -> bool:
         self.watch.moved()
         return try_handshake(self.network.address, self.network.port, self.certificates, self.site, self.stop)
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    """What tells a file from one that has taken its place, through a link, too; None while there is none."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size

@@ -11,6 +11,7 @@ import click
 
 from fedmol.cli import passphrase
 from fedmol.cli.passphrase import passphrase_file
+from fedmol.errors import Exit, FedmolError
 from fedmol.federation import certificate_info, certificates, denied, issued
 
 _PATH = click.Path(path_type=Path)
@@ -141,6 +142,7 @@ def install(certificate: Path, ca_certificate: Path, folder: Path) -> None:
 @_authority
 def list_(authority: Path) -> None:
     """List the certificates that the authority has signed."""
+    certificate_info.describe(authority / "ca.crt")
     for one in issued.read(authority):
         click.echo(f"{one.time:%Y-%m-%d}  {one.name:<20} until {one.until:%Y-%m-%d}  serial {one.serial}")
 
@@ -150,11 +152,19 @@ def list_(authority: Path) -> None:
 @click.option("--certs", "folder", type=_PATH, required=True, help="the aggregator's folder, as for its --certs")
 def deny(whom: str, folder: Path) -> None:
     """Have the aggregator refuse WHOM: a site, a serial number, or the certificate in a file."""
-    certificate_info.describe(folder / "ca.crt")
-    entry = certificate_info.describe(Path(whom)).serial if Path(whom).is_file() else whom
+    if "server" not in certificate_info.describe(folder / "party.crt").usages:
+        raise FedmolError(Exit.USAGE, f"{folder} is not an aggregator's folder", "name the one of its --certs")
+    entry = _of_a_site(Path(whom)) if Path(whom).is_file() else whom
     new = denied.add(folder, entry)
     said = "is denied from the next call on" if new else "was denied already"
     click.echo(f"whoever has the name or the serial number {denied.normal(entry)} {said}, by {folder / denied.FILE}")
+
+
+def _of_a_site(path: Path) -> str:
+    info = certificate_info.describe(path)
+    if "client" not in info.usages:
+        raise FedmolError(Exit.USAGE, f"{path} is not a site's certificate", "name the file of one that a site shows")
+    return info.serial
 
 
 @certs.command()

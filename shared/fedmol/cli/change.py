@@ -20,6 +20,7 @@ from fedmol.federation.changes import (
     Change,
     Changes,
     earliest,
+    file_name,
     read_signed,
     recorded,
     require_in_time,
@@ -59,9 +60,9 @@ def change(
     """Sign a change of a run with the authority's key, and hand it to the aggregator.
 
     STATE is the aggregator's working folder. Where that is elsewhere, STATE is a copy of its events.jsonl: then name
-    --out, and put the file into the folder changes/ of the aggregator's working folder. The aggregator takes it up
-    within a second, sites with the next round. A change that it refuses ends this command with an error, or, put there
-    by hand, is told in its log; the file is renamed to NNNN.refused.json then.
+    --out, and put the file into the folder changes/ of the aggregator's working folder, under the name that this
+    command tells. The aggregator takes it up within a second, sites with the next round. A change that it refuses ends
+    this command with an error, or, put there by hand, is told in its log; the file is renamed to NNNN.refused.json.
     """
     opening = passphrase.existing(ca, passphrase_file)
     with files.one_at_a_time(ca):  # or of two changes at once, one is written over the other
@@ -79,7 +80,7 @@ def change(
         require_in_time(wanted, open_round)
         signed = sign(wanted, ca / CA_KEY, opening)
         changes.take(signed, ca / "ca.crt")
-        path = out or _inbox(state) / f"{wanted.number:04d}.json"
+        path = out or _inbox(state) / file_name(wanted.number)
         follower = Follower(_log(state))
         follower.new()  # what was said of former changes
         files.write_text(path, signed.model_dump_json())
@@ -87,6 +88,8 @@ def change(
         click.echo(f"written to {path}")
         if out is None:
             click.echo(_answer(state, follower, path, wanted.number))
+        else:
+            click.echo(f"put it into the aggregator's working folder as {FOLDER}/{file_name(wanted.number)}")
 
 
 def _now(state: Path, authority: Path) -> tuple[Changes, int]:
@@ -99,9 +102,11 @@ def _now(state: Path, authority: Path) -> tuple[Changes, int]:
             f"{log} does not say what its run is bound to",
             "name the aggregator's working folder, or a copy of its events.jsonl",
         )
+    if any(event.kind == "run_finished" for event in read(log)):
+        raise FedmolError(Exit.CHANGE_REFUSED, "the run is over: nothing of it can change", "begin another run")
     changes = Changes(manifest)
     changes.take_all(signed, authority)
-    while (waiting := inbox / f"{len(changes.signed) + 1:04d}.json").exists():
+    while (waiting := inbox / file_name(len(changes.signed) + 1)).exists():
         try:
             changes.take(read_signed(waiting), authority)
         except FedmolError as refusal:
@@ -156,4 +161,5 @@ def _inbox(state: Path) -> Path:
 
 
 def _described(change: Change) -> str:
-    return ", ".join(f"{key} {value}" for key, value in change.says().items())
+    said = change.says().items()
+    return ", ".join(f"{key} {' and '.join(value) if isinstance(value, list) else value}" for key, value in said)

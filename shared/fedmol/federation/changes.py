@@ -19,7 +19,7 @@ from pydantic import Field, ValidationError
 from fedmol import files
 from fedmol.closed import Closed
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import read
+from fedmol.events import Event, read
 from fedmol.federation.manifest import Manifest, manifest_digest, settings_of
 from fedmol.federation.messages import LARGEST_CHANGE, SignedChange
 from fedmol.federation.names import SiteName
@@ -149,14 +149,29 @@ class Changes:
 
 
 def recorded(log: Path) -> tuple[Manifest | None, list[SignedChange]]:
-    """What an aggregator's event log says that the run is bound to, and its changes so far; unchecked."""
+    """What an aggregator's event log says that the run is bound to, and its changes so far; unchecked.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE when it is no aggregator's: a site's log tells of changes without their signatures.
+    """
     manifest, signed = None, []
     for event in read(log):
         if event.kind == "run_started" and manifest is None:
             manifest = event.fields.get("manifest") or None
         elif event.kind == "settings_changed":
-            signed.append(SignedChange(document=event.fields["document"], signature=event.fields["signature"]))
+            signed.append(_logged(log, event))
     return manifest, signed
+
+
+def _logged(log: Path, event: Event) -> SignedChange:
+    try:
+        return SignedChange.model_validate({key: event.fields.get(key) for key in SignedChange.model_fields})
+    except ValidationError:
+        raise FedmolError(
+            Exit.STATE_UNUSABLE,
+            f"{log} is not an aggregator's event log: entry {event.seq} tells of a change without its signature",
+            "name the aggregator's working folder, or a copy of its events.jsonl",
+        ) from None
 
 
 def earliest(change: Change, open_round: int) -> int:
@@ -187,6 +202,8 @@ def amended(settings: Settings, change: Change) -> Settings:
     if twice := sorted(set(change.add) & set(names)):
         raise _refused(f"{', '.join(twice)} cannot be added: a site of the run already")
     members = [*(name for name in names if name not in change.remove), *sorted(change.add)]
+    if not members:
+        raise _refused("no site would be left")
     if unknown := sorted(set(change.accept_shards) - set(members)):
         raise _refused(f"the shard of {', '.join(unknown)} cannot be accepted: not a site of the run")
     document = settings.model_dump()
@@ -205,6 +222,11 @@ def _parse(document: str) -> Change:
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'document'}: {one['msg']}" for one in error.errors()[:5])
         raise _refused(f"it is no change: {wrong}") from None
+
+
+def file_name(number: int) -> str:
+    """What the file of a change is called in `FOLDER`."""
+    return f"{number:04d}.json"
 
 
 def read_signed(path: Path) -> SignedChange:

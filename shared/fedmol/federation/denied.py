@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fedmol import files
 from fedmol.errors import Exit, FedmolError
+from fedmol.federation.names import AGGREGATOR
 
 FILE = "denied.txt"
 _LARGEST = 2**20  # bytes
@@ -56,6 +57,8 @@ def add(folder: Path, entry: str) -> bool:
         FedmolError: USAGE when it is neither; STATE_UNUSABLE when the list is damaged, and it is left as it is then.
     """
     path, entry = folder / FILE, normal(entry)
+    if entry == AGGREGATOR:
+        raise FedmolError(Exit.USAGE, "the aggregator cannot deny itself", "name a site, or a site's certificate")
     if not _ENTRY.fullmatch(entry):
         cure = "give a site's name, a serial number (fedmol certs show) or a certificate's file"
         raise FedmolError(Exit.USAGE, f"{entry[:80]!r} is neither a site's name nor a serial number", cure)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 from cryptography import x509
@@ -125,7 +126,7 @@ def content(path: Path) -> bytes:
         ) from None
     except OSError as error:
         reason = error.strerror or str(error)
-        if error.errno in files.NO_FILE:
+        if error.errno in {*files.NO_FILE, errno.EISDIR}:
             cure = "put the file there that `fedmol certs` wrote"
             raise FedmolError(Exit.CERTIFICATE_FOREIGN, f"{path} cannot be read: {reason}", cure) from None
         cure = "run as the owner of the file, who alone may read a key"

@@ -217,6 +217,8 @@ def parse(document: Any, origin: str) -> Settings:
 def _what_is_wrong(error: ErrorDetails) -> str:
     if error["type"] == "union_tag_not_found":
         return "it has no name, such as name: fedavg"
+    if error["type"] == "extra_forbidden":
+        return "there is no such entry"
     return error["msg"].removeprefix("Value error, ")
 
 

@@ -1,7 +1,8 @@
-"""YAML as settings are written in it: small, without aliases, and with nothing said twice."""
+"""YAML as settings are written in it: small, without aliases, nothing said twice, and numbers as they look."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from fedmol import files
 from fedmol.documents import DEEPEST, DocumentError
 
 LARGEST = 2**18  # bytes: the settings of thousands of sites
+_DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 
 
 class _Loader(yaml.SafeLoader):
@@ -36,6 +38,16 @@ class _Loader(yaml.SafeLoader):
                 raise DocumentError(f"line {key.start_mark.line + 1} says {key.value[:80]!r} a second time")
             names.add(name)
         return super().construct_mapping(node, deep)
+
+    def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
+        number = super().construct_yaml_int(node)
+        if not _DECIMAL.fullmatch(node.value):  # 0100, 0x10 or 1:30, which are 64, 16 and 90 in YAML
+            where, said = f"line {node.start_mark.line + 1}", node.value[:80]
+            raise DocumentError(f"{where} says {said}, which YAML reads as {number}: write it in decimal digits")
+        return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.construct_yaml_int)
 
 
 def parse_yaml(text: str) -> Any:

@@ -6,15 +6,17 @@ from collections.abc import Collection
 from pathlib import Path
 
 from fedmol import files
+from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation, evaluate, read_evaluation
 from fedmol.evaluation.resemblance import Progress
+from fedmol.events import read
 from fedmol.federation.settings import Settings
 from fedmol.graphs import Graphs
 from fedmol.report.metrics import write_metrics
 from fedmol.report.page import write_report
-from fedmol.training.model_file import load_model
+from fedmol.training.model_file import TrainedModel, load_model
 
-MODEL, EVALUATION, SAMPLES = "model.safetensors", "evaluation.json", "samples.smi"
+LOG, MODEL, EVALUATION, SAMPLES = "events.jsonl", "model.safetensors", "evaluation.json", "samples.smi"
 
 
 def evaluate_once(
@@ -23,14 +25,34 @@ def evaluate_once(
     """The evaluation of the model in `folder`, whose result and samples are written beside it.
 
     One that is there already, from before the run was broken off, stands. `test` and `known` as for `evaluate`.
+
+    Raises:
+        FedmolError: see `final_model`.
     """
-    path = folder / EVALUATION
+    path, model = folder / EVALUATION, final_model(folder)
     if path.exists():
         return read_evaluation(path)
-    model = load_model(folder / MODEL)
     result = evaluate(model, test, known, settings.evaluation, settings.seed, on_progress, folder / SAMPLES)
     files.write_text(path, result.to_json(), files.GROUP)
     return result
+
+
+def final_model(folder: Path) -> TrainedModel:
+    """The model in a finished run's folder.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE when it is not the one that the folder's event log, if there is one, names.
+    """
+    path, log = folder / MODEL, folder / LOG
+    model = load_model(path)
+    finished = [event for event in read(log) if event.kind == "run_finished"] if log.exists() else []
+    if finished and model.meta.get("digest") != finished[-1].fields["model_digest"]:
+        raise FedmolError(
+            Exit.STATE_UNUSABLE,
+            f"{path} is not the model that {log} names",
+            "take the file away, and start the aggregator again as before: it writes the model anew",
+        )
+    return model
 
 
 def write_account(folder: Path) -> None:

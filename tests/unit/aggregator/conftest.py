@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from fedmol.chem.encoding import encode
-from fedmol.diffusion import Census, NoiseModel
+from fedmol.diffusion import Census
 from fedmol.events import EventLog
-from fedmol.federation.assembly import denoiser_of, vocabulary_of
+from fedmol.federation.assembly import denoiser_of, save_final_model, vocabulary_of
 from fedmol.federation.messages import Agreement, CensusCounts
 from fedmol.federation.settings import Settings, dump, parse
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
 from fedmol.fl.payload import vector_digest
-from fedmol.training.flat import flatten, manifest, unflatten_into
-from fedmol.training.model_file import save_model
+from fedmol.training.flat import flatten
 
 SMILES = ["CCO", "CC", "C1CC1", "CC#N", "CCCO", "OCCO", "c1ccoc1", "CNC"]
 
@@ -67,16 +66,9 @@ class State:
         return self
 
     def end(self) -> State:
-        self.log.write("run_finished", outcome="complete", missing=[], missed_rounds={}, rounds=3, model_digest="d")
-        denoiser = denoiser_of(self.settings)
-        unflatten_into(denoiser, self.weights, manifest(denoiser))
-        save_model(
-            self.work / "model.safetensors",
-            denoiser,
-            preset=self.settings.model.preset,
-            vocabulary_name=self.settings.model.vocabulary,
-            noise=NoiseModel.from_census(self.census),
-        )
+        digest = vector_digest(self.weights)
+        self.log.write("run_finished", outcome="complete", missing=[], missed_rounds={}, rounds=3, model_digest=digest)
+        save_final_model(self.work / "model.safetensors", self.settings, self.agreement, self.weights, 3)
         return self
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from fedmol.cli.main import run
 from fedmol.errors import Exit
+from fedmol.events import EventLog
 from fedmol.federation import certificates
 from fedmol.heartbeat import Heart
 from tests.unit.aggregator.desk import Desk, federation
@@ -20,6 +21,11 @@ from tests.unit.aggregator.desk import Desk, federation
 class Coordinator:
     def __init__(self, desk: Desk) -> None:
         self.work, self.authority, self.course = desk.work, desk.authority, desk.start(federation())
+
+    def end(self) -> None:
+        self.course.events.write(
+            "run_finished", outcome="complete", missing=[], missed_rounds={}, rounds=8, model_digest="0" * 64
+        )
 
     def change(self, *options: str, authority: Path | None = None) -> int:
         return run(["change", str(self.work), "--ca", str(authority or self.authority), *options])
@@ -84,6 +90,22 @@ def test_a_change_of_another_authority_that_waits_is_named(
     assert coordinator.change("--quorum", "1", authority=tmp_path / "other") == Exit.DONE
     assert coordinator.change("--quorum", "1") == Exit.CHANGE_REFUSED
     assert "0001.json is waiting to be taken up, and cannot be" in capsys.readouterr().err
+
+
+def test_nothing_of_a_run_that_is_over_can_change(coordinator: Coordinator, capsys: pytest.CaptureFixture[str]) -> None:
+    coordinator.end()
+    assert coordinator.change("--rounds", "30") == Exit.CHANGE_REFUSED
+    assert "the run is over" in capsys.readouterr().err
+
+
+def test_a_site_s_folder_is_not_taken_for_the_aggregator_s(
+    coordinator: Coordinator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = EventLog(coordinator.work / "site" / "events.jsonl", run="trial-1", site="north")
+    log.write("settings_changed", round=3, number=1, changes={"rounds": 12})
+    command = ["change", str(log.path.parent), "--ca", str(coordinator.authority), "--rounds", "30"]
+    assert run(command) == Exit.STATE_UNUSABLE
+    assert "is not an aggregator's event log" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

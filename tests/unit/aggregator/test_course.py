@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,21 @@ def test_a_refused_change_takes_those_with_it_that_follow_and_bars_no_other(desk
     }
     desk.put(course, quorum=1)
     assert [change.quorum for change in course.collect(open_round=1)] == [1]
+
+
+@pytest.mark.parametrize("name", ["mine.json", "0000.json", "-1.json", "1.json", "9" * 20 + ".json"])
+def test_a_change_under_another_name_is_said_and_put_aside(desk: Desk, name: str) -> None:
+    course = desk.start(federation())
+    path = desk.put(course, quorum=1)
+    other = path.rename(path.with_name(name))
+    assert course.collect(open_round=1) == []
+    assert desk.said("change_refused") == []  # it may be on its way
+    os.utime(other, (0, 0))
+    for _ in range(2):
+        assert course.collect(open_round=1) == []
+    (refused,) = desk.said("change_refused")
+    assert (refused["file"], refused["detail"]) == (name, "the next change is taken from 0001.json")
+    assert [path.suffixes for path in course.inbox.iterdir()] == [[".refused", ".json"]]
 
 
 def test_a_file_that_is_being_written_is_waited_for(desk: Desk) -> None:

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from fedmol.cli.ending import call
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation, evaluate
-from fedmol.federation.assembly import model_of
+from fedmol.federation.assembly import model_of, save_final_model
 from fedmol.federation.settings import EvaluationSettings
 from fedmol.report.record import read_record
 from fedmol_aggregator.evaluator.__main__ import command
@@ -138,6 +139,17 @@ def test_a_finished_run_gives_a_folder_that_a_report_is_made_of(state: State, ou
     assert len((out / "samples.smi").read_text().splitlines()) == record.evaluation.quality.validity.count
     assert "3 of 3 rounds finished" in (out / "report.html").read_text()
     assert (out / "metrics.csv").read_text().startswith("round,site,metric,value\n")
+
+
+def test_another_run_s_model_is_not_taken_for_this_one_s(state: State, out: Path) -> None:
+    state.finish(1, 2, 3).end()
+    model = state.work / "model.safetensors"
+    save_final_model(model, state.settings, state.agreement, state.weights * np.float32(2), 3)
+    with pytest.raises(FedmolError, match="is not the model that") as refused:
+        _evaluator(state, out).step()
+    assert refused.value.exit is Exit.STATE_UNUSABLE
+    assert not (out / "model.safetensors").exists()
+    assert not (out / "report.html").exists()
 
 
 def test_without_test_molecules_there_is_no_nll(state: State, out: Path) -> None:

@@ -64,6 +64,15 @@ def test_files_that_are_no_settings_are_refused(tmp_path: Path, content: str) ->
     assert str(path) in caught.value.message
 
 
+@pytest.mark.parametrize(("said", "read"), [("0100", 64), ("0x10", 16), ("1:30", 90), ("0b11", 3)])
+def test_a_number_that_is_not_what_it_looks_like_is_refused(tmp_path: Path, said: str, read: int) -> None:
+    path = tmp_path / "federation.yaml"
+    path.write_text(f"sites: [{{name: north}}]\nseed: {said}\n")
+    with pytest.raises(FedmolError, match=rf"line 2 says {said}, which YAML reads as {read}") as caught:
+        load(path)
+    assert caught.value.exit is Exit.BAD_SETTINGS
+
+
 def test_overrides_reach_nested_entries(tmp_path: Path) -> None:
     path = tmp_path / "federation.yaml"
     path.write_text(yaml.safe_dump(TWO_SITES))
