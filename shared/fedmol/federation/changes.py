@@ -132,7 +132,7 @@ class Changes:
     def check(self, signed: SignedChange, authority: Path) -> Change:
         """The change, if it can be the next one. Raises as `take` does."""
         verify_document(authority, signed.document.encode(), bytes.fromhex(signed.signature))
-        change, number = _parse(signed.document), len(self.entries) + 1
+        change, number = parse_change(signed.document), len(self.entries) + 1
         if change.run != self.manifest["run"]:
             raise _refused(f"it is for run {change.run!r}, not for {self.manifest['run']!r}")
         if change.number != number:
@@ -216,7 +216,8 @@ def amended(settings: Settings, change: Change) -> Settings:
         raise _refused("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())) from None
 
 
-def _parse(document: str) -> Change:
+def parse_change(document: str) -> Change:
+    """A change from the document that is signed. Raises FedmolError CHANGE_REFUSED when it is none."""
     try:
         return Change.model_validate_json(document)
     except ValidationError as error:

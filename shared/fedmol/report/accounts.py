@@ -25,6 +25,8 @@ class TensorSent:
 class SiteAccount:
     name: str
     joined: bool
+    added: int | None  # its first round, if the run did not begin with it
+    removed: int | None  # the round from which on it was in the run no more
     molecules: int | None  # that it trains on
     share: float | None  # of all molecules that were joined with
     weights: list[float]  # one per round in which its update counted
@@ -40,7 +42,7 @@ class SiteAccount:
 
 
 def accounts(record: RunRecord) -> list[SiteAccount]:
-    """One per site of the settings, in their order."""
+    """One per site that was in the run, in the order of the settings, those that were added after them."""
     return [_account(record, site) for site in record.sites]
 
 
@@ -56,6 +58,8 @@ def _account(record: RunRecord, site: SiteRecord) -> SiteAccount:
     return SiteAccount(
         name=site.name,
         joined=bool(joined),
+        added=record.course.added(site.name),
+        removed=record.course.removed(site.name),
         molecules=molecules,
         share=record.said("agreement", "weights", {}).get(site.name),
         weights=[one.weights[site.name] for one in record.rounds if site.name in one.weights],

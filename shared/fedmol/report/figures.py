@@ -19,7 +19,7 @@ _SITE_TONES = 6
 
 
 def site_tone(index: int) -> int:
-    """The colour of the site at that place in the settings; after six they come again, as dashed lines."""
+    """The colour of the site at that place among all; after six they come again, as dashed lines."""
     return 1 + index % _SITE_TONES
 
 
@@ -27,7 +27,7 @@ def curves(record: RunRecord) -> list[Markup]:
     """Loss, validation NLL and time, over the rounds."""
     rounds = record.rounds
     numbers = [one.number for one in rounds]
-    sites = record.settings.site_names
+    sites = record.course.sites
     loss = [
         Series(name, [one.site_loss.get(name) for one in rounds], site_tone(k), dashed=k >= _SITE_TONES)
         for k, name in enumerate(sites)
@@ -50,7 +50,7 @@ def curves(record: RunRecord) -> list[Markup]:
 
 def central_loss(record: RunRecord) -> list[float | None]:
     """The baseline's mean loss over the same share of its steps as each round is of the federation's."""
-    rounds = record.settings.training.rounds
+    rounds = record.course.latest.training.rounds
     total = max(step for step, _ in record.baseline_losses)
     of_round: dict[int, list[float]] = {}
     for step, loss in record.baseline_losses:

@@ -39,15 +39,29 @@ def outcome(record: RunRecord) -> Outcome:
 
 
 def _done(record: RunRecord) -> str:
-    return f"{len(record.rounds)} of {number(record.settings.training.rounds, 'round')} finished."
+    return f"{len(record.rounds)} of {number(record.course.latest.training.rounds, 'round')} finished."
 
 
 def _absences(record: RunRecord) -> str:
     absent = {
-        site: ranges([one.number for one in record.rounds if site in one.missing])
-        for site in record.settings.site_names
+        site: ranges([one.number for one in record.rounds if site in one.missing]) for site in record.course.sites
     }
     said = [f"{site} was missing from round {rounds}" for site, rounds in absent.items() if rounds]
+    whole = f"All {number(len(absent), 'site')} took part in every round"
     if said:
-        return f"Not every site took part in every round: {names(said)}."
-    return f"All {number(len(absent), 'site')} took part in every round."
+        whole = f"Not every site took part in every round: {names(said)}"
+    elif came_and_went(record):
+        whole = "Every site took part in all of its rounds"
+    return f"{'; '.join([whole, *came_and_went(record)])}."
+
+
+def came_and_went(record: RunRecord) -> list[str]:
+    """The sites that were added or removed in mid-run."""
+    said = []
+    for site in record.course.sites:
+        added, removed = record.course.added(site), record.course.removed(site)
+        moves = [f"added from round {added} on"] * (added is not None)
+        moves += [f"removed from round {removed} on"] * (removed is not None)
+        if moves:
+            said.append(f"{site} was {names(moves)}")
+    return said

@@ -73,6 +73,7 @@ def _content(record: RunRecord) -> dict[str, Any]:
     return {
         "record": record,
         "settings": record.settings,
+        "latest": record.course.latest,
         "outcome": outcome(record),
         "accounts": accounts(record),
         "incidents": incidents(record),

@@ -17,6 +17,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation, read_evaluation
 from fedmol.events import Event
 from fedmol.federation.settings import Settings, load
+from fedmol.report.course import Course, course
 from fedmol.telemetry.kinds import Misfit, RoundFinished
 
 _FIGURES = ("loss", "nll", "seconds", "seconds_outside_training", "aggregator_cpu_seconds")
@@ -70,9 +71,10 @@ class RunRecord:
     """Everything that the report is made from."""
 
     folder: Path
-    settings: Settings
+    settings: Settings  # as the run began
+    course: Course
     events: list[Event]
-    sites: list[SiteRecord]
+    sites: list[SiteRecord]  # of everybody who was in the run
     evaluation: Evaluation | None
     baseline: Evaluation | None
     baseline_losses: list[tuple[int, float]]  # (step, loss)
@@ -130,11 +132,14 @@ def read_record(folder: Path) -> RunRecord:
             "name a folder such as runs/<id>",
         )
     settings, misfits = load(folder / "settings.yaml"), list[str]()
+    told = next((found for name in _LOGS if (found := _events(folder / name, misfits))), [])
+    way = course(settings, told, misfits)
     return RunRecord(
         folder,
         settings,
-        next((found for name in _LOGS if (found := _events(folder / name, misfits))), []),
-        [_site(folder / "sites" / name, name) for name in settings.site_names],
+        way,
+        told,
+        [_site(folder / "sites" / name, name) for name in way.sites],
         _evaluation(folder / "evaluation.json"),
         _evaluation(folder / "baseline" / "evaluation.json"),
         _losses(folder / "baseline" / "losses.csv"),

@@ -1,0 +1,122 @@
+"""The account of a run whose sites and rounds were changed in its middle."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from fedmol.events import EventLog
+from fedmol.federation.changes import Change
+from fedmol.federation.settings import dump, parse
+from fedmol.report.page import render
+from fedmol.report.record import RunRecord, read_record
+
+BEGUN = ["north", "south", "east", "far"]
+
+
+class Log:
+    """Four sites and 14 rounds, of which the log tells what a test has it tell."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        settings = parse({"sites": [{"name": site} for site in BEGUN], "training": {"rounds": 14}}, "test")
+        (folder / "settings.yaml").write_text(dump(settings))
+        self.log = EventLog(folder / "events.jsonl", run="trial", site="aggregator")
+        self.log.write("run_started", sites=BEGUN, quorum=4, rounds=14, parameters=1, model_bytes=4)
+        self.members, self.number = list(BEGUN), 0
+
+    def change(self, round: int, **entries: object) -> None:
+        self.number += 1
+        change = Change.model_validate(
+            {"run": "trial", "number": self.number, "previous": "0" * 64, "round": round, **entries}
+        )
+        self.tell(change.round, change.says(), change.model_dump_json(exclude_defaults=True))
+        self.members = [site for site in [*self.members, *sorted(change.add)] if site not in change.remove]
+
+    def tell(self, round: int, says: dict[str, object], document: str) -> None:
+        self.log.write(
+            "settings_changed", round=round, number=self.number, changes=says, document=document, signature="00"
+        )
+
+    def rounds(self, first: int, last: int, missing: tuple[str, ...] = ()) -> None:
+        for round in range(first, last + 1):
+            counted = [site for site in self.members if site not in missing]
+            self.log.write(
+                "round_finished",
+                round=round,
+                sites=counted,
+                weights={site: 1 / len(counted) for site in counted},
+                missing=list(missing),
+                loss=1.0,
+                nll=1.0,
+                model_digest="0" * 64,
+                site_loss=dict.fromkeys(counted, 1.0),
+                site_nll=dict.fromkeys(counted, 1.0),
+                seconds=1.0,
+            )
+
+    def record(self) -> RunRecord:
+        return read_record(self.folder)
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Log:
+    return Log(tmp_path)
+
+
+def _text(page: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", page))
+
+
+def test_the_report_tells_of_the_run_that_happened(log: Log) -> None:
+    log.rounds(1, 2)
+    log.change(3, remove=["east"])
+    log.rounds(3, 5)
+    log.change(6, add=["west"])
+    log.rounds(6, 6, missing=("west",))
+    log.change(8, rounds=18)
+    log.rounds(7, 9, missing=("far",))
+    log.rounds(10, 18)
+    missed = {"far": 3, "west": 1}
+    log.log.write("run_finished", outcome="quorum", missing=[], missed_rounds=missed, rounds=18, model_digest="0" * 64)
+    record = log.record()
+    assert [site.name for site in record.sites] == [*BEGUN, "west"]
+    assert record.misfits == []
+    page = render(record)
+    text = _text(page)
+    assert "5 sites, north, south, east, far and west" in text
+    assert "over 18 rounds" in text
+    assert "of 14" not in text
+    assert "quorum 4 of 4" in text
+    for said in (
+        "far was missing from round 7",
+        "west was missing from round 6",
+        "east was removed from round 3 on",
+        "west was added from round 6 on",
+        "That plays the run as it began. Its settings were then changed, 3 times",
+    ):
+        assert said in text
+    assert re.search(r"east .*removed from round 3 on .* 2 of 18 none", text)
+    assert re.search(r"west .*added from round 6 on .* 12 of 18 round 6", text)
+    assert page.count(">west</") >= 2  # the legends of the curves
+
+
+def test_a_site_that_comes_back_is_neither_added_nor_removed(log: Log) -> None:
+    log.change(3, remove=["east"])
+    log.change(5, add=["east"])
+    assert (log.record().course.added("east"), log.record().course.removed("east")) == (None, None)
+    log.change(7, remove=["east"])
+    log.change(9, quorum=1)
+    assert log.record().course.removed("east") == 7
+
+
+@pytest.mark.parametrize("document", ["", "{", '{"run": 1}', "[" * 1000, '{"round": 1e999}'])
+def test_a_change_that_is_none_is_noted_and_left_out(log: Log, document: str) -> None:
+    log.tell(3, {"rounds": 40}, document)
+    log.rounds(1, 2)
+    record = log.record()
+    assert record.course.latest.training.rounds == 14
+    assert len(record.misfits) == 1
+    assert "2 of 14" in _text(render(record))
