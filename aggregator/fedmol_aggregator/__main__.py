@@ -46,12 +46,13 @@ def command(path: Path, run: str, certs: Path, work: Path, stay: bool) -> None:
         signal.signal(number, lambda *_: stop.set())
     from fedmol_aggregator import service  # OpenFL takes seconds to import: wrong arguments should not
 
-    try:
-        with refusing_exchanged():
-            service.run(settings, run, certificates, work, events, stop, stay)
-    except FedmolError as error:
-        events.write("run_stopped", reason=error.exit.slug, detail=error.message)
-        raise
+    with refusing_exchanged():  # the log may be what was exchanged
+        try:
+            with refusing_exchanged():
+                service.run(settings, run, certificates, work, events, stop, stay)
+        except FedmolError as error:
+            events.write("run_stopped", reason=error.exit.slug, detail=error.message)
+            raise
 
 
 def main() -> None:

@@ -62,21 +62,20 @@ def command(
         signal.signal(number, lambda *_: stop.set())
     watch = Watch(Heart(work), events, settings.network.call_deadline)
     watch.start()
-    if ending(work, run).over:
-        log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
-    else:
-        from fedmol_collaborator.participation import Place, take_part  # only now: OpenFL takes seconds to import
+    with refusing_exchanged():  # the log may be what was exchanged
+        if not ending(work, run).over:
+            from fedmol_collaborator.participation import Place, take_part  # only now: OpenFL takes seconds to import
 
-        try:
-            with refusing_exchanged():
-                files = CertificateFiles.in_folder(certs)
-                place = Place(settings, run, site, files, shard, work, new_shard, start_over)
-                digest = take_part(place, events, watch, stop)
-        except FedmolError as error:
-            events.write("run_stopped", reason=error.exit.slug, detail=error.message)
-            raise
-        events.write("run_finished", model_digest=digest)
-        log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
+            try:
+                with refusing_exchanged():
+                    files = CertificateFiles.in_folder(certs)
+                    place = Place(settings, run, site, files, shard, work, new_shard, start_over)
+                    digest = take_part(place, events, watch, stop)
+            except FedmolError as error:
+                events.write("run_stopped", reason=error.exit.slug, detail=error.message)
+                raise
+            events.write("run_finished", model_digest=digest)
+    log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
     watch.rest()
     if stay:
         stop.wait()

@@ -14,7 +14,6 @@ import os
 import sys
 import threading
 import traceback
-from contextlib import suppress
 
 from fedmol.errors import Exit
 from fedmol.events import EventLog
@@ -76,8 +75,7 @@ class Watch:
     def _watch(self) -> None:
         pause = threading.Event()
         while not self._is_hung():
-            with suppress(OSError):  # then it is as if there was no beat
-                self.heart.beat()
+            self.heart.beat()
             pause.wait(PERIOD)
             self.clock.look()
         self.hung.set()

@@ -13,18 +13,18 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.files import open_regular
+from fedmol.files import open_regular, open_to_write
 from fedmol.shown import plain
-from fedmol.telemetry.kinds import LARGEST, Misfit, told, written
+from fedmol.telemetry.kinds import LARGEST, LONGEST_MOMENT, Misfit, moment, told, written
 
 FIRST = "0" * 64
 LONGEST_LINE = 2**20  # bytes: the account of a round with a thousand sites, or an agreement with as many sizes
-_EARLIEST, _LATEST = "2000", "2100"  # years: what is reckoned with times stays within bounds
-_LONGEST = {"time": 40, "run": 128, "site": 64, "phase": 64, "kind": 64}  # characters
+_LONGEST = {"time": LONGEST_MOMENT, "run": 128, "site": 64, "phase": 64, "kind": 64}  # characters
 _MOST_ROUNDS = 10**6
 _MODE = 0o640
 _HEAD = ("seq", "time", "run", "site", "round", "phase", "kind")
@@ -43,6 +43,11 @@ class Event:
     phase: str | None
     kind: str
     fields: dict[str, Any]
+
+
+def stamp() -> str:
+    """The time, as the log writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def digest(line: bytes) -> str:
@@ -71,9 +76,8 @@ class EventLog:
         """
         fields = written(kind, round, fields)
         with self._lock:
-            time = datetime.now(UTC).isoformat(timespec="milliseconds")
             about = plain(site or self.site, _LONGEST["site"])
-            head = dict(zip(_HEAD, (self._seq, time, self.run, about, round, phase, kind), strict=True))
+            head = dict(zip(_HEAD, (self._seq, stamp(), self.run, about, round, phase, kind), strict=True))
             line = json.dumps({**head, **fields, "previous": self._previous}, allow_nan=False).encode()
             if len(line) > LONGEST_LINE:
                 raise ValueError(f"an event {kind} of {len(line):,} bytes is longer than a line of the log may be")
@@ -82,18 +86,22 @@ class EventLog:
 
     def sync(self) -> None:
         """Force what has been written to the disk."""
-        with self.path.open("ab") as file:
+        with self._open() as file:
             os.fsync(file.fileno())
+
+    def _open(self) -> FileIO:
+        """For appending. What has been put in the log's place since is not written to."""
+        return FileIO(open_to_write(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
 
     def _append(self, line: bytes) -> None:
         """The whole line or, where the disk takes no more, nothing of it."""
-        with self.path.open("ab", buffering=0) as file:
+        with self._open() as file:
             try:
                 written = file.write(line)
                 if written != len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             except OSError as error:
-                os.truncate(self.path, self._length)
+                file.truncate(self._length)
                 error.filename = str(self.path)
                 raise
         self._length += len(line)
@@ -142,9 +150,7 @@ def _check_head(head: dict[str, Any]) -> None:
     for key, most in (("seq", LARGEST), ("round", _MOST_ROUNDS)):
         if (key, head[key]) != ("round", None) and (type(head[key]) is not int or not 0 <= head[key] <= most):
             raise TypeError("the head of an event has other numbers")
-    time = datetime.fromisoformat(head["time"])
-    if time.tzinfo is None or not _EARLIEST <= f"{time.year:04d}" < _LATEST:
-        raise ValueError("the time of an event is none that a run can have")
+    moment(head["time"])
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:

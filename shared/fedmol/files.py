@@ -26,6 +26,7 @@ _KINDS = {
 
 GROUP = 0o640  # of what a sidecar, another user of the same group, shows
 NO_FILE = {errno.EINVAL, errno.ELOOP, errno.EMSGSIZE}  # of errors that say that what is there can be no file of ours
+_EXCHANGED = IsADirectoryError, NotADirectoryError, FileExistsError
 _PIECE = 2**20  # bytes of a file that grows, read at a time
 
 _UNFINISHED = re.compile(r"\..+\.[a-z0-9_]{8}")  # a name that `replacing` gives to a file before it is whole
@@ -86,7 +87,7 @@ def check_replaceable(path: Path) -> None:
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
-        raise OSError(errno.EINVAL, f"it is {_kind(mode)}, and no file is put in its place", str(path))
+        raise OSError(errno.EINVAL, f"{_irregular(mode)}, and no file is put in its place", str(path))
 
 
 def open_regular(path: Path, largest: int | None = None, follow: bool = False) -> BinaryIO:
@@ -98,25 +99,45 @@ def open_regular(path: Path, largest: int | None = None, follow: bool = False) -
     Raises:
         OSError: it is not there, may not be read, is no regular file, or too large.
     """
-    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    descriptor = _open(path, os.O_RDONLY, follow)
     try:
-        descriptor = os.open(path, flags)
+        if largest is not None and os.fstat(descriptor).st_size > largest:
+            raise _too_large(path, largest)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")  # last of all: its own errors name the descriptor
+
+
+def open_to_write(path: Path, flags: int, mode: int = 0o600) -> int:
+    """A descriptor of the file at `path`, to change it in place: a regular one, and never what a link leads to.
+
+    Raises:
+        OSError: it may not be written, or is no regular file.
+    """
+    return _open(path, flags, follow=False, mode=mode)
+
+
+def _open(path: Path, flags: int, follow: bool, mode: int = 0o600) -> int:
+    flags |= os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY | (0 if follow else os.O_NOFOLLOW)
+    try:
+        descriptor = os.open(path, flags, mode)
     except OSError as error:
         if error.errno == errno.ELOOP and not follow:
-            error.strerror = "it is a symbolic link, which is not followed here"
+            error.strerror = f"{_irregular(stat.S_IFLNK)}, which is not followed here"
+        if error.errno == errno.ENXIO and not follow:  # a socket, or a pipe that nobody reads
+            raise OSError(errno.EINVAL, _irregular(os.lstat(path).st_mode), str(path)) from None
         raise
     try:
         about = os.fstat(descriptor)
         if stat.S_ISDIR(about.st_mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
         if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, f"Not a regular file but {_kind(about.st_mode)}", str(path))
-        if largest is not None and about.st_size > largest:
-            raise _too_large(path, largest)
+            raise OSError(errno.EINVAL, _irregular(about.st_mode), str(path))
     except BaseException:
         os.close(descriptor)
         raise
-    return os.fdopen(descriptor, "rb")  # last of all: its own errors name the descriptor
+    return descriptor
 
 
 def read_bytes(path: Path, largest: int, follow: bool = False) -> bytes:
@@ -134,8 +155,8 @@ def _too_large(path: Path, largest: int) -> OSError:
     return OSError(errno.EMSGSIZE, f"it has more than {largest:,} bytes, the most that is read", str(path))
 
 
-def _kind(mode: int) -> str:
-    return _KINDS.get(stat.S_IFMT(mode), "something else")
+def _irregular(mode: int) -> str:
+    return f"Not a regular file but {_KINDS.get(stat.S_IFMT(mode), 'something else')}"
 
 
 def remove_unfinished(folder: Path) -> None:
@@ -147,14 +168,17 @@ def remove_unfinished(folder: Path) -> None:
 
 @contextmanager
 def refusing_exchanged() -> Iterator[None]:
-    """Use a working folder, in which a file may have been exchanged for a folder or the other way round.
+    """Use a working folder, where a file may have been exchanged for a folder, link or pipe, or a folder for a file.
 
     Raises:
         FedmolError: STATE_UNUSABLE, with the path.
     """
     try:
         yield
-    except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+    except OSError as error:
+        exchanged = isinstance(error, _EXCHANGED) or error.errno in NO_FILE
+        if not exchanged or error.filename is None:
+            raise
         raise FedmolError(
             Exit.STATE_UNUSABLE,
             f"{error.filename} cannot be used: {error.strerror}",

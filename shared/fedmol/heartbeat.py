@@ -9,12 +9,16 @@ every process and which nobody can set: a beat of an earlier start of the machin
 
 from __future__ import annotations
 
+import logging
 import os
+import stat
 import sys
 import time
 from pathlib import Path
 
-from fedmol.files import open_regular
+from fedmol.files import open_regular, open_to_write
+
+log = logging.getLogger("fedmol.heartbeat")
 
 FILE = "alive"
 PERIOD = 1.0  # seconds between two beats
@@ -24,20 +28,42 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
 class Heart:
-    """Beats into `folder`, at most once a second."""
+    """Beats into `folder`, at most once a second. A beat that cannot be written is missed, and nothing else stops."""
 
     def __init__(self, folder: Path) -> None:
-        self._path, self._next = folder / FILE, float("-inf")
+        self._path, self._next, self._missed = folder / FILE, float("-inf"), False
 
     def beat(self) -> None:
         now = time.monotonic()
-        if now >= self._next:
-            file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-            try:
-                os.pwrite(file, f"{_boot()} {now:.3f}".ljust(_LENGTH).encode(), 0)
-            finally:
-                os.close(file)
-            self._next = now + PERIOD
+        if now < self._next:
+            return
+        self._next = now + PERIOD
+        try:
+            self._write(f"{_boot()} {now:.3f}")
+        except OSError as error:
+            if not self._missed:
+                reason = error.strerror or error
+                log.warning("%s cannot be written (%s): health checks find no sign of life", self._path, reason)
+            self._missed = True
+        else:
+            self._missed = False
+
+    def _write(self, beat: str) -> None:
+        self._make_way()
+        file = open_to_write(self._path, os.O_WRONLY | os.O_CREAT)
+        try:
+            os.pwrite(file, beat.ljust(_LENGTH).encode(), 0)
+        finally:
+            os.close(file)
+
+    def _make_way(self) -> None:
+        """Unlink what would lead the beat elsewhere, as a pipe or a link does, also a hard one."""
+        try:
+            about = os.lstat(self._path)
+        except FileNotFoundError:
+            return
+        if not stat.S_ISREG(about.st_mode) or about.st_nlink > 1:
+            self._path.unlink(missing_ok=True)
 
 
 def age(folder: Path) -> float | None:

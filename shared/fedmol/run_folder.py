@@ -75,7 +75,7 @@ def _require_owner(folder: Path, owner: Owner) -> None:
 
 
 def _take(path: Path) -> int:
-    lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    lock = files.open_to_write(path, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.ftruncate(lock, 0)
@@ -98,10 +98,11 @@ def _take(path: Path) -> int:
 def _read(path: Path) -> Owner:
     try:
         return _READER.validate_json(files.read_bytes(path, _LARGEST, follow=False))
-    except (ValidationError, OSError):
+    except (ValidationError, OSError) as error:
+        why = f": {error.strerror}" if isinstance(error, OSError) else ""
         raise FedmolError(
             Exit.STATE_UNUSABLE,
-            f"{path} does not say whose working folder this is",
+            f"{path} does not say whose working folder this is{why}",
             "restore it from a backup of the folder, or give the run an empty folder",
         ) from None
 

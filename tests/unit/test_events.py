@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -268,3 +269,26 @@ def test_a_site_s_own_log_grows_by_less_than_a_megabyte_an_hour(tmp_path: Path) 
         holds = ["protocol", "run", "peer", "round", "phase", "step", "steps", "loss", "seconds_left"]
         log.write("message_sent", call=f"SendLocalTaskResults{number % 8}", times=60, bytes=12_345, holds=holds)
     assert log.path.stat().st_size < 10**6
+
+
+@pytest.mark.parametrize("last", ["", "noon", "2026-01-01T00:00:00", "1999-12-31T00:00:00+00:00", "x" * 5000, 7])
+def test_a_last_time_that_is_none_is_neither_written_nor_read(tmp_path: Path, last: object) -> None:
+    log = _log(tmp_path / "events.jsonl")
+    with pytest.raises(TypeError, match="last"):
+        log.write("site_refused", reason="usage", last=last)
+    append(log.path, "site_refused", reason="usage", last=last)
+    with pytest.raises(FedmolError, match="last"):
+        list(read(log.path))
+
+
+@pytest.mark.parametrize("put", [lambda path: path.symlink_to(path.with_name("elsewhere")), os.mkfifo])
+def test_a_log_is_not_written_through_what_was_put_in_its_place(tmp_path: Path, put: Callable[[Path], None]) -> None:
+    log, elsewhere = _log(tmp_path / "events.jsonl"), tmp_path / "elsewhere"
+    elsewhere.write_text("somebody's")
+    log.path.unlink()
+    put(log.path)
+    with pytest.raises(OSError, match=r"Not a regular file.*events\.jsonl"):
+        log.write("site_returned")
+    with pytest.raises(OSError, match=r"Not a regular file.*events\.jsonl"):
+        log.sync()
+    assert elsewhere.read_text() == "somebody's"

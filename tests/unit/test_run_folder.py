@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
+from fedmol.files import refusing_exchanged, write_bytes
 from fedmol.run_folder import Owner, claim
 
 NORTH = Owner("trial-1", "site", "north")
@@ -97,3 +99,34 @@ def test_a_lock_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="lock"):
         claim(tmp_path / "work", NORTH)
     assert not elsewhere.exists()
+
+
+def _use(folder: Path) -> None:
+    os.close(claim(folder, NORTH))
+    EventLog(folder / "events.jsonl", run="trial-1", site="north").write("phase")
+    write_bytes(folder / "model.safetensors", b"")
+
+
+def _link(path: Path) -> None:
+    path.symlink_to(path.with_name("elsewhere"))
+
+
+@pytest.mark.parametrize("name", ["lock", "owner.json", "events.jsonl", "model.safetensors"])
+@pytest.mark.parametrize("put", [_link, os.mkfifo], ids=["link", "pipe"])
+def test_what_is_no_regular_file_is_named_as_unusable_state(
+    tmp_path: Path, name: str, put: Callable[[Path], None]
+) -> None:
+    path = tmp_path / name
+    put(path)
+    with pytest.raises(FedmolError) as caught, refusing_exchanged():
+        _use(tmp_path)
+    assert caught.value.exit is Exit.STATE_UNUSABLE
+    assert str(path) in caught.value.message
+    assert "Not a regular file" in caught.value.message
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_other_errors_of_the_system_are_not_taken_for_unusable_state(tmp_path: Path) -> None:
+    for error in (OSError(28, "No space left on device", "x"), OSError(22, "Invalid argument")):
+        with pytest.raises(OSError, match=str(error.strerror)), refusing_exchanged():
+            raise error

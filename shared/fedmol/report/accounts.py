@@ -25,8 +25,7 @@ class TensorSent:
 class SiteAccount:
     name: str
     joined: bool
-    added: int | None  # its first round, if the run did not begin with it
-    removed: int | None  # the round from which on it was in the run no more
+    moves: list[str]  # see `Course.moves`
     molecules: int | None  # that it trains on
     share: float | None  # of all molecules that were joined with
     weights: list[float]  # one per round in which its update counted
@@ -58,8 +57,7 @@ def _account(record: RunRecord, site: SiteRecord) -> SiteAccount:
     return SiteAccount(
         name=site.name,
         joined=bool(joined),
-        added=record.course.added(site.name),
-        removed=record.course.removed(site.name),
+        moves=record.course.moves(site.name),
         molecules=molecules,
         share=record.said("agreement", "weights", {}).get(site.name),
         weights=[one.weights[site.name] for one in record.rounds if site.name in one.weights],

@@ -55,16 +55,19 @@ def incidents(record: RunRecord) -> list[Incident]:
         key = (incident.what, incident.site, incident.detail)
         known = told.get(key)
         told[key] = replace(known, times=known.times + incident.times) if known else incident
-    misfits = [Incident(None, "Damaged log", "", None, what) for what in record.misfits[:_MOST_MISFITS]]
-    if len(record.misfits) > _MOST_MISFITS:
-        misfits.append(Incident(None, "Damaged log", "", None, f"{len(record.misfits):,} lines in all"))
+    wrong = [*record.misfits, *record.course.misfits]
+    misfits = [Incident(None, "Damaged log", "", None, what) for what in wrong[:_MOST_MISFITS]]
+    if len(wrong) > _MOST_MISFITS:
+        misfits.append(Incident(None, "Damaged log", "", None, f"{len(wrong):,} lines in all"))
     return [*told.values(), *misfits]
 
 
 def _incident(event: Event) -> Incident:
     times = event.fields.get("times", 1)
     about = "" if event.kind in ("settings_changed", "change_refused", "clock_stopped") else event.site
-    return Incident(datetime.fromisoformat(event.time), _KINDS[event.kind], about, event.round, _detail(event), times)
+    written = datetime.fromisoformat(event.time)
+    happened = min(written, datetime.fromisoformat(event.fields.get("last") or event.time))
+    return Incident(happened, _KINDS[event.kind], about, event.round, _detail(event), times)
 
 
 def _detail(event: Event) -> str:

@@ -47,21 +47,16 @@ def _absences(record: RunRecord) -> str:
         site: ranges([one.number for one in record.rounds if site in one.missing]) for site in record.course.sites
     }
     said = [f"{site} was missing from round {rounds}" for site, rounds in absent.items() if rounds]
+    moves = _moves(record)
     whole = f"All {number(len(absent), 'site')} took part in every round"
     if said:
         whole = f"Not every site took part in every round: {names(said)}"
-    elif came_and_went(record):
+    elif moves:
         whole = "Every site took part in all of its rounds"
-    return f"{'; '.join([whole, *came_and_went(record)])}."
+    return f"{'; '.join([whole, *moves])}."
 
 
-def came_and_went(record: RunRecord) -> list[str]:
-    """The sites that were added or removed in mid-run."""
-    said = []
-    for site in record.course.sites:
-        added, removed = record.course.added(site), record.course.removed(site)
-        moves = [f"added from round {added} on"] * (added is not None)
-        moves += [f"removed from round {removed} on"] * (removed is not None)
-        if moves:
-            said.append(f"{site} was {names(moves)}")
-    return said
+def _moves(record: RunRecord) -> list[str]:
+    """What became of the sites that were added or removed in mid-run."""
+    moves = {site: record.course.moves(site) for site in record.course.sites}
+    return [f"{site} was {names(said)}" for site, said in moves.items() if said]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Any
@@ -95,4 +96,15 @@ def command(record: RunRecord) -> str:
     steps = record.said("agreement", "local_steps")
     if record.settings.training.budget_minutes is not None and steps is not None:
         again += ["--set", "training.budget_minutes=null", "--set", f"training.local_steps={steps}"]
+    again += _as_begun(record)
     return shlex.join([*again, "--baseline"] if record.baseline else again)
+
+
+def _as_begun(record: RunRecord) -> list[str]:
+    """Options that take back what the folder's settings already have of the run's changes."""
+    kept, begun = record.kept.model_dump(mode="json"), record.settings.model_dump(mode="json")
+    undone = {"sites": begun["sites"]} if begun["sites"] != kept["sites"] else {}
+    for section in ("training", "rounds"):
+        differ = {key: value for key, value in begun[section].items() if value != kept[section][key]}
+        undone |= {f"{section}.{key}": value for key, value in differ.items()}
+    return [part for key, value in undone.items() for part in ("--set", f"{key}={json.dumps(value)}")]

@@ -71,7 +71,7 @@ class RunRecord:
     """Everything that the report is made from."""
 
     folder: Path
-    settings: Settings  # as the run began
+    kept: Settings  # as they lie in the folder: those of the last start
     course: Course
     events: list[Event]
     sites: list[SiteRecord]  # of everybody who was in the run
@@ -79,6 +79,11 @@ class RunRecord:
     baseline: Evaluation | None
     baseline_losses: list[tuple[int, float]]  # (step, loss)
     misfits: list[str] = field(default_factory=list)  # lines of the log that are left out, and why
+
+    @property
+    def settings(self) -> Settings:
+        """As the run began."""
+        return self.course.settings
 
     @property
     def played(self) -> bool:
@@ -133,7 +138,7 @@ def read_record(folder: Path) -> RunRecord:
         )
     settings, misfits = load(folder / "settings.yaml"), list[str]()
     told = next((found for name in _LOGS if (found := _events(folder / name, misfits))), [])
-    way = course(settings, told, misfits)
+    way = course(settings, told)
     return RunRecord(
         folder,
         settings,

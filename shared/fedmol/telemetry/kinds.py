@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, ValidationInfo
 
 from fedmol.shown import plain
 
 LARGEST = 2**53  # of whole numbers: beyond it JavaScript cannot count
 MOST_SITES = 1000
 LONGEST_NAME, LONGEST_TEXT, MOST_BYTES = 64, 512, 600  # characters; bytes of a text as JSON
+LONGEST_MOMENT = 40  # characters
+_EARLIEST, _LATEST = "2000", "2100"  # years: what is reckoned with times stays within bounds
 _GREATEST, _LONGEST_TIME = 1e300, 1e9  # so that differences and sums stay finite, too; seconds
 _WRITING = {"writing": True}
 
@@ -55,6 +58,19 @@ def _finite(greatest: float) -> BeforeValidator:
     return BeforeValidator(bounded)
 
 
+def moment(text: str) -> datetime:
+    """A time as the log writes it. Raises ValueError for one that a run cannot have."""
+    time = datetime.fromisoformat(text)
+    if time.tzinfo is None or not _EARLIEST <= f"{time.year:04d}" < _LATEST:
+        raise ValueError("the time of an event is none that a run can have")
+    return time
+
+
+def _checked(text: str) -> str:
+    moment(text)
+    return text
+
+
 Text = Annotated[str, _cut(LONGEST_TEXT), Field(max_length=LONGEST_TEXT)]
 Name = Annotated[str, _cut(LONGEST_NAME), Field(max_length=LONGEST_NAME)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{0,64}$")]
@@ -69,6 +85,7 @@ Numbers = Annotated[dict[Name, Number], Field(max_length=MOST_SITES)]
 Digests = Annotated[dict[Name, Digest], Field(max_length=MOST_SITES)]
 Histogram = Annotated[list[Count], Field(max_length=2**13)]
 Times = Annotated[Count, Field(ge=1)]
+Moment = Annotated[str, Field(max_length=LONGEST_MOMENT), AfterValidator(_checked)]  # as in the head of an event
 
 
 class Misfit(ValueError):
@@ -139,13 +156,19 @@ class UpdateReceived(Record):
     norm: Number  # of what it moves the model by
 
 
-class UpdateRefused(Record):
+class Repeated(Record):
+    """What adds up, see `fedmol.telemetry.repeats`: it is written up to a minute after it happened."""
+
+    times: Times = 1
+    last: Moment | None = None  # when it last happened; None: when the event was written
+
+
+class UpdateRefused(Repeated):
     reason: Text
-    times: Times = 1
 
 
-class UpdateLate(Record):
-    times: Times = 1
+class UpdateLate(Repeated):
+    """In the head: the round."""
 
 
 class UpdateNotCounted(Record):
@@ -192,10 +215,9 @@ class SiteLost(Record):
     silent_seconds: Seconds
 
 
-class SiteRefused(Record):
+class SiteRefused(Repeated):
     reason: Name  # the exit's slug
     detail: Text = ""
-    times: Times = 1
 
 
 class StateDamaged(Record):

@@ -13,7 +13,7 @@ from typing import Any
 from fedmol.errors import Exit
 from fedmol.events import Event
 from fedmol.telemetry import kinds
-from fedmol.telemetry.kinds import Misfit, told
+from fedmol.telemetry.kinds import Misfit, moment, told
 from fedmol.telemetry.state import LATE_AFTER, Incident, Phase, Round, Run, Site, SiteState, by_site
 
 # Bounded: they become a label.
@@ -85,13 +85,14 @@ def _run_started(run: Run, event: Event, time: float, said: kinds.RunStarted) ->
         run.reopen(time)
         for site in run.sites.values():
             if site.state != "removed":
-                site.state, site.detail = "connecting", "not heard of since the aggregator was started again"
+                site.become("connecting", "not heard of since the aggregator was started again", time)
         run.report(Incident(time, "aggregator started again", event.site, None, "the run went on where it was"))
 
 
 def _site_joined(run: Run, event: Event, time: float, said: kinds.SiteJoined) -> None:
     site = _alive(run, event, time)
-    site.state, site.detail, site.molecules = "waiting", "for the others", said.molecules
+    site.become("waiting", "for the others", time)
+    site.molecules = said.molecules
 
 
 def _agreement(run: Run, event: Event, time: float, said: kinds.Agreement) -> None:
@@ -109,7 +110,7 @@ def _agreement(run: Run, event: Event, time: float, said: kinds.Agreement) -> No
 
 def _round_started(run: Run, event: Event, time: float, said: kinds.RoundStarted) -> None:
     current = run.open_round(_number(event), time)
-    _remove(run, current.number)
+    _remove(run, current.number, time)
     if run.agreed:
         _open(run, current, time)
 
@@ -132,8 +133,8 @@ def _site_progress(run: Run, event: Event, time: float, said: kinds.Training) ->
     current = run.rounds.get(event.round) if event.round is not None else None
     if state == "sending" and current is not None and _phase(current, site) == "idle":
         state = "waiting"  # its update is here: what it still calls sending is waiting for the next round
-    site.state = state
-    site.detail = "for the others" if state == "waiting" else "" if state != "unknown" else str(event.phase)
+    detail = "for the others" if state == "waiting" else "" if state != "unknown" else str(event.phase)
+    site.become(state, detail, time)
     if event.round not in (None, site.round):
         site.round, site.step = event.round, 0
     if state == "training" and _count_steps(site, said):
@@ -161,24 +162,27 @@ def _update_received(run: Run, event: Event, time: float, said: kinds.UpdateRece
         site.step = site.steps
     site.sent_bytes += said.bytes
     site.updates["received"] += 1
-    site.norm, site.state, site.detail = said.norm, "waiting", "for the others"
+    site.norm = said.norm
+    site.become("waiting", "for the others", time)
     run.progressed = time
     if (current := run.rounds.get(_number(event))) is not None:
         current.enter(site.name, "idle", time)
 
 
 def _update_refused(run: Run, event: Event, time: float, said: kinds.UpdateRefused) -> None:
-    site = _alive(run, event, time)
+    happened = _happened(time, said)
+    site = _alive_then(run, event, happened)
     site.updates["refused"] += said.times
-    if site.state != "removed":
-        site.state, site.detail = "refused", said.reason
-    run.report(Incident(time, "update refused", site.name, event.round, said.reason, said.times))
+    if _concerns(site, said, happened):
+        site.become("refused", said.reason, happened)
+    run.report(Incident(happened, "update refused", site.name, event.round, said.reason, said.times))
 
 
 def _update_late(run: Run, event: Event, time: float, said: kinds.UpdateLate) -> None:
-    site = _alive(run, event, time)
+    happened = _happened(time, said)
+    site = _alive_then(run, event, happened)
     site.updates["late"] += said.times
-    run.report(Incident(time, "update came too late", site.name, event.round, "it was not counted", said.times))
+    run.report(Incident(happened, "update came too late", site.name, event.round, "it was not counted", said.times))
 
 
 def _update_not_counted(run: Run, event: Event, time: float, said: kinds.UpdateNotCounted) -> None:
@@ -206,7 +210,7 @@ def _about(run: Run, event: Event) -> str:
 def _site_lost(run: Run, event: Event, time: float, said: kinds.SiteLost) -> None:
     site, silent = _site(run, event.site), said.silent_seconds or 0.0
     if site.state not in ("failed", "refused", "removed"):
-        site.state, site.detail = "lost", f"silent for {silent:.0f} s, then given up"
+        site.become("lost", f"silent for {silent:.0f} s, then given up", time)
     if (current := run.rounds.get(run.round)) is not None and current.ended is None:
         current.enter(site.name, "lost", time - silent)  # it has been gone since then
     run.report(Incident(time, "site lost", site.name, run.round or None, site.detail))
@@ -215,14 +219,14 @@ def _site_lost(run: Run, event: Event, time: float, said: kinds.SiteLost) -> Non
 def _site_returned(run: Run, event: Event, time: float, said: kinds.Nothing) -> None:
     site = _alive(run, event, time)
     if site.state != "removed":
-        site.state, site.detail = "connecting", "back again"
+        site.become("connecting", "back again", time)
     run.report(Incident(time, "site back", site.name, run.round or None, ""))
 
 
 def _site_hung(run: Run, event: Event, time: float, said: kinds.SiteHung) -> None:
     site = _site(run, event.site)
     if site.state != "removed":
-        site.state, site.detail = "hung", said.detail or "its work does not go on"
+        site.become("hung", said.detail or "its work does not go on", time)
     if (current := run.rounds.get(run.round)) is not None:
         current.enter(site.name, "silent", time)
     run.report(Incident(time, "site hung", site.name, event.round or run.round or None, said.detail))
@@ -231,11 +235,11 @@ def _site_hung(run: Run, event: Event, time: float, said: kinds.SiteHung) -> Non
 def _site_refused(run: Run, event: Event, time: float, said: kinds.SiteRefused) -> None:
     known = said.reason if said.reason in REFUSALS else "other"
     run.refusals[known] = run.refusals.get(known, 0) + said.times
-    site = run.sites.get(event.site)
-    if site is not None and site.state != "removed":
-        site.state, site.detail = "refused", f"{said.reason}: {said.detail}"
+    site, happened = run.sites.get(event.site), _happened(time, said)
+    if site is not None and _concerns(site, said, happened):
+        site.become("refused", f"{said.reason}: {said.detail}", happened)
     who = "" if event.site == run.owner else event.site
-    run.report(Incident(time, "peer refused", who, event.round, f"{said.reason}: {said.detail}", said.times))
+    run.report(Incident(happened, "peer refused", who, event.round, f"{said.reason}: {said.detail}", said.times))
 
 
 def _round_finished(run: Run, event: Event, time: float, said: kinds.RoundFinished) -> None:
@@ -258,13 +262,13 @@ def _settings_changed(run: Run, event: Event, time: float, said: kinds.SettingsC
     if run.role == "aggregator":  # a site's own log tells of that site alone
         for name in changes.add:
             site = _site(run, name)
-            site.state, site.detail = "connecting", f"added from round {event.round} on"
+            site.become("connecting", f"added from round {event.round} on", time)
             run.leaving.pop(name, None)
         for name in changes.remove:
             run.leaving[_site(run, name).name] = event.round or 0
     elif run.owner in changes.remove:
         run.leaving[run.owner] = event.round or 0
-    _remove(run, run.round)
+    _remove(run, run.round, time)
     run.rounds_target = run.rounds_target if changes.rounds is None else changes.rounds
     run.quorum = run.quorum if changes.quorum is None else changes.quorum
     run.changes = max(run.changes, said.number)
@@ -276,11 +280,11 @@ def described(changes: kinds.Changed) -> str:
     return ", ".join(f"{key} {_shown(value)}" for key, value in changes.model_dump(exclude_defaults=True).items())
 
 
-def _remove(run: Run, round: int) -> None:
+def _remove(run: Run, round: int, time: float) -> None:
     """Who is to leave by `round` has left."""
     for name, first in list(run.leaving.items()):
         if first <= round and (site := run.sites.get(name)) is not None:
-            site.state, site.detail = "removed", f"by the coordinator, from round {first} on"
+            site.become("removed", f"by the coordinator, from round {first} on", time)
             site.seconds_left = None
             del run.leaving[name]
 
@@ -302,7 +306,7 @@ def _model_delivered(run: Run, event: Event, time: float, said: kinds.ModelDeliv
     site = _alive(run, event, time)
     site.has_model = True
     if site.state != "removed":
-        site.state, site.detail = "finished", "holds the final model"
+        site.become("finished", "holds the final model", time)
 
 
 def _model_received(run: Run, event: Event, time: float, said: kinds.ModelReceived) -> None:
@@ -317,7 +321,8 @@ def _phase_entered(run: Run, event: Event, time: float, said: kinds.Nothing) -> 
         run.report(Incident(time, "site started again", event.site, run.round or None, "it went on where it was"))
     if event.phase == "sending" and event.round is not None and (current := run.rounds.get(event.round)) is not None:
         current.enter(event.site, "exchange", time)  # this log does not tell sending, waiting and receiving apart
-        _alive(run, event, time).state = "sending"
+        site = _alive(run, event, time)
+        site.become("sending", site.detail, time)
     else:
         _site_progress(run, event, time, kinds.Training())
 
@@ -354,7 +359,8 @@ def _run_finished(run: Run, event: Event, time: float, said: kinds.RunFinished) 
     run.outcome, run.missing, run.missed_rounds = said.outcome, said.missing, said.missed_rounds
     for site in run.sites.values():
         if site.name not in run.missing and site.state != "removed":
-            site.state, site.detail, site.seconds_left = "finished", "", None
+            site.become("finished", "", time)
+            site.seconds_left = None
     if (current := run.rounds.get(run.round)) is not None and current.ended is None:
         current.close(time)
 
@@ -363,7 +369,7 @@ def _run_stopped(run: Run, event: Event, time: float, said: kinds.RunStopped) ->
     run.stopped, run.stopped_with = said.detail or said.reason, said.reason
     if run.role == "site":
         site = _site(run, event.site)
-        site.state, site.detail = "stopped" if said.reason == Exit.TERMINATED.slug else "failed", run.stopped
+        site.become("stopped" if said.reason == Exit.TERMINATED.slug else "failed", run.stopped, time)
     if (current := run.rounds.get(run.round)) is not None:
         current.close(time)
     run.report(Incident(time, f"{run.role} stopped", event.site, run.round or None, f"{said.reason}: {said.detail}"))
@@ -379,6 +385,22 @@ def _alive(run: Run, event: Event, time: float) -> Site:
             current.enter(site.name, "silent", max(site.seen, current.began))
     site.seen = time
     return site
+
+
+def _happened(time: float, said: kinds.Repeated) -> float:
+    """When what the event tells of happened last; it was written at `time`."""
+    return time if said.last is None else min(time, moment(said.last).timestamp())
+
+
+def _concerns(site: Site, said: kinds.Repeated, happened: float) -> bool:
+    """Whether it still says what the site does: what is written afterwards may have been overtaken."""
+    return site.state != "removed" and (said.last is None or happened >= site.since)
+
+
+def _alive_then(run: Run, event: Event, happened: float) -> Site:
+    """The site of the event, which tells of a sign of life that may not be its last one."""
+    site = _site(run, event.site)
+    return site if site.seen is not None and happened < site.seen else _alive(run, event, happened)
 
 
 def _was_silent(run: Run, current: Round, site: Site, time: float) -> bool:

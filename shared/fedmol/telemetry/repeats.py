@@ -1,4 +1,4 @@
-"""What is said again and again adds up: the first at once, then one event a minute that says how often.
+"""What is said again and again adds up: the first at once, then one event a minute that says how often, and when last.
 
 So a log grows with what there is to tell, and not with the pace at which somebody knocks.
 """
@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedmol.events import EventLog
+from fedmol.events import EventLog, stamp
 
 EVERY = 60.0  # seconds between two events about the same
 OTHERS = "others"  # stands for the sites of all that do not get an event of their own
@@ -22,6 +22,7 @@ OTHERS = "others"  # stands for the sites of all that do not get an event of the
 class _Said:
     written: float  # when an event was written last
     times: int = 0  # how often since
+    last: str = ""  # when the newest of those happened
     newest: dict[str, Any] = field(default_factory=dict)
 
 
@@ -42,7 +43,7 @@ class Repeats:
                 key, site = (kind, OTHERS, ""), OTHERS
             said = self._said.get(key)
             if said is not None:
-                said.times, said.newest = said.times + 1, fields
+                said.times, said.last, said.newest = said.times + 1, stamp(), fields
             else:
                 self._said[key] = _Said(now)
         if said is None:
@@ -57,12 +58,12 @@ class Repeats:
                 if now - said.written < EVERY and not everything:
                     continue
                 if said.times:
-                    due.append((key, said.times, said.newest))
+                    due.append((key, said))
                     self._said[key] = _Said(now)
                 else:
                     del self._said[key]  # a quiet minute: the next one is told at once
-        for (kind, site, _), times, newest in due:
-            self.events.write(kind, site=site, times=times, **newest)
+        for (kind, site, _), said in due:
+            self.events.write(kind, site=site, times=said.times, last=said.last, **said.newest)
 
     def watch(self, stop: threading.Event) -> None:
         """Write what is due until `stop` is set. The end is for `settle`."""

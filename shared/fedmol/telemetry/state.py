@@ -76,6 +76,7 @@ class Site:
     name: str
     state: SiteState = "connecting"
     detail: str = ""
+    since: float = 0.0  # when the log last said what it does
     seen: float | None = None  # when it last gave a sign of life
     gap: float = 0.0  # seconds between its last two signs
     round: int | None = None
@@ -93,6 +94,9 @@ class Site:
     received_bytes: int = 0
     has_model: bool = False  # the final one, as it says
     updates: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
+
+    def become(self, state: SiteState, detail: str, time: float) -> None:
+        self.state, self.detail, self.since = state, detail, time
 
 
 @dataclass(slots=True)
@@ -224,11 +228,19 @@ class Run:
         return self.rounds[number]
 
     def report(self, incident: Incident) -> None:
-        last = self.incidents[-1] if self.incidents else None
+        """The newest incident; one that is only told afterwards takes its place in time among the others."""
+        place = len(self.incidents)
+        if self.last_event is not None and incident.time < self.last_event:
+            while place and self.incidents[place - 1].time > incident.time:
+                place -= 1
+        last = self.incidents[place - 1] if place else None
         if last and (last.what, last.site, last.detail) == (incident.what, incident.site, incident.detail):
             last.time, last.times = incident.time, last.times + incident.times
-        else:
-            self.incidents.append(incident)
+        elif len(self.incidents) < _INCIDENTS:
+            self.incidents.insert(place, incident)
+        elif place:
+            self.incidents.popleft()
+            self.incidents.insert(place - 1, incident)
 
     def left(self, name: str, shape: tuple[int, ...], bytes: int, round: int | None) -> None:
         """A tensor has left the site."""

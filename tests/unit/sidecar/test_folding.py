@@ -364,3 +364,72 @@ def test_more_rounds_than_are_kept_are_counted(tmp_path: Path) -> None:
         told.tell("round_started", round=round).close(round)
     assert (told.run.rounds_finished, len(told.run.rounds), told.run.past.rounds) == (2100, 2000, 100)
     assert sum(told.run.past.by_seconds) == 100
+
+
+def _moment(told: Minutes) -> str:
+    return datetime.fromtimestamp(1_800_000_000 + told.now, UTC).isoformat()
+
+
+def _refused(told: Minutes, site: str, **fields: Any) -> Minutes:
+    return told.tell("site_refused", site, reason="removed", detail="the coordinator has removed it", **fields)
+
+
+def test_a_refusal_that_is_told_afterwards_does_not_undo_what_the_site_has_done_since() -> None:
+    told = Minutes().begin()
+    told.tell("settings_changed", round=1, number=1, changes={"remove": ["south"]})
+    _refused(told, "south").after(4)
+    last = _moment(told)
+    told.after(1).tell("settings_changed", round=1, number=2, changes={"add": ["south"]})
+    _refused(told, "south", times=2, last=last)
+    assert _now(told, "south")[0] == "connecting"
+    told.after(13).tell("site_returned", "south").work("south", 1, "training").after(1)
+    _refused(told, "south", times=2, last=last)
+    assert _now(told, "south") == ("training", "")
+    assert told.run.refusals == {"removed": 5}
+
+
+def test_a_refusal_that_is_told_afterwards_holds_for_a_site_that_has_done_nothing_since() -> None:
+    told = Minutes().begin().after(5)
+    last = _moment(told)
+    _refused(told.after(50), "south", times=3, last=last)
+    assert _now(told, "south")[0] == "refused"
+
+
+def test_an_update_that_was_refused_long_ago_is_no_sign_of_life_of_now() -> None:
+    told = Minutes().begin().work("north", 1, "training", seconds=4)
+    last = _moment(told)
+    told.after(1).work("north", 1, "sending", seconds=40)
+    for kind in ("update_refused", "update_late"):
+        told.tell(kind, "north", 1, times=2, last=last, **({"reason": "late"} if kind == "update_refused" else {}))
+    state, detail = _now(told, "north")
+    assert state == "late"
+    assert "last seen sending" in detail
+    assert (told.run.sites["north"].updates["refused"], told.run.sites["north"].updates["late"]) == (2, 2)
+
+
+def test_an_incident_that_is_told_afterwards_stands_where_it_happened() -> None:
+    told = Minutes().begin()
+    _refused(told, "south").after(3)
+    last = _moment(told)
+    told.after(3).tell("site_returned", "south").after(40)
+    _refused(told, "south", times=2, last=last)
+    assert [(one.what, one.times, one.time - 1_800_000_000) for one in told.run.incidents] == [
+        ("peer refused", 3, 3.0),
+        ("site back", 1, 6.0),
+    ]
+
+
+def test_an_incident_that_is_older_than_all_that_are_kept_is_left_out() -> None:
+    told = Minutes().begin()
+    last = _moment(told)
+    for _ in range(60):
+        told.after(1).tell("site_lost", "north", silent_seconds=60.0).tell("site_returned", "north")
+    kept = list(told.run.incidents)
+    _refused(told, "south", times=2, last=last)
+    assert list(told.run.incidents) == kept
+
+
+def test_a_last_time_of_the_future_is_taken_for_now() -> None:
+    told = Minutes().begin()
+    _refused(told, "south", times=2, last="2099-01-01T00:00:00+00:00")
+    assert told.run.incidents[-1].time == told.run.last_event

@@ -38,6 +38,7 @@ _RIGHT: dict[str, Any] = {
     **{"local_steps": 4, "norm": 1.5, "reason": "usage", "detail": "x", "missing": ["south"], "seconds": 2.0},
     **{"nll": 70.0, "model_digest": "ab", "silent_seconds": 60.0, "file": "f", "number": 1, "step": 2, "steps": 4},
     **{"changes": {"remove": ["south"], "add": ["east"], "rounds": 5}, "call": "Join", "holds": ["run"], "times": 3},
+    "last": "2026-01-01T00:00:20+00:00",
     **{
         "tensors": [{"name": "model", "shape": [1], "bytes": 4}],
         "weights": {"north": 1.0},

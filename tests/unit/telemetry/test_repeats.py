@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,25 @@ def test_sites_and_reasons_are_told_apart_up_to_a_number_and_then_together(said:
     said.repeats.settle(everything=True)
     assert [event.site for event in said.events] == [*(f"site-{number}" for number in range(8)), OTHERS, OTHERS]
     assert sum(said.times) == 100
+
+
+def test_what_adds_up_says_when_it_last_happened(said: Said, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not when it was written, which is up to a minute later."""
+    for second in (7, 8, 9):
+        monkeypatch.setattr("fedmol.telemetry.repeats.stamp", lambda second=second: f"2026-01-01T00:00:0{second}+00:00")
+        said.refuse()
+    before = datetime.now(UTC)
+    said.repeats.settle(everything=True)
+    first, summed = said.events
+    assert "last" not in first.fields
+    assert summed.fields["last"] == "2026-01-01T00:00:09+00:00"
+    assert abs((datetime.fromisoformat(summed.time) - before).total_seconds()) < 60
+
+
+def test_when_it_last_happened_is_told_in_the_log_s_own_format(said: Said) -> None:
+    for _ in range(2):
+        said.refuse()
+    said.repeats.settle(everything=True)
+    summed = said.events[-1]
+    assert len(summed.fields["last"]) == len(summed.time)
+    assert summed.fields["last"] <= summed.time
