@@ -13,10 +13,10 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation
 from fedmol.federation.settings import Settings
 from fedmol.graphs import Graphs
-from fedmol.report.conclusion import EVALUATION, MODEL, evaluate_once, final_model, write_account
+from fedmol.report.conclusion import EVALUATION, LOG, MODEL, evaluate_once, final_model, write_account
 
 PREVIEW = "preview.json"
-_LOG, _SETTINGS = "events.jsonl", "settings.yaml"
+_SETTINGS = "settings.yaml"
 _ACCOUNT = (EVALUATION, "metrics.csv", "report.html")  # the last things that are made
 
 
@@ -33,14 +33,14 @@ class Results:
         Raises:
             FedmolError: USAGE if the folder holds another run, or is the aggregator's own.
         """
-        log = self.out / _LOG
-        if log.exists() and not log.samefile(self.work / _LOG) and _first_line(log) == _first_line(self.work / _LOG):
+        log = self.out / LOG
+        if log.exists() and not log.samefile(self.work / LOG) and _first_line(log) == _first_line(self.work / LOG):
             return
-        if any((self.out / name).exists() for name in (_LOG, _SETTINGS, MODEL, EVALUATION)):
+        if any((self.out / name).exists() for name in (LOG, _SETTINGS, MODEL, EVALUATION)):
             raise FedmolError(
                 Exit.USAGE, f"{self.out} holds another run, or the aggregator's own files", "name an empty folder"
             )
-        _copy(self.work / _LOG, log)
+        _copy(self.work / LOG, log)
 
     @property
     def complete(self) -> bool:
@@ -58,7 +58,7 @@ class Results:
             FedmolError: STATE_UNUSABLE when the aggregator's folder holds another model than its log names.
         """
         final_model(self.work)
-        for name in (_LOG, _SETTINGS, MODEL):
+        for name in (LOG, _SETTINGS, MODEL):
             _copy(self.work / name, self.out / name)
         evaluate_once(self.out, settings, test, known)
         write_account(self.out)
