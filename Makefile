@@ -30,7 +30,7 @@ run: $(STAMP) ## play a federation on this machine; DATA=qm9 BUDGET=<minutes> AR
 
 .PHONY: test
 test: $(STAMP) $(HELM) ## run every test; ARGS="-k name" for some of them
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $$(nproc) --maxprocesses 4 --no-loadscope-reorder $(ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## measure speed and memory beside a plain DiGress, into bench/; DATA=qm9 ARGS="--full"

@@ -13,12 +13,35 @@ from tests.container.stack import run
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+_MACHINE = "machine"  # the tests of engine and cluster
+
+
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """A file's tests, which share runs, stay together, and so do all that share this machine's engine and cluster."""
+    """A file's tests, which share runs, stay together; those of this machine's engine and cluster come first, alone.
+
+    A cluster whose programs do not get their share of two cores loses what it was told, and its pods never come.
+    """
+
+    def mark_test_complete(self, node: Any, item_index: int, duration: float = 0) -> None:
+        super().mark_test_complete(node, item_index, duration)
+        if not self._machine_is_taken():
+            for other in self.nodes:
+                for _ in range(2):  # a process begins only when it knows of a second test
+                    self._reschedule(other)
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "machine" if file.startswith(("tests/cluster/", "tests/container/")) else file
+        return _MACHINE if file.startswith(("tests/cluster/", "tests/container/")) else file
+
+    def _assign_work_unit(self, node: Any) -> None:
+        if _MACHINE in self.workqueue:
+            self.workqueue.move_to_end(_MACHINE, last=False)
+        elif self._machine_is_taken() and _MACHINE not in self.assigned_work[node]:
+            return
+        super()._assign_work_unit(node)
+
+    def _machine_is_taken(self) -> bool:
+        return any(not all(units.get(_MACHINE, {}).values()) for units in self.assigned_work.values())
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
