@@ -168,7 +168,7 @@ def encode(source: str) -> Molecules:
         from fedmol.chem import vocabulary as vocabularies
         from fedmol.chem.encoding import encode as encoded
         from fedmol.data.embedded import embedded
-        from fedmol.evaluation.reference import real_graphs
+        from fedmol.evaluation.reference import real_molecules
     except ModuleNotFoundError as error:
         raise FedmolError(
             Exit.BAD_DATA,
@@ -181,7 +181,7 @@ def encode(source: str) -> Molecules:
         held_out = torch.arange(len(graphs)) % 10 == 0
         training, test = graphs[~held_out], graphs[held_out]
     else:
-        training, test = (real_graphs(source, "smiles", types, part) for part in _PARTS)
+        training, test = (real_molecules(source, "smiles", types, part).graphs for part in _PARTS)
     return Molecules(training, test, source, types.name, len(types.atoms), len(types.bonds), types.max_atoms)
 
 

@@ -23,6 +23,7 @@ from fedmol.fl.local_methods import Kept, Vectors, holding
 from fedmol.fl.payload import MODEL, Sections, Vector, section_digests
 from fedmol.formats import duration
 from fedmol.graphs import Graphs
+from fedmol.ragged import AnyGraphs
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from fedmol.training.flat import flatten, manifest, unflatten_into
 from fedmol.training.local_round import LocalRound
@@ -63,7 +64,7 @@ class SiteTraining:
         settings: Settings,
         site: str,
         team: Team,
-        validation: Graphs,
+        validation: AnyGraphs,
         local_steps: int,
         course: Course,
         store: SiteStore,
@@ -274,7 +275,7 @@ def _not_without(what: str) -> FedmolError:
     )
 
 
-def _some(graphs: Graphs, count: int, seed: int) -> Graphs:
+def _some(graphs: AnyGraphs, count: int, seed: int) -> Graphs:
     """`count` of the graphs at random: files are often sorted by size, and the first ones all too easy."""
     chosen = torch.randperm(len(graphs), generator=torch.Generator().manual_seed(seed))[:count]
     return graphs[chosen]

@@ -9,14 +9,14 @@ import torch
 from fedmol.diffusion.census import Census, NoiseModel
 from fedmol.federation.assembly import team_of
 from fedmol.federation.settings import Settings
-from fedmol.graphs import Graphs
+from fedmol.ragged import AnyGraphs
 from fedmol.training.loop import STEPS_IN_FLIGHT, StepReport
 from fedmol.training.optimizers import build_optimizer
 
 _WARM_STEPS = 2  # the first ones are slower, and those before the first report of a GPU
 
 
-def seconds_per_step(settings: Settings, graphs: Graphs, census: Census, timed_steps: int) -> float:
+def seconds_per_step(settings: Settings, graphs: AnyGraphs, census: Census, timed_steps: int) -> float:
     """How long one gradient step takes here, measured over `timed_steps` or more on a denoiser that is thrown away."""
     with team_of(settings, NoiseModel.from_census(census), graphs) as team:
         in_flight = STEPS_IN_FLIGHT[team.device.type]

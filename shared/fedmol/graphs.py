@@ -54,14 +54,14 @@ class Graphs:
         """The first `width` slots, where no graph has more atoms."""
         return Graphs(self.atoms[:, :width], self.bonds[:, :width, :width], self.counts)
 
+    def widened(self, width: int) -> Graphs:
+        """With as many slots, at least as many as there are."""
+        n, pad = width - self.width, torch.nn.functional.pad
+        return Graphs(pad(self.atoms, (0, n)), pad(self.bonds, (0, n, 0, n)), self.counts)
+
 
 def concatenate(parts: list[Graphs]) -> Graphs:
     """All graphs of `parts` in order, padded to the widest of them."""
     width = max(part.width for part in parts)
-    pads = [width - part.width for part in parts]
-    pad = torch.nn.functional.pad
-    return Graphs(
-        torch.cat([pad(part.atoms, (0, n)) for part, n in zip(parts, pads, strict=True)]),
-        torch.cat([pad(part.bonds, (0, n, 0, n)) for part, n in zip(parts, pads, strict=True)]),
-        torch.cat([part.counts for part in parts]),
-    )
+    wide = [part.widened(width) for part in parts]
+    return Graphs(*(torch.cat([getattr(part, name) for part in wide]) for name in ("atoms", "bonds", "counts")))

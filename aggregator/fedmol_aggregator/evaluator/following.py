@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fedmol.errors import FedmolError
 from fedmol.evaluation import evaluate
-from fedmol.evaluation.reference import real_graphs, training_molecules
+from fedmol.evaluation.reference import real_molecules, training_molecules
 from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.settings import EvaluationSettings
 from fedmol.graphs import Graphs
@@ -77,7 +77,7 @@ class Evaluator:
     def _test_graphs(self) -> Graphs | None:
         if self.test is None:
             return None
-        return real_graphs(str(self.test), COLUMN, vocabulary_of(self.run.settings()))
+        return real_molecules(str(self.test), COLUMN, vocabulary_of(self.run.settings())).graphs
 
     @cached_property
     def _known(self) -> set[str]:

@@ -15,7 +15,7 @@ from fedmol.doctor.examination import Finding, ok, warning
 from fedmol.doctor.room import disk, enough, gigabytes, model_bytes
 from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.settings import Settings
-from fedmol.graphs import Graphs
+from fedmol.ragged import RaggedGraphs
 from fedmol.training.device import device_named, processes_on
 from fedmol_collaborator.speed import seconds_per_step
 
@@ -58,7 +58,7 @@ def shard(settings: Settings, path: Path) -> Finding:
     return ok(found, opened.training, **figures)
 
 
-def training_step(settings: Settings, graphs: Graphs) -> Finding:
+def training_step(settings: Settings, graphs: RaggedGraphs) -> Finding:
     """One gradient step as in a round; the value is its seconds."""
     torch.set_num_threads(settings.training.threads)
     vocabulary = vocabulary_of(settings)
@@ -68,8 +68,8 @@ def training_step(settings: Settings, graphs: Graphs) -> Finding:
     return ok(found, seconds, training_step_seconds=seconds)
 
 
-def site_disk(settings: Settings, work: Path, graphs: Graphs) -> Finding:
-    encoded = sum(one.nbytes for one in (graphs.atoms, graphs.bonds, graphs.counts))
+def site_disk(settings: Settings, work: Path, graphs: RaggedGraphs) -> Finding:
+    encoded = graphs.nbytes
     return disk(work, _KEPT * model_bytes(settings) + 2 * encoded)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from rdkit import Chem, rdBase
 
-from fedmol.chem.encoding import bond_classes
+from fedmol.chem.reading import BOND_TYPES
 from fedmol.chem.vocabulary import AtomType, Vocabulary
 from fedmol.diffusion.inpainting import FREE, Fragment
 from fedmol.errors import Exit, FedmolError
@@ -28,7 +28,7 @@ def read_fragment(text: str, vocabulary: Vocabulary) -> Fragment:
         raise _refused(text, "it cannot be read as a molecule", "write it as SMILES, such as c1ccncc1 or [*]c1ccncc1")
     Chem.Kekulize(mol, clearAromaticFlags=True)
     atoms = torch.tensor([_atom_class(atom, text, vocabulary) for atom in mol.GetAtoms()])
-    classes, bonds = bond_classes(vocabulary), torch.zeros(len(atoms), len(atoms), dtype=torch.int64)
+    classes, bonds = _bond_classes(vocabulary), torch.zeros(len(atoms), len(atoms), dtype=torch.int64)
     for bond in mol.GetBonds():
         if bond.GetBondType() not in classes:
             raise _refused(text, f"the vocabulary {vocabulary.name} lacks its bonds", "leave out that bond")
@@ -48,6 +48,11 @@ def _atom_class(atom: Chem.Atom, text: str, vocabulary: Vocabulary) -> int:
         lacks = f"the model's vocabulary {vocabulary.name} has no {kind.label}"
         raise _refused(text, lacks, f"use only {', '.join(vocabulary.atom_labels)}")
     return vocabulary.atoms.index(kind)
+
+
+def _bond_classes(vocabulary: Vocabulary) -> dict[int, int]:
+    """The bond class of each of RDKit's bond types that the vocabulary has."""
+    return {int(BOND_TYPES[name]): kind for kind, name in enumerate(vocabulary.bonds) if name in BOND_TYPES}
 
 
 def _refused(text: str, reason: str, cure: str) -> FedmolError:

@@ -6,15 +6,22 @@ from collections.abc import Sequence
 
 from rdkit import Chem, rdBase
 
+from fedmol.chem.normal_form import RejectedError, read
 
-def scaffold(smiles: str) -> str | None:
-    """Canonical SMILES, without stereo, of the Murcko scaffold; "" if there is no ring, None if it cannot be read."""
-    mol = Chem.MolFromSmiles(smiles)
-    if mol is None:
-        return None
+
+def scaffold_of(mol: Chem.Mol) -> str:
+    """Canonical SMILES, without stereo, of the Murcko scaffold of a molecule in normal form; "" without a ring."""
     if not mol.GetRingInfo().NumRings():
         return ""
     return str(Chem.MolToSmiles(Chem.MurckoDecompose(mol), isomericSmiles=False))
+
+
+def scaffold(smiles: str) -> str | None:
+    """`scaffold_of` what a SMILES says; None if it cannot be read."""
+    try:
+        return scaffold_of(read(smiles, fragments=True).mol)
+    except RejectedError:
+        return None
 
 
 def scaffolds(smiles: Sequence[str]) -> list[str | None]:

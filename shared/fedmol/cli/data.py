@@ -11,6 +11,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from fedmol.chem.vocabulary import VOCABULARIES, get
+from fedmol.cli.options import SEED, OutputFile
+from fedmol.cli.rows_read import RowsRead
 from fedmol.data.card import DataCard, Rejection, check
 from fedmol.data.reading import read_table
 from fedmol.data.shards import build_shard
@@ -38,8 +40,13 @@ def _rows(card: DataCard) -> list[tuple[str, str]]:
     return [
         ("rows read", f"{card.read:,}"),
         ("molecules kept", f"{card.kept:,}"),
-        ("duplicates", f"{card.duplicates:,}"),
+        *([("without their", f"{listed(card.dropped)}, which are not modelled")] if card.dropped else []),
+        (
+            "duplicates",
+            f"{card.duplicates:,}" + (f", {card.alike:,} of another stereo or isotope" if card.alike else ""),
+        ),
         *(rejected or [("rejected", "0")]),
+        ("blank", f"{card.blank:,}"),
         ("heavy atoms", listed(card.sizes)),
         ("atoms", listed(card.atoms)),
         ("bonds", listed(card.bonds)),
@@ -60,13 +67,19 @@ def _grid(card: DataCard) -> Grid:
 
 @data.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--column", default="smiles", show_default=True, help="Column of the CSV that holds SMILES.")
+@click.option(
+    "--column",
+    default="smiles",
+    show_default=True,
+    help="Column of the table with the SMILES: its name, or its number where there is no header.",
+)
 @click.option("--vocabulary", default="qm9-charged", show_default=True, help=f"One of {', '.join(VOCABULARIES)}.")
 @click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
 def card(file: Path, column: str, vocabulary: str, as_json: bool) -> None:
     """Print what a site's FILE holds, and why rows of it cannot be used."""
     types = get(vocabulary)
-    made = build_shard(read_table(file, column), types).card
+    with RowsRead(Console(stderr=True)) as rows:
+        made = build_shard(read_table(file, column), types, on_progress=rows.follow).card
     if as_json:
         click.echo(made.to_json())
     else:
@@ -77,9 +90,9 @@ def card(file: Path, column: str, vocabulary: str, as_json: bool) -> None:
 @data.command()
 @click.option("--source", default="embedded", show_default=True, help="embedded, qm9 or a file.")
 @click.option("--column", default="smiles", show_default=True, help="Column of the source file, where it is one.")
-@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False), help="CSV file to write.")
+@click.option("--out", required=True, type=OutputFile(), help="CSV file to write.")
 @click.option("--limit", type=click.IntRange(min=1), help="Only so many molecules, drawn with --seed.")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--seed", default=0, show_default=True, type=SEED)
 def make(source: str, column: str, out: Path, limit: int | None, seed: int) -> None:
     """Write the molecules of a source into a CSV file."""
     table = load(DataSettings(source=source, column=column, limit=limit), seed=seed)
@@ -112,7 +125,7 @@ def _split_settings(kind: str, alpha: float | None, sizes: str | None) -> Split:
 @click.option("--alpha", type=float, help="Of the Dirichlet split; small: very different sites.")
 @click.option("--sizes", help="Relative sizes of the sites, such as 4,2,1.")
 @click.option("--column", default="smiles", show_default=True)
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--seed", default=0, show_default=True, type=SEED)
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for site-1.csv, ..."
 )

@@ -11,13 +11,16 @@ import click
 from rich.console import Console
 
 from fedmol import files
+from fedmol.cli.options import SEED, OutputFile
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
+    from fedmol.chem.vocabulary import Vocabulary
     from fedmol.evaluation import Evaluation
     from fedmol.evaluation.resemblance import Progress
     from fedmol.federation.settings import EvaluationSettings
+    from fedmol.graphs import Graphs
     from fedmol.training.device import DeviceName
 
 _PATH = click.Path(path_type=Path)
@@ -27,7 +30,7 @@ _PATH = click.Path(path_type=Path)
 @click.argument("subject", type=_PATH)
 @click.option("--test", help="real molecules, file or one of qm9, qm9-digress: for NLL, distances, resemblance")
 @click.option("--known", help="molecules that were trained on, file or one of qm9, qm9-digress: for novelty")
-@click.option("--column", default="smiles", show_default=True, help="column of the SMILES in CSV files")
+@click.option("--column", default="smiles", show_default=True, help="column of the SMILES in tables")
 @click.option(
     "-n", "--samples", default=1000, show_default=True, type=click.IntRange(min=1), help="molecules to generate"
 )
@@ -36,7 +39,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--nll-molecules", default=2048, show_default=True, type=click.IntRange(min=1), help="test molecules for NLL"
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--seed", default=0, show_default=True, type=SEED)
 @click.option(
     "--device",
     default="auto",
@@ -45,9 +48,9 @@ _PATH = click.Path(path_type=Path)
     help="for a model: where it is sampled",
 )
 @click.option("--vocabulary", help="for a file of molecules: the vocabulary in which distances are measured")
-@click.option("--out", type=_PATH, help="write the evaluation as JSON")
-@click.option("--html", type=_PATH, help="write a page of it, with charts and pictures")
-@click.option("--samples-out", type=_PATH, help="for a model: write the valid molecules, one SMILES per line")
+@click.option("--out", type=OutputFile(), help="write the evaluation as JSON")
+@click.option("--html", type=OutputFile(), help="write a page of it, with charts and pictures")
+@click.option("--samples-out", type=OutputFile(), help="for a model: write the valid molecules, one SMILES per line")
 def evaluate(
     subject: Path,
     test: str | None,
@@ -66,8 +69,8 @@ def evaluate(
 ) -> None:
     """Validity, uniqueness, novelty, NLL of SUBJECT, its distances from real molecules, KL score, FCD, SNN and others.
 
-    SUBJECT is a model (.safetensors), which is sampled, or a file of molecules: CSV with a header, or one SMILES per
-    line (.smi, with or without names and header), gzip or not.
+    SUBJECT is a model (.safetensors), which is sampled, or a file of molecules in any of the forms that fedmol reads:
+    tables, SMILES lines, SDF, Parquet, packed or not.
 
     \b
     By name there is QM9, from the folder FEDMOL_DATA, the cache or its public address:
@@ -79,7 +82,7 @@ def evaluate(
 
     console = Console()
     with _progress(console) as report:
-        if subject.suffix == ".safetensors":
+        if subject.suffix.lower() == ".safetensors":
             settings = EvaluationSettings(
                 samples=samples, sampler=sampler, sampling_steps=steps, nll_molecules=nll_molecules
             )
@@ -110,13 +113,13 @@ def _of_model(
 ) -> Evaluation:
     from fedmol.chem import vocabulary as vocabularies
     from fedmol.evaluation import evaluate
-    from fedmol.evaluation.reference import real_graphs, training_molecules
+    from fedmol.evaluation.reference import training_molecules
     from fedmol.training.device import device_named
     from fedmol.training.model_file import load_model
 
     model = load_model(path).to(device_named(device))
     types = vocabularies.get(model.vocabulary_name)
-    real = None if test is None else real_graphs(test, column, types)
+    real = None if test is None else _real(test, column, types)
     trained = set[str]() if known is None else training_molecules(known, column, types)
     return evaluate(model, real, trained, settings, seed, report, samples_out)
 
@@ -127,13 +130,23 @@ def _of_file(
     from fedmol.chem import vocabulary as vocabularies
     from fedmol.data.reading import read_table
     from fedmol.evaluation import evaluate_table
-    from fedmol.evaluation.reference import real_graphs, training_molecules
+    from fedmol.evaluation.reference import training_molecules
 
     types = vocabularies.get(vocabulary)
     table = read_table(path, column)
-    real = None if test is None else real_graphs(test, column, types)
+    real = None if test is None else _real(test, column, types)
     trained = set[str]() if known is None else training_molecules(known, column, types)
     return evaluate_table(table, real, trained, types, report)
+
+
+def _real(test: str, column: str, vocabulary: Vocabulary) -> Graphs:
+    """The test molecules; says of what was left out of them, for every figure that follows is without it."""
+    from fedmol.evaluation.reference import real_molecules
+
+    real = real_molecules(test, column, vocabulary)
+    for reason, rows in real.card.rejected.items():
+        click.echo(f"test molecules: {rows.count:,} of {real.card.read:,} rows are left out: {reason}", err=True)
+    return real.graphs
 
 
 @contextmanager

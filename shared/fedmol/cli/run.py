@@ -20,7 +20,7 @@ from fedmol.federation.yaml_reading import parse_yaml
 
 @click.command("run")
 @click.option("--settings", "path", type=click.Path(path_type=Path), default=Path("federation.yaml"), show_default=True)
-@click.option("--data", help='"embedded", "qm9", or a CSV or SMILES file; overrides data.source')
+@click.option("--data", help='"embedded", "qm9", or a file of molecules; overrides data.source')
 @click.option("--budget", type=float, help="minutes of training; the steps of a round are fitted to it")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="override any setting, e.g. training.rounds=4"
@@ -42,6 +42,7 @@ def run(
     runs: Path,
 ) -> None:
     """Play a whole federation on this machine: one aggregator and the sites, as processes over mTLS."""
+    from fedmol.cli.rows_read import RowsRead
     from fedmol.simulation.display import Display
     from fedmol.simulation.outcome import conclude
     from fedmol.simulation.play import play
@@ -57,9 +58,12 @@ def run(
         folder = runs / (run_id or f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}")
         names = ", ".join(settings.site_names)
         console.print(
-            f"preparing {folder}: shards of {settings.data.source!r} for {names}, certificates", soft_wrap=True
+            f"preparing {folder}: shards of {settings.data.source!r} for {names}, certificates",
+            soft_wrap=True,
+            markup=False,
         )
-        settings = prepare(settings, folder)
+        with RowsRead(console) as rows:
+            settings = prepare(settings, folder, rows.follow, lambda line: console.print(f"  {line}", markup=False))
     try:
         with Display(console) as display:
             play(settings, folder.name, folder, display)

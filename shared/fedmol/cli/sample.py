@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from fedmol import files
+from fedmol.cli.options import SEED, THREADS, OutputFile
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import EvaluationSettings, ExecutionName
 
@@ -41,7 +42,7 @@ _SCAFFOLD_STEPS = 60  # to grow around something fixed is harder
 @click.option("--atoms", type=_COUNT, help="heavy atoms per molecule; as in the training molecules when left out")
 @click.option("--sampler", default=EvaluationSettings().sampler, show_default=True, help="few-step or ancestral")
 @click.option("--steps", type=_COUNT, help="sampling steps; when left out the sampler's own, or 60 with a scaffold")
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--seed", default=0, show_default=True, type=SEED)
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option(
     "--execution",
@@ -50,11 +51,11 @@ _SCAFFOLD_STEPS = 60  # to grow around something fixed is harder
     type=click.Choice(list(get_args(ExecutionName))),
     help="how steps reach a GPU: kernel by kernel, compiled, or captured as CUDA graphs",
 )
-@click.option("--threads", default=1, show_default=True, type=_COUNT, help="processor threads to use")
-@click.option("--known", type=_PATH, help="CSV or SMILES file of known molecules: tells which ones are novel")
+@click.option("--threads", default=1, show_default=True, type=THREADS, help="processor threads to use")
+@click.option("--known", type=_PATH, help="file of known molecules: tells which ones are novel")
 @click.option("--column", default="smiles", show_default=True, help="column of the SMILES in the file of --known")
 @click.option("--unique", is_flag=True, help="write a molecule only the first time it comes up")
-@click.option("--out", default=Path("samples.smi"), show_default=True, type=_PATH, help=".smi, .csv or .sdf")
+@click.option("--out", default=Path("samples.smi"), show_default=True, type=OutputFile(), help=".smi, .csv or .sdf")
 def sample(
     model: Path | None,
     count: int,
@@ -82,6 +83,7 @@ def sample(
     from fedmol.chem import vocabulary as vocabularies
     from fedmol.chem.listing import entries, listing
     from fedmol.diffusion import samplers
+    from fedmol.evaluation.reference import training_molecules
     from fedmol.execution import execution_named
     from fedmol.models import shipped
     from fedmol.training import device_named, load_model
@@ -93,7 +95,7 @@ def sample(
     how = execution_named(execution, place, only_eager=trained.denoiser.config.only_eager)
     how.prepare(trained.denoiser)
     vocabulary = vocabularies.get(trained.vocabulary_name)
-    known_smiles = None if known is None else _smiles(known, column, vocabulary)
+    known_smiles = None if known is None else training_molecules(str(known), column, vocabulary)
     denoiser, noise = _asked(trained, scaffold, atoms, vocabulary)
     steps = steps or (_SCAFFOLD_STEPS if scaffold and way is samplers.FEW_STEP else None)
     console, tally = Console(), _Tally()
@@ -105,12 +107,6 @@ def sample(
                     file.write(form.entry(entry).encode())
     console.print(f"{tally}, in {bar.seconds:.1f} s", highlight=False)
     console.print(f"written: {out}", markup=False)
-
-
-def _smiles(path: Path, column: str, vocabulary: Vocabulary) -> set[str]:
-    from fedmol.data.shards import open_shard
-
-    return set(open_shard(path, column, vocabulary, 0.0).smiles)
 
 
 def _asked(

@@ -27,7 +27,7 @@ _OF = {
 def print_evaluation(console: Console, result: Evaluation) -> None:
     """Quality, likelihood, distances and resemblance, each with the number of molecules behind it."""
     if result.contents is not None:
-        console.print("\n".join(_contents(result.contents)), highlight=False)
+        console.print("\n".join(_contents(result.contents)), highlight=False, markup=False)
     console.print(_quality(result.quality, bool(result.known)))
     if result.likelihood is not None:
         found = result.likelihood
@@ -38,6 +38,8 @@ def print_evaluation(console: Console, result: Evaluation) -> None:
         )
     if result.distances:
         console.print(_distances(result))
+    if result.fitting is not None and result.test and result.fitting < result.quality.validity.count:
+        console.print(_left_out(result.fitting, result.quality.validity.count, result.vocabulary), highlight=False)
     if result.resemblance is not None:
         _print_resemblance(console, result.resemblance)
 
@@ -71,8 +73,8 @@ def _quality(quality: Quality, novelty: bool) -> Table:
                 name.replace("_", " "),
                 of,
                 f"{rate.count:,} / {rate.total:,}",
-                f"{rate.share:.2%}",
-                f"{low:.2%} - {high:.2%}",
+                f"{rate.share:.2%}" if rate.total else "none to count",
+                f"{low:.2%} - {high:.2%}" if rate.total else "",
             )
     return table
 
@@ -80,13 +82,16 @@ def _quality(quality: Quality, novelty: bool) -> Table:
 def _contents(found: Contents) -> list[str]:
     """What a reader must know of the file before its figures; nothing of what did not occur."""
     lines = ", ".join(map(str, found.invalid_lines)) + (", ..." if found.invalid > len(found.invalid_lines) else "")
+    reasons = "".join(f"\n    {many:,}: {reason}" for reason, many in found.reasons.items())
     said = {
-        f"are no valid SMILES (lines {lines})": found.invalid,
+        f"are no valid molecules (lines {lines}){reasons}": found.invalid,
         "repeat a molecule that came before": found.duplicates,
         "are in several fragments: the one with most heavy atoms is judged": found.fragmented,
         "are ions": found.ions,
         "have charged atoms, ions among them": found.charged_atoms,
-        "have marks of stereo, which are not looked at": found.stereo,
+        "have stereo, which is not looked at": found.stereo,
+        "have isotopes, which are not looked at": found.isotopes,
+        "blank lines besides": found.blank,
     }
     return [f"{found.rows:,} rows", *(f"  {many:,} {what}" for what, many in said.items() if many)]
 
@@ -113,8 +118,16 @@ def _print_resemblance(console: Console, found: Resemblance) -> None:
             (found.new_scaffolds_of_test, "of the test molecules' scaffolds are in no training molecule"),
         ]
     for rate, what in shares:
-        low, high = rate.interval
-        console.print(f"{rate.share:.2%} ({low:.2%} - {high:.2%}) {what}", highlight=False)
+        if rate.total:
+            low, high = rate.interval
+            console.print(f"{rate.share:.2%} ({low:.2%} - {high:.2%}) {what}", highlight=False)
+
+
+def _left_out(fitting: int, valid: int, vocabulary: str) -> str:
+    return (
+        f"the distances are those of {fitting:,} of {valid:,} valid molecules: {valid - fitting:,} have atoms, charges "
+        f"or sizes that the vocabulary {vocabulary} lacks (--vocabulary names another)"
+    )
 
 
 def _distances(result: Evaluation) -> Table:

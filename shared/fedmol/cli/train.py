@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import click
 from rich.console import Console
 
+from fedmol.cli.options import SEED, THREADS, OutputFile
 from fedmol.federation.settings import ExecutionName, ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:
     import torch
 
-    from fedmol.graphs import Graphs
+    from fedmol.ragged import RaggedGraphs
     from fedmol.training import Team
     from fedmol.training.device import DeviceName
 
@@ -34,12 +35,12 @@ _COUNT = click.IntRange(min=1)
 @click.option(
     "--learning-rate", default=_TRAINING.learning_rate, show_default=True, type=click.FloatRange(0, min_open=True)
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0))
+@click.option("--seed", default=0, show_default=True, type=SEED)
 @click.option("--device", default=_TRAINING.device, show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option(
     "--processes", default=str(_TRAINING.processes), show_default=True, help="that share each batch; auto: one per GPU"
 )
-@click.option("--threads", default=_TRAINING.threads, show_default=True, type=_COUNT, help="of each process")
+@click.option("--threads", default=_TRAINING.threads, show_default=True, type=THREADS, help="of each process")
 @click.option(
     "--execution",
     default=_TRAINING.execution,
@@ -47,7 +48,9 @@ _COUNT = click.IntRange(min=1)
     type=click.Choice(list(get_args(ExecutionName))),
     help="how steps reach a GPU: kernel by kernel, compiled, or captured as CUDA graphs",
 )
-@click.option("--out", default=Path("model.safetensors"), show_default=True, type=_PATH, help="file of the model")
+@click.option(
+    "--out", default=Path("model.safetensors"), show_default=True, type=OutputFile(), help="file of the model"
+)
 @click.option("--resume", is_flag=True, help="go on from the state that a broken-off run kept beside --out")
 def train(
     file: Path,
@@ -71,6 +74,8 @@ def train(
     import torch
 
     from fedmol.chem import vocabulary as vocabularies
+    from fedmol.cli.rows_read import RowsRead
+    from fedmol.data.card import left_out
     from fedmol.data.shards import open_shard
     from fedmol.diffusion import Census, NoiseModel
     from fedmol.execution import execution_named
@@ -81,7 +86,11 @@ def train(
     place = device_named(device)
     types = vocabularies.get(vocabulary)
     denoiser = build(preset, len(types.atoms), len(types.bonds), types.max_atoms, seed, layers)
-    shard = open_shard(file, column, types, validation_share=0.05)
+    console = Console()
+    with RowsRead(console) as rows:
+        shard = open_shard(file, column, types, validation_share=0.05, on_progress=rows.follow)
+    for line in left_out(shard.card):
+        console.print(line, markup=False)
     config = TrainingConfig(optimizer, batch_size, learning_rate)
     census = Census.take(shard.training, len(types.atoms), len(types.bonds), types.max_atoms)
     training = {
@@ -95,7 +104,6 @@ def train(
         "seed": seed,
         "census": census.to_json(),
     }
-    console = Console()
     noise, number = NoiseModel.from_census(census), processes_on(place, _processes(processes))
     how = execution_named(execution, place, only_eager=denoiser.config.only_eager, processes=number)
     with Team(denoiser, noise, shard.training, config, place, number, how) as team:
@@ -136,7 +144,7 @@ def _advance(team: Team, training: dict[str, Any], out: Path, resume: bool, cons
         position.train_to_the_end(training["steps"], generator, progress.follow)
 
 
-def _validation_nll(out: Path, graphs: Graphs, device: torch.device) -> float:
+def _validation_nll(out: Path, graphs: RaggedGraphs, device: torch.device) -> float:
     """The published bound of the model as it was written, on at most 2,048 molecules."""
     import torch
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Self
 
-import numpy as np
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fedmol.chem.encoding import TOO_LARGE, UNKNOWN_ATOM
-from fedmol.chem.scaffolds import scaffolds
+from fedmol.chem.coding import TOO_LARGE, UNKNOWN_CHARGE, UNKNOWN_ELEMENT
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.documents import DocumentError, read_json
 from fedmol.errors import Exit, FedmolError
-from fedmol.graphs import Graphs
+from fedmol.ragged import RaggedGraphs
 
 EXAMPLES = 5
 
@@ -35,10 +34,11 @@ class ScaffoldCount(_Section):
 
 
 class DataCard(_Section):
-    """Counts of a shard; `read == kept + duplicates + rejected_rows` always holds.
+    """Counts of a shard; `read == kept + duplicates + rejected_rows + blank` always holds.
 
-    A molecule that occurs more than once in the source is kept once; the others count as duplicates. The card names
-    its largest scaffolds, so it is as confidential as the shard: fedmol never sends it anywhere.
+    A molecule that occurs more than once in the source is kept once; the others count as duplicates. Those of them that
+    differ from the one that is kept, in the stereo or the isotopes that fedmol drops, are `alike`. The card names its
+    largest scaffolds, so it is as confidential as the shard: fedmol never sends it anywhere.
     """
 
     source: str
@@ -48,6 +48,9 @@ class DataCard(_Section):
     read: int
     kept: int
     duplicates: int
+    alike: int = 0  # of the duplicates
+    blank: int = 0
+    dropped: dict[str, int] = {}  # stereo, isotopes, ... -> molecules that are kept without it
     rejected: dict[str, Rejection]
     sizes: dict[int, int]  # heavy atoms -> molecules
     atoms: dict[str, int]  # atom type -> atoms
@@ -57,8 +60,9 @@ class DataCard(_Section):
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
-        if self.read != self.kept + self.duplicates + self.rejected_rows:
-            raise ValueError(f"{self.read} rows read are not {self.kept} + {self.duplicates} + {self.rejected_rows}")
+        parts = self.kept, self.duplicates, self.rejected_rows, self.blank
+        if self.read != sum(parts):
+            raise ValueError(f"{self.read} rows read are not {' + '.join(map(str, parts))}")
         return self
 
     @property
@@ -100,46 +104,64 @@ def read_card(path: Path) -> DataCard:
         ) from None
 
 
-def counts(graphs: Graphs, vocabulary: Vocabulary) -> tuple[dict[int, int], dict[str, int], dict[str, int]]:
+def counts(graphs: RaggedGraphs, vocabulary: Vocabulary) -> tuple[dict[int, int], dict[str, int], dict[str, int]]:
     """Molecules by size, atoms by type, bonds by type; types that do not occur are left out."""
-    atoms = np.bincount(graphs.atoms[graphs.atom_mask].numpy(), minlength=len(vocabulary.atoms))
-    bonds = np.bincount(graphs.bonds.numpy().ravel(), minlength=len(vocabulary.bonds)) // 2
+    atoms = torch.bincount(graphs.atoms.long(), minlength=len(vocabulary.atoms)).tolist()
+    bonds = torch.bincount(graphs.bonds.long(), minlength=len(vocabulary.bonds)).tolist()
     sizes = Counter(graphs.counts.tolist())
     return (
         dict(sorted(sizes.items())),
-        {label: int(n) for label, n in zip(vocabulary.atom_labels, atoms, strict=True) if n},
-        {name: int(n) for name, n in list(zip(vocabulary.bonds, bonds, strict=True))[1:] if n},
+        {label: n for label, n in zip(vocabulary.atom_labels, atoms, strict=True) if n},
+        {name: n for name, n in zip(vocabulary.bonds, bonds, strict=True) if n},
     )
 
 
-def largest_scaffolds(smiles: Sequence[str]) -> tuple[int, tuple[ScaffoldCount, ...]]:
+def largest_scaffolds(scaffolds: Iterable[str]) -> tuple[int, tuple[ScaffoldCount, ...]]:
     """How many different Murcko scaffolds there are, and the ten most frequent."""
-    tally = Counter(one or "" for one in scaffolds(smiles))
+    tally = Counter(scaffolds)
     first = sorted(tally.items(), key=lambda item: (-item[1], item[0]))[:10]
     return len(tally), tuple(ScaffoldCount(smiles=one, count=n) for one, n in first)
 
 
-def check(card: DataCard) -> None:
+def left_out(card: DataCard) -> list[str]:
+    """One line for each thing that the molecules which are kept are without, and for each kind of rejected row."""
+
+    def lines(rejection: Rejection) -> str:
+        more = ", ..." if rejection.count > len(rejection.lines) else ""
+        return f"line{'s' if rejection.count > 1 else ''} {', '.join(map(str, rejection.lines))}{more}"
+
+    return [
+        *(f"{n:,} of {card.kept:,} molecules are kept without their {what}" for what, n in card.dropped.items() if n),
+        *([f"{card.alike:,} are left out: they differ from others in stereo or isotopes only"] if card.alike else []),
+        *(
+            f"{one.count:,} of {card.read:,} rows are left out: {why} ({lines(one)})"
+            for why, one in card.rejected.items()
+        ),
+    ]
+
+
+def check(card: DataCard, least: int = 2, most_rejected: float = 0.5) -> None:
     """Refuse a source of which too little is left.
 
     Raises:
-        FedmolError: BAD_DATA if fewer than two molecules are kept or more than half of the rows are rejected;
-            VOCABULARY_DIFFERS if that is mostly because of atoms or sizes that the vocabulary does not have.
+        FedmolError: BAD_DATA if fewer than `least` molecules are kept or more than `most_rejected` of the rows are
+            rejected; VOCABULARY_DIFFERS if that is mostly because of atoms or sizes that the vocabulary does not have.
     """
-    if card.kept >= 2 and card.rejected_rows * 2 <= card.read:
+    if card.kept >= least and card.rejected_rows <= most_rejected * (card.read - card.blank):
         return
     by_count = sorted(card.rejected.items(), key=lambda item: -item[1].count)
     reasons = "".join(f"\n  {r.count} rows: {reason} (lines {', '.join(map(str, r.lines))})" for reason, r in by_count)
     message = (
-        f"{card.source}: only {card.kept} of {card.read} rows can be used ({card.duplicates} are duplicates){reasons}"
+        f"{card.source}: only {card.kept} of {card.read - card.blank} rows can be used ({card.duplicates} are "
+        f"duplicates){reasons}"
     )
-    foreign = sum(r.count for reason, r in by_count if reason.startswith((UNKNOWN_ATOM, TOO_LARGE)))
+    foreign = sum(r.count for reason, r in by_count if reason.startswith((UNKNOWN_ELEMENT, UNKNOWN_CHARGE, TOO_LARGE)))
     if foreign * 2 > card.rejected_rows:
         raise FedmolError(
             Exit.VOCABULARY_DIFFERS,
             message,
-            f"ask the coordinator for a vocabulary larger than {card.vocabulary!r} (model.vocabulary), "
-            "or leave these molecules out of the file",
+            f"the vocabulary {card.vocabulary} is too small: take another (model.vocabulary in the settings of all "
+            "parties, --vocabulary on the command line; drug holds drug-like molecules), or leave these molecules out",
         )
     raise FedmolError(
         Exit.BAD_DATA,

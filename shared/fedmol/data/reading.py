@@ -1,59 +1,49 @@
-"""Reading a site's own file of molecules: CSV or SMILES lines, plain or gzip, told apart by content."""
+"""Reading a file of molecules, in whatever form it comes: every row of it is read, rejected with its line, or blank."""
 
 from __future__ import annotations
 
-import csv
-import gzip
-import io
-import zlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from fedmol import files
-from fedmol.errors import Exit, FedmolError
+from rdkit import rdBase
 
-SMILES_SUFFIXES = frozenset({".smi", ".smiles", ".ism", ".txt"})
-_DELIMITERS = ",\t;"
-_LONGEST_CELL = 1 << 17
-_LONGEST_LINE = 1 << 20  # characters
+from fedmol import files
+from fedmol.data import columns, delimited, parquet, smiles_lines, structures
+from fedmol.data.decoding import decode
+from fedmol.data.delimited import Row
+from fedmol.data.errors import bad
+from fedmol.data.unfolding import unfold
+
+SMILES_SUFFIXES = frozenset({".smi", ".smiles", ".ism", ".cxsmiles", ".can", ".txt"})
+_STRUCTURES = frozenset({".sdf", ".sd", ".mol"})
 _LARGEST = 8 << 30  # bytes of a file
-_FREE, _UNFOLDING = 64 << 20, 100  # bytes that any gzip may unpack to, and how many times its size a large one may
-_PIECE = 4 << 20  # bytes
-_FOREIGN = {
-    b"PK\x03\x04": "a zip archive (or a spreadsheet)",
-    b"\xfd7zXZ": "xz-compressed",
-    b"BZh": "bzip2-compressed",
-    b"\x28\xb5\x2f\xfd": "zstd-compressed",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"PAR1": "a Parquet file",
-}
+_MOLFILE_ENDS = "M  END"
+_COUNTS = re.compile(r"^[ \d]{6}.*V[23]000\s*$")
+_PAGES = "<!doctype", "<html", "<head", "<body", "<?xml"
+_JSON = "{", "[{", '["'
 
 
 @dataclass(frozen=True)
 class Table:
-    """The SMILES column of a source, one entry per data row, none left out."""
+    """The SMILES of a source, one entry per row that is not blank, none left out."""
 
     source: str  # file path, "embedded" or "qm9"
-    column: str
+    column: str  # "" where there are none
     smiles: tuple[str, ...]  # as they stand in the source, "" where there is none
-    lines: tuple[int, ...]  # line of the source, counted from 1
+    lines: tuple[int, ...]  # line of the source, counted from 1; of a Parquet file the row
+    faults: dict[int, str] = field(default_factory=dict)  # index of a row that could not be told -> why
+    blank: int = 0  # rows with nothing in them
 
     def __len__(self) -> int:
         return len(self.smiles)
 
     def take(self, rows: list[int]) -> Table:
-        return Table(self.source, self.column, tuple(self.smiles[i] for i in rows), tuple(self.lines[i] for i in rows))
-
-
-def _bad(message: str, cure: str) -> FedmolError:
-    return FedmolError(Exit.BAD_DATA, message, cure)
-
-
-def is_smiles_file(path: Path) -> bool:
-    """True if the name says that there is one SMILES per line; any other file is read as CSV with a header."""
-    suffixes = [suffix.lower() for suffix in path.suffixes if suffix.lower() != ".gz"]
-    return bool(suffixes) and suffixes[-1] in SMILES_SUFFIXES
+        """These rows alone, in this order."""
+        faults = {k: self.faults[row] for k, row in enumerate(rows) if row in self.faults}
+        smiles, lines = tuple(self.smiles[row] for row in rows), tuple(self.lines[row] for row in rows)
+        return Table(self.source, self.column, smiles, lines, faults)
 
 
 def read_bytes(path: Path) -> bytes:
@@ -65,126 +55,94 @@ def read_bytes(path: Path) -> bytes:
     try:
         return files.read_bytes(path, _LARGEST, follow=True)
     except FileNotFoundError:
-        raise _bad(
-            f"there is no file {path}", "name an existing CSV or SMILES file, or one of the sources embedded, qm9"
+        raise bad(
+            f"there is no file {path}", "name an existing file of molecules, or one of the sources embedded, qm9"
         ) from None
     except IsADirectoryError:
-        raise _bad(f"{path} is a folder, not a file", "name the CSV or SMILES file inside it") from None
+        raise bad(f"{path} is a folder, not a file", "name the file of molecules inside it") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise _bad(f"{path} cannot be read: {why}", "make the file readable for the user that runs fedmol") from None
-
-
-def _text(path: Path, content: bytes) -> str:
-    for magic, kind in _FOREIGN.items():
-        if content.startswith(magic):
-            raise _bad(f"{path} is {kind}, which fedmol does not unpack", "unpack it first; only gzip is read as it is")
-    if content.startswith(b"\x1f\x8b"):
-        try:
-            content = _unpacked(path, content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise _bad(
-                f"{path} is a damaged gzip file: {error}", "copy the file again from where it came from"
-            ) from None
-    if b"\0" in content:
-        raise _bad(
-            f"{path} is not a text file (it contains zero bytes)", "export the molecules as CSV or SMILES in UTF-8"
-        )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise _bad(
-            f"{path} is not UTF-8 text (byte {error.start})", "save the file again with the encoding UTF-8"
-        ) from None
-
-
-def _unpacked(path: Path, packed: bytes) -> bytes:
-    """What the gzip file holds, in pieces, so that one made to fill the memory is noticed long before it does."""
-    most, size = max(_FREE, _UNFOLDING * len(packed)), 0
-    pieces: list[bytes] = []
-    with gzip.open(io.BytesIO(packed)) as file:
-        while piece := file.read(_PIECE):
-            pieces.append(piece)
-            size += len(piece)
-            if size > most:
-                raise _bad(
-                    f"{path} unpacks to more than {most:,} bytes, {_UNFOLDING} times its size, which molecules do not",
-                    "look at what is in it, and unpack it first if it is right",
-                )
-    return b"".join(pieces)
-
-
-def _check_lines(path: Path, rows: list[str]) -> None:
-    if max(map(len, rows)) > _LONGEST_LINE:
-        line = next(number for number, row in enumerate(rows, start=1) if len(row) > _LONGEST_LINE)
-        raise _bad(
-            f"{path}, line {line} has more than {_LONGEST_LINE:,} characters",
-            "write one molecule a line, and leave out columns that are not needed",
-        )
-
-
-def _header(path: Path, line: str, column: str) -> tuple[str, int]:
-    """Delimiter and index of the column."""
-    delimiter = max(_DELIMITERS, key=line.count)
-    names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter), [])]
-    if names.count(column) == 1:
-        return delimiter, names.index(column)
-    listed = ", ".join(names[:20]) + (f" and {len(names) - 20} more" if len(names) > 20 else "")
-    if column in names:
-        raise _bad(
-            f"{path} has more than one column {column!r}; its columns are: {listed}", "rename all but one of them"
-        )
-    raise _bad(
-        f"{path} has no column {column!r}; its columns are: {listed}",
-        "set the column to one of these (data.column in the settings, --column on the command line); "
-        "a file without a header, one SMILES per line, must be named .smi",
-    )
-
-
-def _csv_cells(path: Path, lines: list[str], column: str) -> Iterator[tuple[int, str]]:
-    start = next(i for i, line in enumerate(lines) if line.strip())
-    delimiter, index = _header(path, lines[start], column)
-    csv.field_size_limit(_LONGEST_CELL)
-    records = csv.reader(lines[start + 1 :], delimiter=delimiter, strict=True)
-    first = start + 2
-    try:
-        for record in records:
-            yield first, record[index].strip() if index < len(record) else ""
-            first = start + 2 + records.line_num
-    except csv.Error as error:
-        raise _bad(f"{path}, line {first}: {error}", "correct the quotes in that row") from None
-
-
-def _smiles_cells(lines: list[str]) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(lines, start=1):
-        words = line.split(maxsplit=1)
-        if number > 1 or not words or "smiles" not in words[0].lower():  # which no SMILES spells
-            yield number, words[0] if words else ""
+        raise bad(f"{path} cannot be read: {why}", "make the file readable for the user that runs fedmol") from None
 
 
 def parse_table(path: Path, content: bytes, column: str) -> Table:
     """`read_table` from the file's bytes."""
-    text = _text(path, content).rstrip()
-    if not text:
-        raise _bad(f"{path} is empty", "name a file with molecules in it")
-    rows = list(io.StringIO(text, newline=None))
-    _check_lines(path, rows)
-    cells = list(_smiles_cells(rows) if is_smiles_file(path) else _csv_cells(path, rows, column))
-    if not cells:
-        raise _bad(f"{path} has a header but no rows", "name a file with molecules in it")
-    lines, smiles = zip(*cells, strict=True)
-    return Table(str(path), column, smiles, lines)
+    name, content = unfold(path, content)
+    with rdBase.BlockLogs():
+        if content.startswith(parquet.MAGIC):
+            column, rows = parquet.open_column(path, content, column)
+        else:
+            column, rows = _text_rows(path, Path(name), decode(path, content), column)
+        return _table(path, column, rows)
 
 
-def read_table(path: Path, column: str = "smiles") -> Table:
-    """Every row of a CSV file (comma, tab or semicolon; with header) or of a SMILES file (.smi, .smiles, .ism, .txt).
+def read_table(path: Path, column: str = columns.DEFAULT) -> Table:
+    """Every row of a file of molecules.
 
-    Gzip is recognised by content, not by name. In a SMILES file the first word of a line counts and the rest is its
-    name; a first line that says "smiles" is a header. A blank line or a row too short for the column is an empty cell;
-    blank lines at the end are not rows.
+    - Tables (comma, tab, semicolon or bar; with a header): the SMILES stand in `column`, which is found whatever its
+      case and padding, and as `canonical_smiles` and the like too. A number names it where there is no header.
+    - SMILES files (.smi, .smiles, .ism, .cxsmiles, .can, .txt): the first word of a line counts, and a CXSMILES
+      extension; the rest is its name. A first line that says "smiles" is a header. A .txt file may be a table.
+    - SDF and molfiles, known by content. Parquet.
+
+    Packed with gzip, bzip2, xz, zstandard, or alone in a zip archive, all known by content.
 
     Raises:
-        FedmolError: BAD_DATA if the file is not there, empty, in a foreign compression, not text, damaged, or has no
-            such column (the message lists those there are).
+        FedmolError: BAD_DATA if the file is not there, empty, damaged, of another kind, or has no such column (the
+            message lists those there are).
     """
     return parse_table(path, read_bytes(path), column)
+
+
+def _text_rows(path: Path, name: Path, text: str, column: str) -> tuple[str, Iterator[Row]]:
+    """The column's name, and the rows."""
+    lines = delimited.lines_of(path, text)
+    first = next((line for line in lines if line.strip()), None)
+    if first is None:
+        raise bad(f"{path} is empty", "name a file with molecules in it")
+    suffix = name.suffix.lower()
+    if _MOLFILE_ENDS in text and (suffix in _STRUCTURES or _is_structures(lines)):
+        return "", structures.rows_of(lines)
+    _refuse_pages(path, first)
+    if column.isdigit():
+        how = delimited.by_number(path, lines, int(column))
+    elif suffix in SMILES_SUFFIXES and not _is_table(first, column):
+        return columns.DEFAULT, smiles_lines.rows_of(lines)
+    else:
+        how = delimited.dialect(path, lines, column)
+    return how.column, delimited.rows_of(lines, how)
+
+
+def _is_structures(lines: list[str]) -> bool:
+    """True if the fourth line is the one with the counts of a molfile."""
+    return len(lines) > 3 and _COUNTS.search(lines[3]) is not None
+
+
+def _is_table(first: str, column: str) -> bool:
+    """True if a file whose name says SMILES has a header in which these do not come first, as ChEMBL's."""
+    return any(0 not in (columns.find(first.split(delimiter), column) or [0]) for delimiter in "\t,;|")
+
+
+def _refuse_pages(path: Path, first: str) -> None:
+    begin = first.lstrip().lower()
+    if begin.startswith(_PAGES):
+        raise bad(
+            f"{path} is a page (HTML or XML), not a table", "look at it: a server may have sent it in place of the file"
+        )
+    if begin.startswith(_JSON):
+        raise bad(f"{path} is JSON, which fedmol does not read", "export the molecules as CSV, SMILES or SDF")
+
+
+def _table(path: Path, column: str, rows: Iterable[Row]) -> Table:
+    smiles, lines, faults, blank = list[str](), list[int](), dict[int, str](), 0
+    for row in rows:
+        if row.blank:
+            blank += 1
+            continue
+        if row.fault:
+            faults[len(smiles)] = row.fault
+        smiles.append(row.smiles)
+        lines.append(row.line)
+    if not smiles:
+        raise bad(f"{path} has no rows with molecules", "name a file with molecules in it")
+    return Table(str(path), column, tuple(smiles), tuple(lines), faults, blank)

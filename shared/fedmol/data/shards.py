@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +15,19 @@ from rdkit import rdBase
 from torch import Tensor
 
 from fedmol import sealed
-from fedmol.chem.encoding import Encoded, encode
+from fedmol.chem.coding import code_block
+from fedmol.chem.encoding import Encoded, joined
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.card import EXAMPLES, DataCard, Rejection, check, counts, largest_scaffolds
-from fedmol.data.reading import Table, is_smiles_file, parse_table, read_bytes
+from fedmol.data.processes import Progress, in_blocks
+from fedmol.data.reading import Table, parse_table, read_bytes
 from fedmol.errors import FedmolError
 from fedmol.graphs import Graphs
+from fedmol.ragged import RaggedGraphs
 
-_FORMAT = "2"  # of the cache; a change makes old caches unread
+_FORMAT = "3"  # of the cache; a change makes old caches unread
 _HASH_RANGE = 1 << 64
-_GRAPHS = "atoms", "bonds", "counts"
+_GRAPHS = "counts", "atoms", "bond_counts", "ends", "bonds"
 _LARGEST_CACHE = 64 * 2**30  # bytes
 _HASHED = 4096  # molecules at a time
 
@@ -33,18 +37,22 @@ class Shard:
     """Different molecules of one source: `smiles[k]` is the canonical SMILES of graph k; `held_out[k]` is True if it
     is for validation."""
 
-    graphs: Graphs
+    ragged: RaggedGraphs
     smiles: list[str]
     card: DataCard
     held_out: Tensor  # (molecules,) bool
 
     @property
-    def training(self) -> Graphs:
-        return self.graphs[~self.held_out]
+    def graphs(self) -> Graphs:
+        return self.ragged.dense()
 
     @property
-    def validation(self) -> Graphs:
-        return self.graphs[self.held_out]
+    def training(self) -> RaggedGraphs:
+        return self.ragged.select(~self.held_out)
+
+    @property
+    def validation(self) -> RaggedGraphs:
+        return self.ragged.select(self.held_out)
 
     def __len__(self) -> int:
         return len(self.smiles)
@@ -71,11 +79,17 @@ def held_out(smiles: list[str], share: float) -> Tensor:
     return torch.from_numpy(chosen)  # (molecules,) bool
 
 
-def _first_of_each(smiles: list[str]) -> list[int]:
-    first: dict[str, int] = {}
-    for index, one in enumerate(smiles):
-        first.setdefault(one, index)
-    return list(first.values())
+def encode_table(table: Table, vocabulary: Vocabulary, on_progress: Progress | None = None) -> Encoded:
+    """The molecules of a table; rows whose SMILES cannot be told are rejected for what is wrong with the row."""
+    code = partial(code_block, vocabulary=vocabulary)
+    if not table.faults:
+        return joined(in_blocks(code, table.smiles, on_progress))
+    told = [row for row in range(len(table)) if row not in table.faults]
+    encoded = joined(in_blocks(code, [table.smiles[row] for row in told], on_progress))
+    rejected = {reason: [told[row] for row in rows] for reason, rows in encoded.rejected.items()}
+    for row, fault in table.faults.items():
+        rejected.setdefault(fault, []).append(row)
+    return replace(encoded, rows=[told[row] for row in encoded.rows], rejected=rejected)
 
 
 def _rejections(table: Table, encoded: Encoded) -> dict[str, Rejection]:
@@ -85,21 +99,36 @@ def _rejections(table: Table, encoded: Encoded) -> dict[str, Rejection]:
     }
 
 
-def build_shard(table: Table, vocabulary: Vocabulary, validation_share: float = 0.05) -> Shard:
+def build_shard(
+    table: Table, vocabulary: Vocabulary, validation_share: float = 0.05, on_progress: Progress | None = None
+) -> Shard:
     """The shard of a table, whatever is left of it: `fedmol.data.card.check` says whether that is enough."""
-    encoded = encode(table.smiles, vocabulary)
-    kept = _first_of_each(encoded.smiles)
-    graphs, smiles = encoded.graphs[torch.tensor(kept, dtype=torch.int64)], [encoded.smiles[k] for k in kept]
+    return shard_of(table, encode_table(table, vocabulary, on_progress), vocabulary, validation_share)
+
+
+def shard_of(table: Table, encoded: Encoded, vocabulary: Vocabulary, validation_share: float = 0.05) -> Shard:
+    """The shard of a table whose molecules are encoded."""
+    first: dict[str, int] = {}
+    alike = 0
+    for place, one in enumerate(encoded.smiles):
+        before = first.setdefault(one, place)
+        alike += encoded.originals.get(before) != encoded.originals.get(place)
+    kept, smiles = list(first.values()), list(first)
+    graphs = encoded.ragged.select(torch.tensor(kept, dtype=torch.int64))
     sizes, atoms, bonds = counts(graphs, vocabulary)
-    number, largest = largest_scaffolds(smiles)
+    number, largest = largest_scaffolds(encoded.scaffolds[place] for place in kept)
+    chosen = set(kept)
     card = DataCard(
         source=table.source,
         column=table.column,
         vocabulary=vocabulary.name,
         vocabulary_digest=vocabulary.digest(),
-        read=len(table),
+        read=len(table) + table.blank,
         kept=len(kept),
         duplicates=len(encoded.smiles) - len(kept),
+        alike=alike,
+        blank=table.blank,
+        dropped={what: len(chosen.intersection(places)) for what, places in sorted(encoded.dropped.items())},
         rejected=_rejections(table, encoded),
         sizes=sizes,
         atoms=atoms,
@@ -113,19 +142,18 @@ def build_shard(table: Table, vocabulary: Vocabulary, validation_share: float = 
 
 
 def _cache_file(cache: Path, path: Path, content: bytes, column: str, vocabulary: Vocabulary) -> Path:
-    parts = [_FORMAT, rdBase.rdkitVersion, str(is_smiles_file(path)), column, vocabulary.digest()]
+    parts = [_FORMAT, rdBase.rdkitVersion, path.suffix.lower(), column, vocabulary.digest()]
     key = hashlib.sha256("\n".join(parts).encode() + hashlib.sha256(content).digest()).hexdigest()
     return cache / f"shard-{key[:32]}.safetensors"
 
 
-def shard_digest(run: str, training: Graphs, validation: Graphs) -> str:
+def shard_digest(run: str, training: RaggedGraphs, validation: RaggedGraphs) -> str:
     """BLAKE3 (hex) of a site's graphs in their order, keyed by the run's id so that no two runs' digests are alike."""
     key = blake3(run.encode(), derive_key_context="fedmol: digest of a shard in a run").digest()
     hashed = blake3(key=key)
-    for graphs in (training.trimmed(), validation.trimmed()):
+    for graphs in (training, validation):
         hashed.update(len(graphs).to_bytes(8, "little") + graphs.width.to_bytes(8, "little"))
-        for start in range(0, len(graphs), _HASHED):
-            part = graphs[start : start + _HASHED]
+        for part in graphs.blocks(_HASHED):
             for values in (part.atoms, part.bonds, part.counts):
                 hashed.update(values.contiguous().numpy().tobytes())
     return hashed.hexdigest()
@@ -133,7 +161,7 @@ def shard_digest(run: str, training: Graphs, validation: Graphs) -> str:
 
 def _store(path: Path, shard: Shard) -> None:
     text = np.frombuffer("\n".join(shard.smiles).encode(), np.uint8)
-    graphs = {name: getattr(shard.graphs, name).numpy() for name in _GRAPHS}
+    graphs = {name: getattr(shard.ragged, name).numpy() for name in _GRAPHS}
     sealed.save(path, {**graphs, "smiles": text}, {"card": shard.card.to_json()})
 
 
@@ -142,20 +170,25 @@ def _restore(path: Path, source: str, validation_share: float) -> Shard | None:
     try:
         arrays, meta = sealed.load(path, _LARGEST_CACHE)
         card = DataCard.from_json(meta["card"])
-        graphs = Graphs(*(torch.from_numpy(arrays[name]) for name in _GRAPHS))
+        graphs = RaggedGraphs(*(torch.from_numpy(arrays[name]) for name in _GRAPHS))
         smiles = arrays["smiles"].tobytes().decode().split("\n")
     except (FedmolError, OSError, KeyError, TypeError, UnicodeDecodeError):
         return None
-    if {len(smiles), len(graphs.atoms), len(graphs.bonds)} != {len(graphs)}:
+    if len(smiles) != len(graphs) or not graphs.fits():
         return None
     card = card.model_copy(update={"source": source})
     return Shard(graphs, smiles, card, held_out(smiles, validation_share))
 
 
 def open_shard(
-    path: Path, column: str, vocabulary: Vocabulary, validation_share: float, cache: Path | None = None
+    path: Path,
+    column: str,
+    vocabulary: Vocabulary,
+    validation_share: float,
+    cache: Path | None = None,
+    on_progress: Progress | None = None,
 ) -> Shard:
-    """The shard in a CSV or SMILES file, see `fedmol.data.reading.read_table`.
+    """The shard in a file of molecules, see `fedmol.data.reading.read_table`.
 
     With `cache`, a folder, the encoded graphs are kept there (readable by the owner only) under a name made from the
     file's content, the column, the vocabulary and RDKit's version; a damaged cache is made again.
@@ -167,7 +200,7 @@ def open_shard(
     cached = None if cache is None else _cache_file(cache, path, content, column, vocabulary)
     shard = None if cached is None else _restore(cached, str(path), validation_share)
     if shard is None:
-        shard = build_shard(parse_table(path, content, column), vocabulary, validation_share)
+        shard = build_shard(parse_table(path, content, column), vocabulary, validation_share, on_progress)
         check(shard.card)
         if cached is not None:
             _store(cached, shard)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedmol.chem.encoding import canonical_smiles
 from fedmol.chem.scaffolds import scaffolds
+from fedmol.data.processes import in_blocks
+from fedmol.data.reading import Table
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import Dirichlet, Iid, Scaffold, Split, Uneven
 
@@ -32,10 +35,10 @@ def _shuffled(total: int, weights: Sequence[float], rng: np.random.Generator) ->
     return np.split(rng.permutation(total), bounds)
 
 
-def _groups(smiles: Sequence[str], rng: np.random.Generator) -> list[Indices]:
+def _groups(scaffolds: Iterable[str | None], rng: np.random.Generator) -> list[Indices]:
     """Rows by Murcko scaffold, in random order; a row that cannot be read is a group of its own."""
     members: dict[str, list[int]] = {}
-    for row, one in enumerate(scaffolds(smiles)):
+    for row, one in enumerate(scaffolds):
         members.setdefault(f"?{row}" if one is None else one, []).append(row)
     groups = [np.array(rows, np.int64) for rows in members.values()]
     return [groups[k] for k in rng.permutation(len(groups))]
@@ -65,6 +68,10 @@ def _spread(groups: list[Indices], sites: int, alpha: float, rng: np.random.Gene
     return [rows[site == k] for k in range(sites)]
 
 
+def _all(of: Callable[[Sequence[str]], list[str | None]], smiles: Sequence[str]) -> Iterator[str | None]:
+    return chain.from_iterable(in_blocks(of, smiles))
+
+
 def _weights(split: Uneven | Scaffold, sites: int) -> Sequence[float]:
     weights = split.sizes or (1.0,) * sites
     if len(weights) != sites:
@@ -92,9 +99,9 @@ def split(smiles: Sequence[str], how: Split, sites: int, seed: int) -> list[Indi
             parts = _shuffled(len(smiles), _weights(how, sites), rng)
         case Scaffold():
             targets = sizes_of(len(smiles), _weights(how, sites))
-            parts = _whole_groups(_groups(smiles, rng), targets)
+            parts = _whole_groups(_groups(_all(scaffolds, smiles), rng), targets)
         case Dirichlet():
-            parts = _spread(_groups(smiles, rng), sites, how.alpha, rng) if smiles else []
+            parts = _spread(_groups(_all(scaffolds, smiles), rng), sites, how.alpha, rng) if smiles else []
     filled = sum(len(part) > 0 for part in parts)
     if filled < sites:
         raise FedmolError(
@@ -119,7 +126,12 @@ def holdout(smiles: Sequence[str], share: float, seed: int) -> tuple[Indices, In
 
 def names(smiles: Sequence[str]) -> list[str]:
     """The canonical SMILES of each row, its own text where it cannot be read."""
-    return [text if name is None else name for text, name in zip(smiles, canonical_smiles(smiles), strict=True)]
+    return [text if name is None else name for text, name in zip(smiles, _all(canonical_smiles, smiles), strict=True)]
+
+
+def readable(table: Table) -> list[str]:
+    """The canonical SMILES of those rows that hold a molecule."""
+    return [name for name in _all(canonical_smiles, table.smiles) if name is not None]
 
 
 def holdout_by_name(names: Sequence[str], share: float, seed: int) -> tuple[Indices, Indices]:

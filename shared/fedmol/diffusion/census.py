@@ -10,6 +10,7 @@ from torch import Tensor
 
 from fedmol.diffusion.schedule import cosine_alphas_bar
 from fedmol.graphs import Graphs
+from fedmol.ragged import AnyGraphs, ragged
 
 
 @dataclass(frozen=True)
@@ -24,13 +25,15 @@ class Census:
     sizes: Tensor  # (N + 1,) int64, index = number of atoms
 
     @staticmethod
-    def take(graphs: Graphs, atom_types: int, bond_types: int, max_atoms: int) -> Census:
+    def take(graphs: AnyGraphs, atom_types: int, bond_types: int, max_atoms: int) -> Census:
         """The census of `graphs`, for a vocabulary of `atom_types` x `bond_types` and at most `max_atoms` atoms."""
-        atoms = graphs.atoms[graphs.atom_mask].long()
-        bonds = graphs.bonds[graphs.pair_mask].long()
+        if isinstance(graphs, Graphs):
+            graphs = ragged(graphs)
+        bonds = 2 * torch.bincount(graphs.bonds.long(), minlength=bond_types)
+        bonds[0] = (graphs.counts * (graphs.counts - 1)).sum() - bonds.sum()
         return Census(
-            torch.bincount(atoms, minlength=atom_types),
-            torch.bincount(bonds, minlength=bond_types),
+            torch.bincount(graphs.atoms.long(), minlength=atom_types),
+            bonds,
             torch.bincount(graphs.counts, minlength=max_atoms + 1),
         )
 

@@ -64,6 +64,7 @@ class Evaluation:
     resemblance: Resemblance | None = None  # None without test molecules
     sampler: str | None = None  # None where the molecules came from a file
     contents: Contents | None = None  # of the file that the molecules came from, None if from a model
+    fitting: int | None = None  # valid molecules of that file that the vocabulary holds: distances are theirs alone
 
     def to_json(self) -> str:
         return _ADAPTER.dump_json(self, indent=1).decode()
@@ -176,7 +177,7 @@ def evaluate_table(
     """
     report = on_progress or (lambda *_: None)
     readings, contents = read_rows(table)
-    fitting = encode([one.smiles for one in readings if one.smiles is not None], vocabulary).graphs
+    fitting = encode([one.smiles for one in readings if one.smiles is not None], vocabulary)
     return Evaluation(
         vocabulary=vocabulary.name,
         samples=len(readings),
@@ -188,10 +189,11 @@ def evaluate_table(
         likelihood=None,
         nll_blocks=(),
         quality=measure(readings, known),
-        distances=() if test is None else distances(fitting, test, vocabulary),
+        distances=() if test is None or not fitting.smiles else distances(fitting.graphs, test, vocabulary),
         examples=examples(readings, known),
         resemblance=_resemblance(readings, test, known, vocabulary, report),
         contents=contents,
+        fitting=len(fitting.smiles),
     )
 
 

@@ -9,15 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from fedmol.chem.encoding import canonical_smiles, encode
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.card import check
 from fedmol.data.reading import Table, read_table
-from fedmol.data.shards import build_shard, held_out
+from fedmol.data.shards import Shard, build_shard, encode_table, held_out
 from fedmol.data.sources import cache_folder, qm9
-from fedmol.data.splits import Indices, holdout_by_name, names
+from fedmol.data.splits import Indices, holdout_by_name, names, readable
 from fedmol.federation.settings import DataSettings
-from fedmol.graphs import Graphs
 
 Part = Literal["test", "training"]
 
@@ -26,29 +24,31 @@ QM9_DIGRESS = "qm9-digress"  # as DiGress does, before its filter
 _DIGRESS_TRAINING, _DIGRESS_TEST = 100_000, 13_388
 
 
-def real_graphs(source: str, column: str, vocabulary: Vocabulary, part: Part = "test") -> Graphs:
-    """The different molecules of a CSV or SMILES file, or by name those of QM9 that are held out, or trained on.
+def real_molecules(source: str, column: str, vocabulary: Vocabulary, part: Part = "test") -> Shard:
+    """The different molecules of a file, or by name those of QM9 that are held out, or trained on.
+
+    What the vocabulary does not hold is left out, and told by the card.
 
     Raises:
         FedmolError: BAD_DATA, VOCABULARY_DIFFERS, see `fedmol.data.reading.read_table`, `fedmol.data.sources.qm9` and
-            `fedmol.data.card.check`.
+            `fedmol.data.card.check`: one molecule is enough.
     """
     shard = build_shard(_table(source, part, column), vocabulary)
-    check(shard.card)
-    return shard.graphs
+    check(shard.card, least=1, most_rejected=1.0)
+    return shard
 
 
 def training_molecules(source: str, column: str, vocabulary: Vocabulary) -> set[str]:
-    """Canonical SMILES of the different molecules of a file, or of QM9 less those held out; errors as `real_graphs`.
+    """Canonical SMILES of the different molecules of a file, or of QM9 less those held out; errors as `real_molecules`.
 
     They are written as generated molecules are: without charges if the vocabulary has none.
     """
     table = _table(source, "training", column)
     if not vocabulary.keeps_charges:
-        return set(encode(table.smiles, vocabulary).smiles)
+        return set(encode_table(table, vocabulary).smiles)
     if table.source in (QM9, QM9_DIGRESS):
         return set(table.smiles)
-    return {one for one in canonical_smiles(table.smiles) if one is not None}
+    return set(readable(table))
 
 
 def _table(source: str, part: Part, column: str) -> Table:

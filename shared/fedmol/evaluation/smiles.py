@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 from rdkit import Chem, rdBase
 
+from fedmol.chem.normal_form import ISOTOPES, STEREO, RejectedError, read
 from fedmol.chem.reading import Reading, canonical
 from fedmol.data.reading import Table
 
 _EXAMPLES = 5
 _CHARGED_ATOM = re.compile(r"\[[^\]]*[+-]")
-_STEREO = frozenset("@/\\")
 
 
 @dataclass(frozen=True)
@@ -20,19 +21,30 @@ class Contents:
     """What the rows of a file hold. Charges are those of the largest fragment, which is what is judged."""
 
     rows: int
-    invalid: int  # not a SMILES, or empty
+    invalid: int  # no valid molecule, or empty
     invalid_lines: tuple[int, ...]  # the first of them
     duplicates: int  # valid, and the same molecule as in a row before
     fragmented: int  # salts and the like: the fragment with most heavy atoms is judged, of equal ones the first
     ions: int  # their charges do not cancel
     charged_atoms: int  # have charged atoms, cancelled or not
-    stereo: int  # with marks of stereo, which are not looked at
+    stereo: int  # whose stereo is not looked at
+    isotopes: int = 0  # whose isotopes are not looked at
+    blank: int = 0  # beside the rows
+    reasons: dict[str, int] = field(default_factory=dict)  # why rows are invalid
 
 
 def read_rows(table: Table) -> tuple[list[Reading], Contents]:
     """One reading per row. Text has no lenient form, so strictly and relaxed valid are the same."""
+    readings, dropped, reasons = list[Reading](), Counter[str](), Counter[str]()
     with rdBase.BlockLogs():
-        readings = [_read(text) for text in table.smiles]
+        for row, text in enumerate(table.smiles):
+            try:
+                reading, without = _read(text, table.faults.get(row))
+                dropped.update(without)
+            except RejectedError as reason:
+                reading = Reading(None, None, connected=False)
+                reasons[str(reason)] += 1
+            readings.append(reading)
         valid = [one.smiles for one in readings if one.smiles is not None]
         charged = [one for one in valid if _CHARGED_ATOM.search(one)]
         ions = sum(Chem.GetFormalCharge(Chem.MolFromSmiles(one)) != 0 for one in charged)
@@ -45,17 +57,19 @@ def read_rows(table: Table) -> tuple[list[Reading], Contents]:
         fragmented=sum(one.smiles is not None and not one.connected for one in readings),
         ions=ions,
         charged_atoms=len(charged),
-        stereo=sum(
-            one.smiles is not None and not _STEREO.isdisjoint(text)
-            for text, one in zip(table.smiles, readings, strict=True)
-        ),
+        stereo=dropped[STEREO],
+        isotopes=dropped[ISOTOPES],
+        blank=table.blank,
+        reasons=dict(reasons.most_common()),
     )
     return readings, contents
 
 
-def _read(text: str) -> Reading:
-    mol = Chem.MolFromSmiles(text)
-    if mol is None or not mol.GetNumAtoms():
-        return Reading(None, None, connected=False)
-    valid = canonical(mol)
-    return Reading(valid, valid, connected=len(Chem.GetMolFrags(mol)) == 1)
+def _read(text: str, fault: str | None) -> tuple[Reading, tuple[str, ...]]:
+    """The reading of a row, and what of it is not looked at."""
+    if fault is not None:
+        raise RejectedError(fault)
+    molecule = read(text, fragments=True)
+    connected = len(Chem.GetMolFrags(molecule.mol)) == 1
+    smiles = molecule.smiles if connected else canonical(molecule.mol)
+    return Reading(smiles, smiles, connected), molecule.dropped

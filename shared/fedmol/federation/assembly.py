@@ -16,9 +16,9 @@ from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
 from fedmol.fl.norms import Reach
 from fedmol.fl.payload import Vector, vector_digest
-from fedmol.graphs import Graphs
 from fedmol.network.config import preset
 from fedmol.network.denoiser import Denoiser, build
+from fedmol.ragged import AnyGraphs
 from fedmol.training.config import TrainingConfig
 from fedmol.training.device import device_named, processes_on
 from fedmol.training.flat import manifest, unflatten_into
@@ -112,7 +112,7 @@ def hardware_of(settings: Settings) -> tuple[torch.device, int, Execution]:
     return device, processes, execution
 
 
-def team_of(settings: Settings, noise: NoiseModel, graphs: Graphs) -> Team:
+def team_of(settings: Settings, noise: NoiseModel, graphs: AnyGraphs) -> Team:
     """What trains the federation's denoiser on `graphs` here, with the processes and the device that are set."""
     config, hardware = training_config(settings), hardware_of(settings)
     return Team(denoiser_of(settings), noise, graphs, config, *hardware)

@@ -18,6 +18,9 @@ from fedmol.federation.yaml_reading import read_yaml
 from fedmol.fl.local_methods import AnyLocalMethod, Plain
 from fedmol.fl.strategies import AnyStrategy, FedAvg
 
+LARGEST_SEED = 2**63 - 1  # that torch takes
+MOST_THREADS = 1024  # of a process; far more end it
+
 Seconds = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, lt=1)]
 ExecutionName = Literal["auto", "eager", "compiled", "graphs", "compiled-graphs"]  # see fedmol.execution
@@ -95,7 +98,7 @@ class TrainingSettings(Closed):
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
     device: Literal["auto", "cpu", "cuda"] = "auto"  # auto: the GPU where there is one
     processes: Annotated[int, Field(gt=0)] | Literal["auto"] = 1  # that share a site's batches; auto: one per GPU
-    threads: Annotated[int, Field(gt=0)] = 1  # of each process
+    threads: Annotated[int, Field(gt=0, le=MOST_THREADS)] = 1  # of each process
     execution: ExecutionName = "auto"  # how steps reach a GPU: kernel by kernel, compiled, or captured as CUDA graphs
     validation_molecules: Annotated[int, Field(gt=0)] = 512
 
@@ -140,7 +143,7 @@ class Settings(Closed):
     """A whole federation. Everything has a default but the sites."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,38}$")] = "fedmol"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = 0
     strategy: AnyStrategy = FedAvg()
     local_method: AnyLocalMethod = Plain()
     data: DataSettings = DataSettings()

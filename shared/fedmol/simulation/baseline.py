@@ -14,7 +14,7 @@ from fedmol.federation.assembly import team_of
 from fedmol.federation.identity import stream_seed
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
-from fedmol.graphs import Graphs
+from fedmol.ragged import AnyGraphs
 from fedmol.training.loop import StepReport
 from fedmol.training.model_file import save_model
 from fedmol.training.position import Position
@@ -24,7 +24,7 @@ _LOG_EVERY = 10  # steps between two lines of losses.csv
 OnStep = Callable[[StepReport, int], None]  # the step done, and how many there are
 
 
-def train_baseline(settings: Settings, agreement: Agreement, graphs: Graphs, folder: Path, on_step: OnStep) -> Path:
+def train_baseline(settings: Settings, agreement: Agreement, graphs: AnyGraphs, folder: Path, on_step: OnStep) -> Path:
     """The trained model's file; an earlier, broken-off training is taken up, a finished one is left as it is.
 
     `graphs` are the sites' training molecules together. Initial weights, noise, batch size and schedule are the

@@ -13,10 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fedmol.cli.tables import print_comparison, print_evaluation
 from fedmol.data.shards import Shard, open_shard
 from fedmol.evaluation import compare
+from fedmol.evaluation.reference import real_molecules
 from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.messages import read_agreement
 from fedmol.federation.settings import Settings
-from fedmol.graphs import concatenate
+from fedmol.ragged import concatenated
 from fedmol.report.conclusion import MODEL, evaluate_once, write_account
 from fedmol.simulation.baseline import train_baseline
 from fedmol.simulation.preparation import shard_path
@@ -31,7 +32,7 @@ def conclude(settings: Settings, folder: Path, baseline: bool, console: Console)
     shutil.copyfile(folder / AGGREGATOR / MODEL, folder / MODEL)
     shards = _shards(settings, folder)
     known = {one for shard in shards for one, out in zip(shard.smiles, shard.held_out.tolist(), strict=True) if not out}
-    test = open_shard(folder / "data" / "test.csv", "smiles", vocabulary_of(settings), 0.5, folder / "data" / "cache")
+    test = real_molecules(str(folder / "data" / "test.csv"), "smiles", vocabulary_of(settings))
     with _progress(console) as progress:
         step = _stepper(progress)
         federated = evaluate_once(folder, settings, test.graphs, known, step)
@@ -39,7 +40,7 @@ def conclude(settings: Settings, folder: Path, baseline: bool, console: Console)
         central = None
         if baseline:
             agreement = read_agreement(folder / AGGREGATOR / "agreement.json")
-            graphs = concatenate([shard.training for shard in shards])
+            graphs = concatenated([shard.training for shard in shards])
             train_baseline(
                 settings, agreement, graphs, folder / "baseline", lambda r, n: step("baseline", r.step + 1, n)
             )

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import socket
 import tempfile
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
 from fedmol import files
 from fedmol.data import sources
-from fedmol.data.shards import held_out
-from fedmol.data.splits import holdout, names, split
+from fedmol.data.card import DataCard, check, left_out
+from fedmol.data.processes import Progress
+from fedmol.data.shards import encode_table, held_out, shard_of
+from fedmol.data.splits import holdout_by_name, names, split
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation import certificates
+from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.identity import digest
 from fedmol.federation.settings import Settings, dump, load
 from fedmol.simulation.processes import AGGREGATOR
@@ -20,11 +24,20 @@ from fedmol.simulation.processes import AGGREGATOR
 SETTINGS = "settings.yaml"
 _VALIDITY = timedelta(days=90)
 _LOOPBACK = ["localhost", "127.0.0.1"]
+_LEAST = 2  # different molecules of a site
 _PREPARED = Path("data") / "prepared"  # holds the digest of the settings; written last of all
 
 
-def prepare(settings: Settings, folder: Path) -> Settings:
-    """Fill a new run folder; the settings come back with the port that was chosen."""
+def prepare(
+    settings: Settings,
+    folder: Path,
+    on_progress: Progress | None = None,
+    tell: Callable[[str], object] = lambda _: None,
+) -> Settings:
+    """Fill a new run folder; the settings come back with the port that was chosen.
+
+    `tell` is told, in a line, what of the source cannot be used.
+    """
     if folder.exists():
         raise FedmolError(
             Exit.USAGE, f"there is a run in {folder} already", "go on with it by --resume, or choose another --run-id"
@@ -33,7 +46,8 @@ def prepare(settings: Settings, folder: Path) -> Settings:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
         draft = Path(name) / folder.name
-        _deal(settings, draft)
+        for line in left_out(_deal(settings, draft, on_progress)):
+            tell(line)
         _certify(settings, draft / "certs", _LOOPBACK)
         files.write_text(draft / SETTINGS, dump(resolved))
         draft.chmod(0o700)  # molecules, and models that may remember them, are nobody else's business
@@ -89,20 +103,47 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _deal(settings: Settings, folder: Path) -> None:
-    """Hold a test set out that no site sees, and deal the rest out to the sites; `known` is what they will train on."""
+def _deal(settings: Settings, folder: Path, on_progress: Progress | None = None) -> DataCard:
+    """Hold a test set out that no site sees, and deal the rest out to the sites; `known` is what they will train on.
+
+    Rows that are rejected go nowhere; the card of the whole source, which is kept beside the test set, tells of them.
+
+    Raises:
+        FedmolError: BAD_DATA, VOCABULARY_DIFFERS when too little is left for one of the parts.
+    """
+    vocabulary = vocabulary_of(settings)
     table = sources.load(settings.data, seed=settings.seed)
-    rest, test = holdout(table.smiles, settings.data.test_share, settings.seed)
-    known = table.take(rest.tolist())
+    encoded = encode_table(table, vocabulary, on_progress)
+    card = shard_of(table, encoded, vocabulary).card
+    check(card)
+    table = table.take(encoded.rows)
+    canonical = encoded.smiles if vocabulary.keeps_charges else names(table.smiles)
+    rest, test = holdout_by_name(canonical, settings.data.test_share, settings.seed)
+    known, known_names = table.take(rest.tolist()), [canonical[row] for row in rest]
     shards = split(known.smiles, settings.data.split, len(settings.sites), settings.seed)
-    canonical = names(known.smiles)
-    held = held_out(canonical, settings.data.validation_share).tolist()
+    _check_parts(settings, card, [len({known_names[row] for row in rows}) for rows in shards])
+    held = held_out(known_names, settings.data.validation_share).tolist()
+    files.write_text(folder / "data" / "card.json", card.to_json(), 0o600)
     sources.write_table(folder / "data" / "test.csv", table.take(test.tolist()).smiles)
     sources.write_table(
-        folder / "data" / "known.csv", [one for one, out in zip(canonical, held, strict=True) if not out]
+        folder / "data" / "known.csv", [one for one, out in zip(known_names, held, strict=True) if not out]
     )
     for site, rows in zip(settings.site_names, shards, strict=True):
         sources.write_table(shard_path(folder, site), known.take(rows.tolist()).smiles)
+    return card
+
+
+def _check_parts(settings: Settings, card: DataCard, different: list[int]) -> None:
+    """Every site needs a molecule to train on and another to validate with."""
+    short = {site: n for site, n in zip(settings.site_names, different, strict=True) if n < _LEAST}
+    if short:
+        listed = ", ".join(f"{site} gets {n}" for site, n in short.items())
+        raise FedmolError(
+            Exit.BAD_DATA,
+            f"{card.source} has {card.kept} different molecules, too few for {len(different)} sites: {listed}, and "
+            f"each needs {_LEAST}, one to train on and one to validate with",
+            "use more molecules or fewer sites, or let their sizes be more alike (data.split)",
+        )
 
 
 def shard_path(folder: Path, site: str) -> Path:

@@ -15,6 +15,7 @@ from torch import Generator, Tensor
 
 from fedmol.diffusion import NoiseModel, add_noise, stratified_times
 from fedmol.graphs import Graphs
+from fedmol.ragged import AnyGraphs, RaggedGraphs
 from fedmol.training.ranks import ALONE, Ranks
 
 # The time of a training pass over b molecules padded to n atoms is about PASS + b n (n + ATOM), in units of one pair.
@@ -56,16 +57,17 @@ class Batches(Protocol):
         ...
 
 
-def batches_of(graphs: Graphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE) -> Batches:
+def batches_of(graphs: AnyGraphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE) -> Batches:
     """The batches of `batch_size` molecules for the device where `graphs` are."""
-    kind = HostBatches if graphs.counts.device.type == "cpu" else DeviceBatches
-    return kind(graphs, noise, batch_size, ranks)
+    if isinstance(graphs, RaggedGraphs) or graphs.counts.device.type == "cpu":
+        return HostBatches(graphs, noise, batch_size, ranks)
+    return DeviceBatches(graphs, noise, batch_size, ranks)
 
 
 class HostBatches:
     """Every molecule is drawn from all of `graphs`; the host, which is the device, cuts each batch by its sizes."""
 
-    def __init__(self, graphs: Graphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE) -> None:
+    def __init__(self, graphs: AnyGraphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE) -> None:
         self.graphs, self.noise, self.batch_size, self.ranks = graphs, noise, batch_size, ranks
         self.generator = Generator()
 

@@ -18,7 +18,7 @@ from torch import Generator, Tensor, nn
 from fedmol.diffusion import Logits, NoiseModel, loss
 from fedmol.errors import Exit, FedmolError
 from fedmol.execution import EAGER, Execution
-from fedmol.graphs import Graphs
+from fedmol.ragged import AnyGraphs
 from fedmol.training.batches import Batch, batches_of
 from fedmol.training.config import TrainingConfig
 from fedmol.training.optimizers import Optimizers
@@ -55,7 +55,7 @@ def train(
     denoiser: nn.Module,
     optimizer: Optimizers,
     noise: NoiseModel,
-    graphs: Graphs,
+    graphs: AnyGraphs,
     *,
     first_step: int,
     steps: int,

@@ -29,8 +29,8 @@ from torch import Generator, distributed
 from fedmol.diffusion import NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.execution import EAGER, Execution
-from fedmol.graphs import Graphs
 from fedmol.network import Denoiser
+from fedmol.ragged import AnyGraphs
 from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
 from fedmol.training.config import TrainingConfig
 from fedmol.training.flat import flatten, manifest, unflatten_into
@@ -59,7 +59,7 @@ class Team:
         self,
         denoiser: Denoiser,
         noise: NoiseModel,
-        graphs: Graphs,
+        graphs: AnyGraphs,
         config: TrainingConfig,
         device: torch.device = _HOST,
         processes: int = 1,
@@ -176,7 +176,7 @@ class _Task:
         denoiser: Denoiser,
         optimizer: Optimizers,
         noise: NoiseModel,
-        graphs: Graphs,
+        graphs: AnyGraphs,
         config: TrainingConfig,
         ranks: Ranks,
         execution: Execution,

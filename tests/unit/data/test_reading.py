@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from backports import zstd
 
 from fedmol.data.reading import read_table
 from fedmol.data.sources import write_table
@@ -24,37 +25,11 @@ def write(folder: Path, content: bytes, name: str = "site.csv") -> Path:
     return path
 
 
-@pytest.mark.parametrize(
-    ("name", "content"),
-    [
-        ("site.csv", PLAIN),
-        ("site.tsv", b"id\tsmiles\n1\tCCO\n2\tCCN\n"),
-        ("site.csv", b"id;smiles\r\n1;CCO\r\n2;CCN\r\n"),
-        ("site.csv", b"\xef\xbb\xbfsmiles , id\n CCO ,1\nCCN,2"),
-        ("site.csv", PLAIN + b"\n\n"),
-        ("site.csv", gzip.compress(PLAIN)),
-        ("site.csv.gz", gzip.compress(PLAIN)),
-        ("site.csv.gz", PLAIN),
-        ("site.smi", b"CCO ethanol\nCCN\tethylamine\n"),
-        ("site.smi.gz", gzip.compress(b"CCO\nCCN\n")),
-        ("SITE.SMILES", b"CCO\nCCN"),
-        ("site.smi", b"SMILES Name\nCCO ethanol\nCCN ethylamine\n"),
-    ],
-)
-def test_forms_that_are_read(tmp_path: Path, name: str, content: bytes) -> None:
-    assert read_table(write(tmp_path, content, name)).smiles == ("CCO", "CCN")
-
-
-def test_lines_are_those_of_the_file(tmp_path: Path) -> None:
-    table = read_table(write(tmp_path, b'note,smiles\n"two\nlines",C\n\nshort\nx,O\n'))
-    assert table.smiles == ("C", "", "", "O")
-    assert table.lines == (2, 4, 5, 6)
-
-
-def zipped(content: bytes) -> bytes:
+def zipped(*names: str) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
-        archive.writestr("site.csv", content)
+        for name in names:
+            archive.writestr(name, PLAIN)
     return buffer.getvalue()
 
 
@@ -63,16 +38,23 @@ def zipped(content: bytes) -> bytes:
     [
         (b"", "is empty"),
         (b"\n \n", "is empty"),
-        (b"id,smiles\n", "no rows"),
-        (zipped(PLAIN), "zip archive"),
-        (lzma.compress(PLAIN), "xz-compressed"),
-        (bz2.compress(PLAIN), "bzip2-compressed"),
+        (b"id,smiles\n", "has no rows"),
+        (zipped("a.csv", "b.csv"), "zip archive with 2 files: a.csv, b.csv"),
+        (zipped(), "zip archive without a file"),
+        (zipped("[Content_Types].xml", "xl/workbook.xml"), "a spreadsheet"),
+        (zipped("a.csv")[:-30], "damaged zip"),
+        (lzma.compress(PLAIN)[:-9], "damaged xz"),
+        (bz2.compress(PLAIN)[:-9], "damaged bzip2"),
+        (zstd.compress(PLAIN)[:-3], "damaged zstandard"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (b"<!DOCTYPE html>\n<html>Please sign in</html>", "a page .HTML or XML., not a table"),
+        (b'[{"smiles": "CCO"}]', "is JSON"),
+        (b"PAR1" + bytes(40), "damaged Parquet"),
         (gzip.compress(PLAIN)[:-9], "damaged gzip"),
         (gzip.compress(PLAIN)[:12] + b"\xff" * 20, "damaged gzip"),
         (bytes(range(256)), "not a text file"),
-        (PLAIN.decode().encode("utf-16"), "not a text file"),
-        ("smiles,name\nCCO,äthanol\n".encode("latin-1"), "not UTF-8"),
-        (b'id,smiles\n1,"CCO\n2,CCN\n', "line 2"),
+        (PLAIN.decode().encode("utf-16")[:-1], "not a text file"),
         (b"smiles,smiles\nC,N\n", "more than one column"),
     ],
 )
@@ -85,8 +67,8 @@ def test_what_cannot_be_read_says_why(tmp_path: Path, content: bytes, message: s
 
 
 def test_wrong_column_lists_those_there_are(tmp_path: Path) -> None:
-    with pytest.raises(FedmolError, match="no column 'SMILES'; its columns are: id, smiles"):
-        read_table(write(tmp_path, PLAIN), "SMILES")
+    with pytest.raises(FedmolError, match="no column 'SMILE'; its columns are 'id', 'smiles'"):
+        read_table(write(tmp_path, PLAIN), "SMILE")
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
@@ -97,7 +79,7 @@ def test_missing_file_and_folder(tmp_path: Path) -> None:
 
 
 def test_written_table_reads_back_cell_by_cell(tmp_path: Path) -> None:
-    cells = ["CCO", "", 'a "quoted", cell', "CC |&1:0,f:1|", "N"]
+    cells = ["CCO", 'a "quoted", cell', "CC |&1:0,f:1|", "N"]
     write_table(tmp_path / "out.csv", cells)
     assert list(read_table(tmp_path / "out.csv").smiles) == cells
 
@@ -107,7 +89,7 @@ def test_a_gzip_that_unfolds_a_thousand_times_is_refused_before_it_fills_the_mem
     path.write_bytes(gzip.compress(b"C\n" * (80 << 20)))  # 160 MiB in 160 KiB
     tracemalloc.start()
     try:
-        with pytest.raises(FedmolError, match="unpacks to more than") as refused:
+        with pytest.raises(FedmolError, match="unfolds to more than") as refused:
             read_table(path)
         assert tracemalloc.get_traced_memory()[1] < 100 << 20
     finally:

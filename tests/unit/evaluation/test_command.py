@@ -73,7 +73,13 @@ def test_what_the_file_held_is_said_and_shown(known: Path, tmp_path: Path) -> No
     path.write_bytes(gzip.compress(b"SMILES Name\nCCO a\nOCC b\nnothing c\n[Na+].CC(=O)[O-] d\nC1CC1 e\n"))
     result = run(path, "--known", known, "--test", known, "--html", html)
     assert result.exception is None
-    for words in ("5 rows", "1 are no valid SMILES (lines 4)", "1 repeat", "1 are in several fragments", "1 are ions"):
+    for words in (
+        "5 rows",
+        "1 are no valid molecules (lines 4)\n    1: not a SMILES",
+        "1 repeat",
+        "1 are in several fragments",
+        "1 are ions",
+    ):
         assert words in result.output
     for name in ("KL score", "SNN", "Frag", "IntDiv", "FCD is left out"):
         assert name in result.output

@@ -89,6 +89,7 @@ def test_what_a_file_holds_is_counted() -> None:
         ions=2,  # alaninate and acetate, which is larger than sodium
         charged_atoms=3,
         stereo=2,
+        reasons={"aromatic ring that cannot be kekulised": 2, "empty cell": 1},
     )
 
 

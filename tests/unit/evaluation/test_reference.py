@@ -9,7 +9,7 @@ from fedmol.chem.vocabulary import VOCABULARIES
 from fedmol.data.embedded import embedded
 from fedmol.data.reading import Table
 from fedmol.evaluation import reference
-from fedmol.evaluation.reference import real_graphs, training_molecules
+from fedmol.evaluation.reference import real_molecules, training_molecules
 
 QM9 = VOCABULARIES["qm9-charged"]
 
@@ -29,7 +29,7 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_held_out_molecules_are_not_trained_on(name: str, test: int, training: int) -> None:
     from fedmol.chem.reading import read_graphs
 
-    out = {one.smiles for one in read_graphs(real_graphs(name, "smiles", QM9), QM9)}
+    out = {one.smiles for one in read_graphs(real_molecules(name, "smiles", QM9).graphs, QM9)}
     known = training_molecules(name, "smiles", QM9)
     assert len(out) == test
     assert len(known) == pytest.approx(training, abs=8)

@@ -1,0 +1,46 @@
+"""Bytes -> text, in the encodings that spreadsheets, databases and toolkits write."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from fedmol.data.errors import bad
+
+_MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+)
+_LOOKED_AT = 4096  # bytes
+_CONTROLS = bytes(set(range(32)) - set(b"\t\n\v\f\r\x1a"))  # that no text has
+_END = "\x1a"  # of a file in DOS
+
+
+def decode(path: Path, content: bytes) -> str:
+    """The text of a file: UTF-8, UTF-16 or UTF-32, with or without a mark, else an old code page.
+
+    Code pages differ only in characters that no SMILES has.
+
+    Raises:
+        FedmolError: BAD_DATA if it is no text.
+    """
+    encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None) or _by_zeros(content)
+    no_text = bad(f"{path} is not a text file", "export the molecules as CSV, SMILES or SDF")
+    if encoding == "utf-8" and content.translate(None, _CONTROLS) != content:
+        raise no_text
+    try:
+        return content.decode(encoding).rstrip(_END)
+    except UnicodeDecodeError:
+        if encoding != "utf-8":
+            raise no_text from None
+        return content.decode("latin-1").rstrip(_END)
+
+
+def _by_zeros(content: bytes) -> str:
+    """UTF-16 without a mark shows by the zeros that are half of every letter."""
+    head = content[:_LOOKED_AT]
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    return "utf-16-le" if odd > 4 * even else "utf-16-be" if even > 4 * odd else "utf-8"

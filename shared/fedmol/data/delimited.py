@@ -1,0 +1,244 @@
+"""Tables as spreadsheets, databases and toolkits write them: every line is read, rejected, or blank.
+
+Quotes are the hard part. `"a, b"` is one cell and may go over several lines; a name such as `2,2',2"` or `"5-deoxy` has
+quotes that mean nothing. A line whose quotes do not close is therefore read on its own, with its quotes as they stand,
+if that gives a whole row, unless only the lines after it, read together with it, do.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from fedmol.chem.normal_form import is_smiles
+from fedmol.data import columns
+from fedmol.data.errors import bad
+
+FIELDS = "{found} fields where the header has {expected}"
+QUOTES = "quotes that do not close"
+HEADER = "the header once more"
+
+LONGEST_LINE = 1 << 20  # characters
+_LONGEST_CELL = 1 << 17
+_MOST_LINES = 500  # of one row
+_LOOKED_AT = 200  # lines, to tell how a table is written
+_MOSTLY, _LETTERS = 0.9, 3  # of lines that are rows by themselves; of their SMILES: any text has an N somewhere
+_DELIMITERS = ",", "\t", ";", "|"
+_SEPARATOR = re.compile(r'"?sep=(?P<delimiter>[^"])"?\s*', re.IGNORECASE)  # a first line for Excel
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: its SMILES cell, or why it has none that can be told."""
+
+    line: int  # where it begins, counted from 1
+    smiles: str = ""
+    fault: str = ""
+    blank: bool = False
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a table is written, and where its rows begin."""
+
+    delimiter: str | None  # None: there is one column
+    names: tuple[str, ...]
+    smiles: int  # place of the column
+    first: int  # index of the first line of the first row
+
+    @property
+    def column(self) -> str:
+        return self.names[self.smiles]
+
+    def row(self, line: int, cells: list[str]) -> Row:
+        """The row of these cells, if they are as many as the header has; empty ones too many do not count."""
+        width = len(self.names)
+        if not any(map(str.strip, cells)):
+            return Row(line, blank=True)
+        if len(cells) < width or any(map(str.strip, cells[width:])):
+            return Row(line, fault=FIELDS.format(found=len(cells), expected=width))
+        if tuple(map(str.strip, cells[:width])) == self.names:
+            return Row(line, fault=HEADER)
+        return Row(line, cells[self.smiles].strip())
+
+    def literally(self, line: int, text: str) -> Row:
+        """The row of a line whose quotes are not those around cells; a fault if they could be."""
+        cells = text.split(self.delimiter) if self.delimiter else [text]
+        opens = [place for place, cell in enumerate(cells) if cell.startswith('"') and not _is_closed(cell)]
+        if opens and any(cell.rstrip().endswith('"') for cell in cells[opens[0] + 1 :]):
+            return Row(line, fault=QUOTES)
+        row = self.row(line, [cell.strip()[1:-1] if _is_closed(cell) else cell for cell in cells])
+        return Row(line, fault=QUOTES) if row.fault else row
+
+
+def _is_closed(cell: str) -> bool:
+    cell = cell.strip()
+    return len(cell) > 1 and cell[0] == cell[-1] == '"'
+
+
+def lines_of(path: Path, text: str) -> list[str]:
+    """The lines of a text that ends its lines with LF, CR or both.
+
+    Raises:
+        FedmolError: BAD_DATA if one of them is no line of a table.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    if not lines[-1]:
+        lines.pop()
+    for number, line in enumerate(lines, start=1):
+        if len(line) > LONGEST_LINE:
+            raise bad(
+                f"{path}, line {number} has more than {LONGEST_LINE:,} characters",
+                "write one molecule a line, and leave out columns that are not needed",
+            )
+    return lines
+
+
+def dialect(path: Path, lines: list[str], column: str) -> Dialect:
+    """The delimiter and the header of a table.
+
+    Of the delimiters with which the column is found it is the one that most of the rows agree with.
+
+    Raises:
+        FedmolError: BAD_DATA if the column is not found, or found twice.
+    """
+    start = next(index for index, line in enumerate(lines) if line.strip())
+    told = _SEPARATOR.fullmatch(lines[start])
+    if told is not None:
+        start += 1
+    while start < len(lines) and (not lines[start].strip() or _is_comment(lines[start], column)):
+        start += 1
+    if start == len(lines):
+        raise bad(f"{path} has no header", "name a file with molecules in it")
+    choices = [told["delimiter"]] if told is not None else _DELIMITERS
+    headers = [_header(lines, start, delimiter) for delimiter in choices]
+    fitting = [one for one in headers if columns.find(one.names, column)]
+    if not fitting:
+        columns.require(path, max((one.names for one in headers), key=len), column)
+    best = max(fitting, key=lambda one: _fit(lines, one, column))
+    if _numbered(lines, best):
+        best = best._replace(names=["", *best.names])
+    return _dialect(best, columns.require(path, best.names, column))
+
+
+def _dialect(header: _Header, smiles: int) -> Dialect:
+    return Dialect(header.delimiter if len(header.names) > 1 else None, tuple(header.names), smiles, header.first)
+
+
+def _is_comment(line: str, column: str) -> bool:
+    """A line such as `# written by ...` above the header."""
+    return line.startswith("#") and not any(columns.find(line.split(delimiter), column) for delimiter in _DELIMITERS)
+
+
+class _Header(NamedTuple):
+    delimiter: str
+    names: list[str]
+    first: int  # index of the first line after it
+
+
+def by_number(path: Path, lines: list[str], column: int) -> Dialect:
+    """The same for a table whose column is named by its number, counted from 1: it need not have a header.
+
+    Raises:
+        FedmolError: BAD_DATA if there are not so many columns.
+    """
+    start = next(index for index, line in enumerate(lines) if line.strip())
+    head = [line for line in lines[start : start + _LOOKED_AT] if line.strip()]
+
+    def agreeing(delimiter: str) -> tuple[int, int]:
+        widths = [len(line.split(delimiter)) for line in head]
+        return widths.count(widths[0]) if widths[0] > 1 else 0, widths[0]
+
+    header = _header(lines, start, max(_DELIMITERS, key=agreeing))
+    width = len(header.names)
+    if not 1 <= column <= width:
+        raise bad(f"{path} has {width} columns, and no column {column}", "name one that there is (--column)")
+    if is_smiles(header.names[column - 1]):  # it is a row already
+        header = header._replace(names=[str(place + 1) for place in range(width)], first=start)
+    return _dialect(header, column - 1)
+
+
+def _header(lines: list[str], start: int, delimiter: str) -> _Header:
+    span = _span(lines, start, delimiter) if '"' in lines[start] else None
+    cells, taken = (lines[start].split(delimiter), 1) if span is None else (span.cells, span.taken)
+    return _Header(delimiter, [name.strip() for name in cells], start + taken)
+
+
+def _fit(lines: list[str], header: _Header, column: str) -> tuple[bool, bool, int, int]:
+    """What speaks for a delimiter: the column has the very name, is not the only one, and rows have as many fields."""
+    how = _dialect(header, columns.find(header.names, column)[0])
+    agreeing = sum(not row.fault and not row.blank for row in rows_of(lines[: how.first + _LOOKED_AT], how))
+    return bool(columns.called(header.names, column)), len(how.names) > 1, agreeing, len(how.names)
+
+
+def _numbered(lines: list[str], header: _Header) -> bool:
+    """True if the rows begin with their numbers, which have no name in the header, as R writes them."""
+    head = lines[header.first : header.first + _LOOKED_AT]
+    rows = [line.split(header.delimiter) for line in head if line.strip()]
+    return bool(rows) and all(
+        len(row) == len(header.names) + 1 and row[0].strip('"') == str(number)
+        for number, row in enumerate(rows, start=1)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """Lines that are one row by the rules of quotes."""
+
+    cells: list[str]
+    taken: int  # lines
+
+
+def _span(lines: list[str], start: int, delimiter: str) -> _Span | None:
+    """From the first line on as many as its quotes need to close; None if they do not, or are broken."""
+    csv.field_size_limit(_LONGEST_CELL)
+    for end in range(start + 1, min(start + _MOST_LINES, len(lines)) + 1):
+        if '"' not in lines[end - 1]:
+            continue
+        try:
+            rows = list(csv.reader([f"{line}\n" for line in lines[start:end]], delimiter=delimiter, strict=True))
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                continue
+            return None
+        return _Span(rows[0], end - start)
+    return None
+
+
+def rows_of(lines: list[str], how: Dialect) -> Iterator[Row]:
+    """Every row after the header, blank ones too."""
+    delimiter, index = how.delimiter, how.first
+    while index < len(lines):
+        line = lines[index]
+        if '"' in line:
+            rows, taken = _with_quotes(lines, index, how)
+            yield from rows
+            index += taken
+        else:
+            index += 1
+            yield how.row(index, line.split(delimiter) if delimiter else [line])
+
+
+def _with_quotes(lines: list[str], start: int, how: Dialect) -> tuple[list[Row], int]:
+    """What begins with a line that has quotes in it: its rows, and how many lines they take."""
+    span = _span(lines, start, how.delimiter or ",")
+    if span is not None and span.taken == 1:
+        return [how.row(start + 1, span.cells)], 1
+    literal = how.literally(start + 1, lines[start])
+    if span is None:
+        return [literal], 1
+    numbers = range(start + 2, start + 1 + span.taken)  # of the lines after the first
+    inner = [how.literally(number, lines[number - 1]) for number in numbers]
+    if literal.fault:
+        inner.pop()  # the last line of a cell at the beginning of a row may look like a row
+    whole = [row.smiles for row in inner if not row.fault and is_smiles(row.smiles)]
+    if not whole:
+        return [how.row(start + 1, span.cells)], span.taken
+    likely = len(whole) >= _MOSTLY * len(inner) and sum(map(len, whole)) >= _LETTERS * len(whole)
+    if likely and not literal.fault:
+        return [literal], 1  # the quotes of two rows that have nothing to do with each other
+    return [Row(number, fault=QUOTES) for number in (start + 1, *numbers)], span.taken

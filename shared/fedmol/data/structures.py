@@ -1,0 +1,48 @@
+"""Structures with coordinates (SDF, molfiles): each record as the SMILES of what is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rdkit import Chem, rdBase
+
+from fedmol.chem.normal_form import NO_ATOM, RejectedError, check_one, check_size, fault
+from fedmol.data.delimited import Row
+
+RECORD = "structure that cannot be read"
+_END = "$$$$"
+
+
+def rows_of(lines: list[str]) -> Iterator[Row]:
+    """One row per record, with the number of its first line. Empty lines between and after records are none."""
+    with rdBase.BlockLogs():
+        start = 0
+        while start < len(lines):
+            end = next((k for k in range(start, len(lines)) if lines[k].startswith(_END)), len(lines))
+            block = lines[start:end]
+            if any(line.strip() for line in block):
+                yield _row(start + 1, block)
+            elif end < len(lines):
+                yield Row(start + 1, blank=True)
+            start = end + 1
+
+
+def _row(line: int, block: list[str]) -> Row:
+    try:
+        return Row(line, _smiles("\n".join(block) + "\n"))
+    except RejectedError as reason:
+        return Row(line, fault=str(reason))
+
+
+def _smiles(text: str) -> str:
+    loose = Chem.MolFromMolBlock(text, sanitize=False, removeHs=False)
+    if loose is None:
+        raise RejectedError(RECORD)
+    if not loose.GetNumAtoms():
+        raise RejectedError(NO_ATOM)
+    check_size(loose)
+    mol = Chem.MolFromMolBlock(text, removeHs=False)
+    if mol is None:
+        raise RejectedError(fault(loose))
+    check_one(mol, groups=True)
+    return str(Chem.MolToSmiles(mol))

@@ -1,0 +1,132 @@
+"""Graphs one after the other, without padding: the form in which a whole data set lies in memory and on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from fedmol.graphs import Graphs, concatenate
+
+_BLOCK = 1 << 16  # graphs that are chosen at a time: the indices of their atoms and bonds take more room than they do
+
+
+@dataclass(frozen=True)
+class RaggedGraphs:
+    """`B` graphs in integer codes. Indexing makes the chosen ones dense: `graphs[rows]` is a `Graphs`.
+
+    The atoms of graph `b` are `counts[b]` entries of `atoms`, its bonds `bond_counts[b]` rows of `ends` and `bonds`, in
+    both after those of graphs 0 to b - 1. Each bond is there once, the atom with the lower index first.
+    """
+
+    counts: Tensor  # (B,) int64
+    atoms: Tensor  # (sum of counts,) int8
+    bond_counts: Tensor  # (B,) int64
+    ends: Tensor  # (sum of bond counts, 2) int16
+    bonds: Tensor  # (sum of bond counts,) int8
+
+    def __len__(self) -> int:
+        return self.counts.shape[0]
+
+    def __getitem__(self, rows: Tensor | slice) -> Graphs:
+        """The graphs of `rows`, as wide as the largest of them."""
+        rows = self._indices(rows)
+        counts = self.counts[rows]
+        width = int(counts.max()) if len(counts) else 0
+        atoms = torch.zeros(len(rows), width, dtype=torch.int8)
+        bonds = torch.zeros(len(rows), width, width, dtype=torch.int8)
+        entries, graph, place = _entries(self._first_atom, self.counts, rows)
+        atoms[graph, place] = self.atoms[entries]
+        entries, graph, _ = _entries(self._first_bond, self.bond_counts, rows)
+        i, j = self.ends[entries].long().unbind(1)
+        bonds[graph, i, j] = bonds[graph, j, i] = self.bonds[entries]
+        return Graphs(atoms, bonds, counts)
+
+    def select(self, rows: Tensor | slice) -> RaggedGraphs:
+        """The graphs of `rows`, indices, a mask or a slice, still one after the other."""
+        return concatenated([EMPTY, *(self._chosen(part) for part in torch.split(self._indices(rows), _BLOCK))])
+
+    @cached_property
+    def width(self) -> int:
+        """Atoms of the largest graph."""
+        return int(self.counts.max()) if len(self) else 0
+
+    @cached_property
+    def _first_atom(self) -> Tensor:
+        return self.counts.cumsum(0) - self.counts  # (B,)
+
+    @cached_property
+    def _first_bond(self) -> Tensor:
+        return self.bond_counts.cumsum(0) - self.bond_counts  # (B,)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(int(getattr(self, name).nbytes) for name in _ARRAYS)
+
+    def blocks(self, size: int) -> Iterator[Graphs]:
+        """All graphs in order, `size` at a time, each block as wide as the largest graph of all."""
+        for start in range(0, len(self), size):
+            yield self[start : start + size].widened(self.width)
+
+    def dense(self) -> Graphs:
+        """All graphs, as wide as the largest of them."""
+        parts = [self[start : start + _BLOCK] for start in range(0, len(self), _BLOCK)]
+        return concatenate(parts) if parts else self[:]
+
+    def to(self, device: torch.device | str) -> RaggedGraphs | Graphs:
+        """Here for the processor; dense on another device, where batches are made without waiting for this one."""
+        return self if torch.device(device).type == "cpu" else self.dense().to(device)
+
+    def fits(self) -> bool:
+        """True if the arrays are as long as their counts say."""
+        atoms, bonds = int(self.counts.sum()), int(self.bond_counts.sum())
+        found = len(self.atoms), len(self.bond_counts), len(self.ends), len(self.bonds)
+        return found == (atoms, len(self), bonds, bonds)
+
+    def _indices(self, rows: Tensor | slice) -> Tensor:
+        if isinstance(rows, slice):
+            return torch.arange(len(self))[rows]
+        return rows.nonzero().squeeze(1) if rows.dtype is torch.bool else rows
+
+    def _chosen(self, rows: Tensor) -> RaggedGraphs:
+        atoms, _, _ = _entries(self._first_atom, self.counts, rows)
+        bonds, _, _ = _entries(self._first_bond, self.bond_counts, rows)
+        return RaggedGraphs(
+            self.counts[rows], self.atoms[atoms], self.bond_counts[rows], self.ends[bonds], self.bonds[bonds]
+        )
+
+
+AnyGraphs = Graphs | RaggedGraphs  # of which `graphs[rows]`, `graphs.counts` and `len(graphs)` are the same
+
+
+def _entries(first: Tensor, lengths: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Where the entries of `rows` stand: their indices, which of `rows` each belongs to, and its place there."""
+    chosen = lengths[rows]
+    graph = torch.repeat_interleave(torch.arange(len(rows)), chosen)
+    place = torch.arange(len(graph)) - torch.repeat_interleave(chosen.cumsum(0) - chosen, chosen)
+    return first[rows][graph] + place, graph, place
+
+
+def ragged(graphs: Graphs) -> RaggedGraphs:
+    """Dense graphs without their padding."""
+    graph, i, j = torch.triu(graphs.bonds, 1).nonzero(as_tuple=True)
+    return RaggedGraphs(
+        graphs.counts,
+        graphs.atoms[graphs.atom_mask],
+        torch.bincount(graph, minlength=len(graphs)),
+        torch.stack([i, j], 1).to(torch.int16),
+        graphs.bonds[graph, i, j],
+    )
+
+
+def concatenated(parts: list[RaggedGraphs]) -> RaggedGraphs:
+    """All graphs of `parts`, in order."""
+    return RaggedGraphs(*(torch.cat([getattr(part, name) for part in parts]) for name in _ARRAYS))
+
+
+_ARRAYS = "counts", "atoms", "bond_counts", "ends", "bonds"
+_NONE = torch.zeros(0, dtype=torch.int64)
+EMPTY = RaggedGraphs(_NONE, _NONE.to(torch.int8), _NONE, torch.zeros(0, 2, dtype=torch.int16), _NONE.to(torch.int8))

@@ -1,0 +1,68 @@
+"""Ragged graphs are the dense ones without their padding."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from fedmol.chem import vocabulary
+from fedmol.chem.encoding import encode
+from fedmol.data.embedded import embedded
+from fedmol.diffusion import Census, NoiseModel
+from fedmol.graphs import Graphs
+from fedmol.ragged import EMPTY, RaggedGraphs, concatenated, ragged
+from fedmol.training.batches import HostBatches
+
+CHARGED = vocabulary.get("qm9-charged")
+RAGGED = encode(["C", *embedded()[:200], "O"], CHARGED).ragged
+SIZES = len(CHARGED.atoms), len(CHARGED.bonds), CHARGED.max_atoms
+
+
+def equal(one: Graphs | RaggedGraphs, other: Graphs | RaggedGraphs) -> bool:
+    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in vars(other) if name[0] != "_")
+
+
+def test_there_and_back() -> None:
+    assert equal(ragged(RAGGED.dense()), RAGGED)
+    assert equal(ragged(RAGGED.dense().widened(30)), RAGGED)
+    assert equal(EMPTY.dense(), ragged(EMPTY.dense()).dense())
+
+
+@pytest.mark.parametrize(
+    "rows", [slice(3, 9), torch.tensor([7, 0, 7, 201]), torch.arange(202) % 3 == 0, torch.tensor([], dtype=torch.int64)]
+)
+def test_rows_are_those_of_the_dense_ones(rows: torch.Tensor | slice) -> None:
+    expected = RAGGED.dense()[rows].trimmed()
+    assert equal(RAGGED[rows], expected)
+    assert equal(RAGGED.select(rows).dense(), expected)
+    assert RAGGED.select(rows).fits()
+
+
+def test_parts_put_together_are_the_whole() -> None:
+    assert equal(concatenated([RAGGED.select(slice(50)), EMPTY, RAGGED.select(slice(50, None))]), RAGGED)
+    blocks = list(RAGGED.blocks(64))
+    assert {block.width for block in blocks} == {RAGGED.width}
+    assert torch.equal(torch.cat([block.bonds for block in blocks]), RAGGED.dense().bonds)
+
+
+def test_the_census_is_that_of_the_dense_ones() -> None:
+    dense = RAGGED.dense()
+    counted = torch.bincount(dense.bonds[dense.pair_mask].long(), minlength=SIZES[1])
+    census = Census.take(RAGGED, *SIZES)
+    assert torch.equal(census.bonds, counted)
+    assert census.to_json() == Census.take(dense, *SIZES).to_json()
+
+
+def test_batches_are_those_of_the_dense_ones() -> None:
+    noise = NoiseModel.from_census(Census.take(RAGGED, *SIZES))
+    drawn = []
+    for graphs in (RAGGED, RAGGED.dense()):
+        batches = HostBatches(graphs, noise, 16)
+        batches.seed(5)
+        drawn.append(batches.draw())
+    ours, theirs = drawn
+    assert equal(ours.clean, theirs.clean)
+    assert len(ours.parts) == len(theirs.parts)
+    for one, other in zip(ours.parts, theirs.parts, strict=True):
+        assert equal(one.noisy, other.noisy)
+        assert torch.equal(one.times, other.times)
