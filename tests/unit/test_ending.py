@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import pwd
 import resource
 import subprocess
 import sys
@@ -81,3 +82,15 @@ def test_a_sealed_file_that_cannot_be_read_now_is_not_taken_for_damaged(
     monkeypatch.setattr(sealed, "open_regular", fail)
     with pytest.raises(OSError, match="Input/output"):
         sealed.load(path, 1000)
+
+
+def test_a_user_without_a_name_and_a_home_gets_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(uid: int) -> None:
+        raise KeyError(uid)
+
+    monkeypatch.setenv("HOME", "")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    homes: list[Path] = []
+    assert call(click.Command("look", callback=lambda: homes.append(Path.home())), [], "look") == Exit.DONE
+    assert homes[0].is_dir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from rdkit import Chem, rdBase
 
+from fedmol.chem.normal_form import RejectedError, read
 from fedmol.chem.reading import BOND_TYPES
 from fedmol.chem.vocabulary import AtomType, Vocabulary
 from fedmol.diffusion.inpainting import FREE, Fragment
@@ -22,10 +23,12 @@ def read_fragment(text: str, vocabulary: Vocabulary) -> Fragment:
     Raises:
         FedmolError: USAGE if it cannot be read, has no atom, or has atoms or bonds that the vocabulary lacks.
     """
-    with rdBase.BlockLogs():
-        mol = Chem.MolFromSmiles(text)
-    if mol is None or not any(atom.GetAtomicNum() for atom in mol.GetAtoms()):
-        raise _refused(text, "it cannot be read as a molecule", "write it as SMILES, such as c1ccncc1 or [*]c1ccncc1")
+    try:
+        with rdBase.BlockLogs():
+            mol = read(text, fragments=True).mol
+    except RejectedError as reason:
+        why = "it is empty" if not text.strip() else str(reason)
+        raise _refused(text, why, "write it as SMILES, such as c1ccncc1 or [*]c1ccncc1") from None
     Chem.Kekulize(mol, clearAromaticFlags=True)
     atoms = torch.tensor([_atom_class(atom, text, vocabulary) for atom in mol.GetAtoms()])
     classes, bonds = _bond_classes(vocabulary), torch.zeros(len(atoms), len(atoms), dtype=torch.int64)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
+from tempfile import gettempdir
 
 import click
 
@@ -13,6 +16,7 @@ from fedmol.errors import STORAGE_ERRORS, Exit, FedmolError
 
 def call(command: click.Command, arguments: Sequence[str], name: str) -> int:
     """The exit code of one call of `command`."""
+    _have_a_home()
     try:
         command.main(list(arguments), prog_name=name, standalone_mode=False)
     except FedmolError as error:
@@ -30,6 +34,14 @@ def call(command: click.Command, arguments: Sequence[str], name: str) -> int:
         _say(f"error: {ended}")
         return ended.exit
     return Exit.DONE
+
+
+def _have_a_home() -> None:
+    """A container may run as a user that has no name and no home; OpenFL asks for it when it is imported."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = gettempdir()
 
 
 def _say(last_words: str) -> None:

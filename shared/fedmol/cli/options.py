@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import click
@@ -24,12 +24,12 @@ class OutputFile(click.ParamType[Path]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(value)
         try:
-            check_replaceable(path)
             folder = next(one for one in path.absolute().parents if one.exists())
             if not folder.is_dir():
                 raise NotADirectoryError(0, f"{folder} is a file, not a folder")
-            if not os.access(folder, os.W_OK | os.X_OK):
-                raise PermissionError(0, f"you may not write into {folder}")
+            check_replaceable(path)
+            with TemporaryFile(dir=folder):  # permissions alone do not tell
+                pass
         except IsADirectoryError:
             raise FedmolError(Exit.USAGE, f"{path} is a folder, not a file", "name a file in it") from None
         except OSError as error:

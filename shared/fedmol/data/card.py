@@ -149,6 +149,13 @@ def check(card: DataCard, least: int = 2, most_rejected: float = 0.5) -> None:
     """
     if card.kept >= least and card.rejected_rows <= most_rejected * (card.read - card.blank):
         return
+    if not card.rejected:
+        raise FedmolError(
+            Exit.BAD_DATA,
+            f"{card.source} holds {card.kept} different molecules in {card.read - card.blank} rows, and at least "
+            f"{least} are needed",
+            "name a file with more molecules",
+        )
     by_count = sorted(card.rejected.items(), key=lambda item: -item[1].count)
     reasons = "".join(f"\n  {r.count} rows: {reason} (lines {', '.join(map(str, r.lines))})" for reason, r in by_count)
     message = (

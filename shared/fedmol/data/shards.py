@@ -114,10 +114,12 @@ def shard_of(table: Table, encoded: Encoded, vocabulary: Vocabulary, validation_
         before = first.setdefault(one, place)
         alike += encoded.originals.get(before) != encoded.originals.get(place)
     kept, smiles = list(first.values()), list(first)
-    graphs = encoded.ragged.select(torch.tensor(kept, dtype=torch.int64))
+    graphs, chosen = encoded.ragged, torch.zeros(len(encoded.smiles), dtype=torch.bool)
+    chosen[kept] = True
+    if not chosen.all():
+        graphs = graphs.select(chosen)
     sizes, atoms, bonds = counts(graphs, vocabulary)
     number, largest = largest_scaffolds(encoded.scaffolds[place] for place in kept)
-    chosen = set(kept)
     card = DataCard(
         source=table.source,
         column=table.column,
@@ -128,7 +130,7 @@ def shard_of(table: Table, encoded: Encoded, vocabulary: Vocabulary, validation_
         duplicates=len(encoded.smiles) - len(kept),
         alike=alike,
         blank=table.blank,
-        dropped={what: len(chosen.intersection(places)) for what, places in sorted(encoded.dropped.items())},
+        dropped={what: int(chosen[places].sum()) for what, places in sorted(encoded.dropped.items())},
         rejected=_rejections(table, encoded),
         sizes=sizes,
         atoms=atoms,

@@ -116,6 +116,7 @@ def _deal(settings: Settings, folder: Path, on_progress: Progress | None = None)
     encoded = encode_table(table, vocabulary, on_progress)
     card = shard_of(table, encoded, vocabulary).card
     check(card)
+    _check_enough(card, len(settings.sites))
     table = table.take(encoded.rows)
     canonical = encoded.smiles if vocabulary.keeps_charges else names(table.smiles)
     rest, test = holdout_by_name(canonical, settings.data.test_share, settings.seed)
@@ -133,15 +134,27 @@ def _deal(settings: Settings, folder: Path, on_progress: Progress | None = None)
     return card
 
 
+def _check_enough(card: DataCard, sites: int) -> None:
+    """One molecule is held out for the test, and every site needs one to train on and another to validate with."""
+    needed = 1 + _LEAST * sites
+    if card.kept < needed:
+        raise FedmolError(
+            Exit.BAD_DATA,
+            f"{card.source} holds {card.kept} different molecules, and {sites} sites need at least {needed}: one for "
+            "the test, and each site one to train on and one to validate with",
+            "use more molecules, or fewer sites",
+        )
+
+
 def _check_parts(settings: Settings, card: DataCard, different: list[int]) -> None:
-    """Every site needs a molecule to train on and another to validate with."""
+    """Scaffolds, or sizes, may leave a site with less than it needs."""
     short = {site: n for site, n in zip(settings.site_names, different, strict=True) if n < _LEAST}
     if short:
         listed = ", ".join(f"{site} gets {n}" for site, n in short.items())
         raise FedmolError(
             Exit.BAD_DATA,
-            f"{card.source} has {card.kept} different molecules, too few for {len(different)} sites: {listed}, and "
-            f"each needs {_LEAST}, one to train on and one to validate with",
+            f"{card.source} holds {card.kept} different molecules, too few for this split: {listed}, and each site "
+            f"needs {_LEAST}, one to train on and one to validate with",
             "use more molecules or fewer sites, or let their sizes be more alike (data.split)",
         )
 

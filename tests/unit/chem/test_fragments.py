@@ -29,6 +29,10 @@ def test_open_positions_are_new_atoms_of_any_type_and_all_else_is_closed() -> No
     assert (found.bonds == found.bonds.T).all()
 
 
+def test_isotopes_and_hydrogens_are_read_as_everywhere_else() -> None:
+    assert read_fragment("[2H]C([2H])([2H])[13CH2:1][OH]", CHARGED).atoms.tolist() == [0, 0, 2]
+
+
 def test_charges_are_dropped_where_the_vocabulary_has_none() -> None:
     assert read_fragment("C[NH3+]", NEUTRAL).atoms.tolist() == [0, 1]
 
@@ -36,9 +40,9 @@ def test_charges_are_dropped_where_the_vocabulary_has_none() -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("c1cc", "cannot be read"),
-        ("", "cannot be read"),
-        ("*", "cannot be read"),
+        ("c1cc", "not a SMILES"),
+        ("", "it is empty"),
+        ("*", "no heavy atom"),
         ("CS", "has no S"),
         ("C[OH2+]", "no O+"),
         ("C$C", "bonds"),
