@@ -16,6 +16,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
 from fedmol.federation.assembly import MODEL_FILE, denoiser_of, extensions, reach, save_final_model, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
+from fedmol.federation.hosts import endpoint
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings, dump
 from fedmol.fl.account import uncounted
@@ -98,7 +99,7 @@ class Service:
         late = self.engine.finished
         if not late:
             self.engine.begin()
-        address = f"{self.network.listen}:{self.network.port}"
+        address = endpoint(self.network.listen, self.network.port)
         log.info("run %s: serving %s, %s", self.run, address, "finished" if late else f"round {self.engine.round}")
         server = FederationServer(
             self.engine,

@@ -18,6 +18,7 @@ from fedmol.connections import received_from
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation import pem
 from fedmol.federation.certificates import CertificateFiles
+from fedmol.federation.hosts import endpoint
 from fedmol.federation.settings import NetworkSettings
 from fedmol_collaborator.message_fields import Scanner, fields_of
 from fedmol_collaborator.outgoing import Outgoing
@@ -63,7 +64,7 @@ class Line:
             ("grpc.enable_retries", 0),
         ]
         credentials = grpc.ssl_channel_credentials(*_papers(files))
-        self._channel = grpc.secure_channel(f"{network.address}:{network.port}", credentials, options=options)
+        self._channel = grpc.secure_channel(endpoint(network.address, network.port), credentials, options=options)
 
     def close(self) -> None:
         self._channel.close()

@@ -66,6 +66,15 @@ def test_known_molecules_are_not_novel(model: Path, tmp_path: Path) -> None:
     assert table.novel.nunique() == 2
 
 
+def test_known_molecules_may_be_of_any_kind(model: Path, tmp_path: Path) -> None:
+    """They are not to be generated: none has to fit the model's vocabulary, and one may be all there is."""
+    known, out = tmp_path / "known.csv", tmp_path / "made.csv"
+    known.write_text("name;Canonical_SMILES\nimatinib;Cc1ccc(NC(=O)c2ccc(CN3CCN(C)CC3)cc2)cc1Nc1nccc(-c2cccnc2)n1\n")
+    call(model, "-n", 20, "--out", out, "--known", known)
+    table = pd.read_csv(out)
+    assert table.novel[table.valid].all()
+
+
 def test_equal_seeds_give_equal_files_and_others_do_not(model: Path, tmp_path: Path) -> None:
     first, second, third = (tmp_path / name for name in ("1.csv", "2.csv", "3.csv"))
     for out, seed in ((first, 5), (second, 5), (third, 6)):

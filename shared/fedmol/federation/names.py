@@ -30,8 +30,15 @@ def check_site(name: str) -> None:
         raise FedmolError(
             Exit.USAGE,
             f"{name[:80]!r} is not a site's name",
-            f"use lower-case letters, digits and inner hyphens, 40 characters at most, and not {AGGREGATOR!r}",
+            f"use lower-case letters, digits and inner hyphens, 40 characters at most, and not {AGGREGATOR!r}, such as "
+            f"{site_like(name)}",
         )
+
+
+def site_like(text: str) -> str:
+    """A name that a site can have, as near to `text` as may be."""
+    name = re.sub(r"[^a-z0-9]+", "-", text.lower())[:40].strip("-")
+    return name if name and name != AGGREGATOR else "site-1"
 
 
 def is_run(name: str) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
-from pydantic_core import ErrorDetails
 
 from fedmol.closed import Closed
 from fedmol.documents import DocumentError
 from fedmol.errors import Exit, FedmolError
+from fedmol.federation.hosts import NO_HOST, host_like
 from fedmol.federation.names import SiteName
+from fedmol.federation.settings_errors import entry, first_causes, truth_values, what_is_wrong
 from fedmol.federation.yaml_reading import read_yaml
 from fedmol.fl.local_methods import AnyLocalMethod, Plain
 from fedmol.fl.strategies import AnyStrategy, FedAvg
@@ -127,6 +127,13 @@ class NetworkSettings(Closed):
     call_deadline: Seconds = 120.0
     give_up_after: Seconds = 600.0
 
+    @field_validator("address")
+    @classmethod
+    def _without_port(cls, address: str) -> str:
+        if address.count(":") == 1 or address.endswith(":") or "]:" in address:
+            raise ValueError(f"{address!r} is {NO_HOST} {host_like(address)}")
+        return address.removeprefix("[").removesuffix("]")
+
 
 class EvaluationSettings(Closed):
     samples: Annotated[int, Field(gt=0)] = 512
@@ -204,48 +211,18 @@ def parse(document: Any, origin: str) -> Settings:
             f"{origin} is not a mapping of settings",
             "start from the federation.yaml that ships with fedmol",
         )
-    wrong = [f"{place}: {said} is not a value that an entry takes" for place, said in _truth_values(document)]
+    wrong = dict(truth_values(document))
     try:
         settings = Settings.model_validate(document)
     except ValidationError as error:
-        wrong += [f"{_entry(document, one['loc'])}: {_what_is_wrong(one)}" for one in error.errors()]
+        for one in first_causes(error.errors()):
+            wrong.setdefault(entry(document, one["loc"]), what_is_wrong(one))
     if wrong:
-        listed = "\n".join(f"  {one}" for one in wrong)
+        listed = "\n".join(f"  {place}: {what}" for place, what in wrong.items())
         raise FedmolError(
             Exit.BAD_SETTINGS, f"{origin} has wrong entries:\n{listed}", "correct the entries named above"
         )
     return settings
-
-
-def _what_is_wrong(error: ErrorDetails) -> str:
-    if error["type"] == "union_tag_not_found":
-        return "it has no name, such as name: fedavg"
-    if error["type"] == "extra_forbidden":
-        return "there is no such entry"
-    return error["msg"].removeprefix("Value error, ")
-
-
-def _truth_values(document: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Where the document says true or false, which YAML also reads from yes and no, and Python takes for 1 and 0."""
-    if isinstance(document, bool):
-        yield place.removeprefix("."), str(document).lower()
-    elif isinstance(document, (dict, list, tuple)):
-        for key, value in document.items() if isinstance(document, dict) else enumerate(document):
-            yield from _truth_values(value, f"{place}.{key}")
-
-
-def _entry(document: Any, place: tuple[int | str, ...]) -> str:
-    """The dotted path of a wrong entry, without the names of kinds that pydantic puts into it."""
-    path: list[str] = []
-    for key in place:
-        within = isinstance(document, (dict, list))
-        try:
-            document = document[key]
-        except (LookupError, TypeError):
-            if not within or key != place[-1]:
-                continue
-        path.append(str(key))
-    return ".".join(path) or "federation"
 
 
 def load(path: Path, overrides: dict[str, Any] | None = None) -> Settings:

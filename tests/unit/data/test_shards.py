@@ -9,7 +9,7 @@ import fedmol.data.shards
 from fedmol import sealed
 from fedmol.chem import vocabulary
 from fedmol.chem.encoding import encode
-from fedmol.data.card import DataCard
+from fedmol.data.card import DataCard, left_out
 from fedmol.data.embedded import embedded
 from fedmol.data.shards import held_out, open_shard, shard_digest
 from fedmol.data.sources import write_table
@@ -39,6 +39,15 @@ def test_card_accounts_for_every_row(tmp_path: Path) -> None:
     assert card.bonds == {"single": 4 + 3 + 3 + 4, "double": 3}
     assert card.scaffolds == 3
     assert [(one.smiles, one.count) for one in card.largest_scaffolds] == [("", 2), ("C1CC1", 2), ("c1ccncc1", 1)]
+
+
+def test_molecules_that_differ_in_what_is_dropped_are_told(tmp_path: Path) -> None:
+    written = ["C[C@H](N)F", "C[C@@H](N)F", "CC(N)F", "C[C@H](N)F", "[2H]CO", "OC", "OC", "CCO"]
+    card = open_shard(shard_file(tmp_path, written), "smiles", CHARGED, 0.05).card
+    assert (card.kept, card.duplicates, card.alike) == (3, 5, 4)
+    assert card.dropped == {"isotopes": 1, "stereo": 1}
+    assert "2 of 8" not in " ".join(left_out(card))
+    assert "4 are left out: they differ from others in stereo or isotopes only" in left_out(card)
 
 
 def test_card_survives_json_and_refuses_what_does_not_add_up(tmp_path: Path) -> None:
@@ -109,7 +118,7 @@ def test_a_cache_whose_lengths_differ_is_made_again(tmp_path: Path, name: str) -
     [
         (["CCO", "x", "y", "C.C"], Exit.BAD_DATA, r"only 1 of 4 rows .*2 rows: not a SMILES \(lines 3, 4\)"),
         (["x"], Exit.BAD_DATA, "only 0 of 1 rows"),
-        (["CCO", "OCC"], Exit.BAD_DATA, "only 1 of 2 rows .*1 are duplicates"),
+        (["CCO", "OCC"], Exit.BAD_DATA, "holds 1 different molecules in 2 rows, and at least 2"),
         (["CCO", "CCN", "CBr", "CCl", "C" * 30, "x"], Exit.VOCABULARY_DIFFERS, "only 2 of 6 rows"),
     ],
     ids=["rubbish", "nothing", "one molecule", "other vocabulary"],

@@ -1,0 +1,61 @@
+"""What is wrong with settings, in words for whoever wrote them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from pydantic_core import ErrorDetails
+
+from fedmol.federation.hosts import NO_HOST, host_like
+from fedmol.federation.names import site_like
+
+
+def first_causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
+    """Without those that only follow from an error further within: a list is too short when its items are wrong."""
+    places = {one["loc"] for one in errors}
+    return [one for one in errors if not any(place[: len(one["loc"])] == one["loc"] != place for place in places)]
+
+
+def what_is_wrong(error: ErrorDetails) -> str:
+    if error["type"] == "union_tag_not_found":
+        return "it has no name, such as name: fedavg"
+    if error["type"] == "extra_forbidden":
+        return "there is no such entry"
+    if error["type"] == "string_pattern_mismatch":
+        return _what_form(str(error["loc"][-1]), str(error["input"]))
+    return error["msg"].removeprefix("Value error, ")
+
+
+def _what_form(name: str, said: str) -> str:
+    """What is wrong with a name or an address, and what would do."""
+    shown = repr(said[:80])
+    if name in ("address", "listen"):
+        return f"{shown} is {NO_HOST} {host_like(said)}"
+    return f"{shown} is no name: take lower-case letters, digits and hyphens between them, such as {site_like(said)}"
+
+
+def truth_values(document: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """Where the document says true or false, which YAML also reads from yes and no, and Python takes for 1 and 0."""
+    if isinstance(document, bool):
+        what = (
+            f"YAML reads {str(document).lower()} there, which no entry takes; put a word such as no into quotes"
+        )
+        yield place.removeprefix("."), what
+    elif isinstance(document, (dict, list, tuple)):
+        for key, value in document.items() if isinstance(document, dict) else enumerate(document):
+            yield from truth_values(value, f"{place}.{key}")
+
+
+def entry(document: Any, place: tuple[int | str, ...]) -> str:
+    """The dotted path of a wrong entry, without the names of kinds that pydantic puts into it."""
+    path: list[str] = []
+    for key in place:
+        within = isinstance(document, (dict, list))
+        try:
+            document = document[key]
+        except (LookupError, TypeError):
+            if not within or key != place[-1]:
+                continue
+        path.append(str(key))
+    return ".".join(path) or "federation"
