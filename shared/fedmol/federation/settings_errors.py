@@ -38,9 +38,7 @@ def _what_form(name: str, said: str) -> str:
 def truth_values(document: Any, place: str = "") -> Iterator[tuple[str, str]]:
     """Where the document says true or false, which YAML also reads from yes and no, and Python takes for 1 and 0."""
     if isinstance(document, bool):
-        what = (
-            f"YAML reads {str(document).lower()} there, which no entry takes; put a word such as no into quotes"
-        )
+        what = f"YAML reads {str(document).lower()} there, which no entry takes; put a word such as no into quotes"
         yield place.removeprefix("."), what
     elif isinstance(document, (dict, list, tuple)):
         for key, value in document.items() if isinstance(document, dict) else enumerate(document):

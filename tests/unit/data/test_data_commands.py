@@ -88,5 +88,5 @@ def test_options_that_do_not_fit_the_split_are_named(tmp_path: Path, options: li
 def test_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     error = failure("make", "--out", tmp_path / "file" / "made.csv", "--limit", 5)
-    assert error.exit is Exit.BAD_DATA
+    assert error.exit is Exit.USAGE
     assert "made.csv cannot be written" in error.message

@@ -188,7 +188,7 @@ def test_the_page_of_a_file(finished: Any, tmp_path: Path) -> None:
     names = [attrs["id"] for tag, attrs in report.tags if tag == "section"]
     assert names == ["contents", "results", "molecules", "resemblance", "distributions"]
     assert "<b>theirs.smi" in report.said("top")
-    assert "No valid SMILES 2 lines 3, 5" in report.said("contents")
+    assert "No valid molecule 2 lines 3, 5" in report.said("contents")
     assert "that the file holds" in report.said("molecules")
 
 
