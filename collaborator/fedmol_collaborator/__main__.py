@@ -34,7 +34,7 @@ _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_oka
 @click.option("--run", type=RUN_ID, required=True, help="the run's id, as the coordinator gave it")
 @click.option("--site", required=True, help="this site's name in federation.yaml")
 @click.option("--certs", type=_FOLDER, required=True, help="folder with ca.crt, party.crt and party.key")
-@click.option("--shard", type=_FILE, required=True, help="CSV or SMILES file of this site's molecules")
+@click.option("--shard", type=_FILE, required=True, help="file of this site's molecules, see docs/molecules.md")
 @click.option("--work", type=_FOLDER, required=True, help="folder for this site's state")
 @click.option("--new-shard", is_flag=True, help="the molecules are meant to be others than the run began with")
 @click.option("--start-over", is_flag=True, help="go on although the folder's state of earlier rounds is lost")

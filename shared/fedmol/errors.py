@@ -75,3 +75,8 @@ class FedmolError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n  cure: {self.cure}\n  see:  {self.exit.page} (exit code {self.exit.value})"
+
+
+def bad_data(message: str, cure: str) -> FedmolError:
+    """To be raised for a file of molecules that cannot be used."""
+    return FedmolError(Exit.BAD_DATA, message, cure)

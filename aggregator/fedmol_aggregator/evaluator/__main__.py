@@ -31,7 +31,7 @@ _NICENESS = 10  # the aggregator and its sidecar come first
 def command(work: Path, out: Path, test: Path | None, known: Path | None, molecules: int, stay: bool) -> None:
     """Sample molecules from the model of every round, and evaluate and report the run when it is over.
 
-    Files of molecules are CSV with a column smiles, or have one SMILES per line.
+    Files of molecules may be CSV with a column smiles, SMILES lines, SDF or Parquet, packed or not.
     """
     signal.signal(signal.SIGTERM, _end_with(Exit.TERMINATED))
     log_to_stderr()

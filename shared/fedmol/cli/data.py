@@ -10,11 +10,12 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from fedmol.chem.normal_form import EMPTY
 from fedmol.chem.vocabulary import VOCABULARIES, get
 from fedmol.cli.options import SEED, OutputFile
 from fedmol.cli.rows_read import RowsRead
-from fedmol.data.card import DataCard, Rejection, check
-from fedmol.data.reading import read_table
+from fedmol.data.card import EXAMPLES, DataCard, Rejection, check
+from fedmol.data.reading import Table, read_table
 from fedmol.data.shards import build_shard
 from fedmol.data.sources import load, write_table
 from fedmol.data.splits import split
@@ -95,9 +96,19 @@ def card(file: Path, column: str, vocabulary: str, as_json: bool) -> None:
 @click.option("--seed", default=0, show_default=True, type=SEED)
 def make(source: str, column: str, out: Path, limit: int | None, seed: int) -> None:
     """Write the molecules of a source into a CSV file."""
-    table = load(DataSettings(source=source, column=column, limit=limit), seed=seed)
+    table = _with_molecules(load(DataSettings(source=source, column=column, limit=limit), seed=seed))
     write_table(out, table.smiles)
     click.echo(f"{len(table):,} molecules written to {out}")
+
+
+def _with_molecules(table: Table) -> Table:
+    """The rows that have a SMILES cell, whatever stands in it; says which have none."""
+    without = {row: table.faults.get(row, EMPTY) for row, text in enumerate(table.smiles) if not text}
+    for reason in sorted(set(without.values())):
+        lines = [table.lines[row] for row, why in without.items() if why == reason]
+        listed = ", ".join(map(str, lines[:EXAMPLES])) + (", ..." if len(lines) > EXAMPLES else "")
+        click.echo(f"{len(lines):,} rows are left out: {reason} (lines {listed})", err=True)
+    return table.take([row for row in range(len(table)) if row not in without])
 
 
 def _split_settings(kind: str, alpha: float | None, sizes: str | None) -> Split:
@@ -134,7 +145,7 @@ def split_file(
 ) -> None:
     """Deal the rows of FILE (or of the source embedded or qm9) out to sites, one CSV file each."""
     how = _split_settings(kind, alpha, sizes)
-    table = load(DataSettings(source=file, column=column))
+    table = _with_molecules(load(DataSettings(source=file, column=column)))
     for number, rows in enumerate(split(table.smiles, how, sites, seed), start=1):
         path = out / f"site-{number}.csv"
         write_table(path, table.take(rows.tolist()).smiles, table.column)

@@ -70,7 +70,7 @@ def train(
     out: Path,
     resume: bool,
 ) -> None:
-    """Train a generator on the molecules of FILE, a CSV or SMILES file."""
+    """Train a generator on the molecules of FILE: CSV, SMILES, SDF or Parquet, packed or not."""
     import torch
 
     from fedmol.chem import vocabulary as vocabularies

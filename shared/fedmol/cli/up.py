@@ -25,7 +25,7 @@ _RESULTS = "/results"
 @click.command("up")
 @click.option("--settings", "path", type=_PATH, default=Path("federation.yaml"), show_default=True)
 @click.option("--sites", type=click.IntRange(min=1), help="how many; those of the settings first, then new ones")
-@click.option("--data", help='"embedded", "qm9", or a CSV or SMILES file; overrides data.source')
+@click.option("--data", help='"embedded", "qm9", or a file of molecules; overrides data.source')
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="override any setting")
 @click.option("--monitoring", is_flag=True, help="with Prometheus and Grafana")
 @click.option("--run-id", type=RUN_ID, help="name of the run; made from the date when left out")

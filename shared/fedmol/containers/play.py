@@ -77,7 +77,7 @@ def bring_data(settings: Settings) -> Settings:
     if settings.data.source in ("embedded", "qm9"):
         return settings
     if not source.is_file():
-        raise FedmolError(Exit.BAD_DATA, f"there is no file {source}", "name a CSV or SMILES file, embedded, or qm9")
+        raise FedmolError(Exit.BAD_DATA, f"there is no file {source}", "name a file of molecules, embedded, or qm9")
     os.environ["FEDMOL_DATA"] = str(source.resolve().parent)  # the compose file mounts it
     data = settings.data.model_copy(update={"source": f"/data/{source.name}"})
     return settings.model_copy(update={"data": data})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from fedmol.data.errors import bad
+from fedmol.errors import bad_data
 
 DEFAULT = "smiles"
 _SHOWN = 20  # names in a message
@@ -50,12 +50,12 @@ def require(path: Path, names: Sequence[str], column: str) -> int:
     listed += f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     if found:
         alike = ", ".join(repr(names[place]) for place in found)
-        raise bad(
+        raise bad_data(
             f"{path} has more than one column that {column!r} may mean: {alike}",
             "name the one that is meant (--column on the command line, data.column in the settings); "
             "columns of the same name need other names first",
         )
-    raise bad(
+    raise bad_data(
         f"{path} has no column {column!r}; its columns are {listed}",
         "name the one with the SMILES (--column on the command line, data.column in the settings); "
         "in a file without a header it is named by its number, counted from 1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from pathlib import Path
 
-from fedmol.data.errors import bad
+from fedmol.errors import bad_data
 
 _MARKS = (  # UTF-32 first: its mark begins with that of UTF-16
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -28,7 +28,7 @@ def decode(path: Path, content: bytes) -> str:
         FedmolError: BAD_DATA if it is no text.
     """
     encoding = next((name for mark, name in _MARKS if content.startswith(mark)), None) or _by_zeros(content)
-    no_text = bad(f"{path} is not a text file", "export the molecules as CSV, SMILES or SDF")
+    no_text = bad_data(f"{path} is not a text file", "export the molecules as CSV, SMILES or SDF")
     if encoding == "utf-8" and content.translate(None, _CONTROLS) != content:
         raise no_text
     try:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from fedmol.chem.normal_form import is_smiles
 from fedmol.data import columns
-from fedmol.data.errors import bad
+from fedmol.errors import bad_data
 
 FIELDS = "{found} fields where the header has {expected}"
 QUOTES = "quotes that do not close"
@@ -91,7 +91,7 @@ def lines_of(path: Path, text: str) -> list[str]:
         lines.pop()
     for number, line in enumerate(lines, start=1):
         if len(line) > LONGEST_LINE:
-            raise bad(
+            raise bad_data(
                 f"{path}, line {number} has more than {LONGEST_LINE:,} characters",
                 "write one molecule a line, and leave out columns that are not needed",
             )
@@ -113,7 +113,7 @@ def dialect(path: Path, lines: list[str], column: str) -> Dialect:
     while start < len(lines) and (not lines[start].strip() or _is_comment(lines[start], column)):
         start += 1
     if start == len(lines):
-        raise bad(f"{path} has no header", "name a file with molecules in it")
+        raise bad_data(f"{path} has no header", "name a file with molecules in it")
     choices = [told["delimiter"]] if told is not None else _DELIMITERS
     headers = [_header(lines, start, delimiter) for delimiter in choices]
     fitting = [one for one in headers if columns.find(one.names, column)]
@@ -130,8 +130,13 @@ def _dialect(header: _Header, smiles: int) -> Dialect:
 
 
 def _is_comment(line: str, column: str) -> bool:
-    """A line such as `# written by ...` above the header."""
-    return line.startswith("#") and not any(columns.find(line.split(delimiter), column) for delimiter in _DELIMITERS)
+    """A line such as `# SMILES, written by ...` above the header, which may itself begin with `#`."""
+    if not line.startswith("#"):
+        return False
+    headers = [line.split(delimiter) for delimiter in _DELIMITERS]
+    return not any(
+        columns.called(names, column) or (len(names) > 1 and columns.find(names, column)) for names in headers
+    )
 
 
 class _Header(NamedTuple):
@@ -156,7 +161,7 @@ def by_number(path: Path, lines: list[str], column: int) -> Dialect:
     header = _header(lines, start, max(_DELIMITERS, key=agreeing))
     width = len(header.names)
     if not 1 <= column <= width:
-        raise bad(f"{path} has {width} columns, and no column {column}", "name one that there is (--column)")
+        raise bad_data(f"{path} has {width} columns, and no column {column}", "name one that there is (--column)")
     if is_smiles(header.names[column - 1]):  # it is a row already
         header = header._replace(names=[str(place + 1) for place in range(width)], first=start)
     return _dialect(header, column - 1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fedmol.data import columns
 from fedmol.data.delimited import Row
-from fedmol.data.errors import bad
+from fedmol.errors import bad_data
 
 MAGIC = b"PAR1"
 _UNFOLDING, _FREE = 100, 64 << 20  # as of packed files
@@ -34,13 +34,13 @@ def open_column(path: Path, content: bytes, column: str) -> tuple[str, Iterator[
                 name = names[columns.require(path, names, column)]
                 (size,) = database.execute(_SIZE, [file.name, name]).fetchone() or (0,)
                 if int(size or 0) > max(_FREE, _UNFOLDING * len(content)):
-                    raise bad(f"{path} unfolds to {size:,} bytes, which molecules do not", "look at what is in it")
+                    raise bad_data(f"{path} unfolds to {size:,} bytes, which molecules do not", "look at what is in it")
                 quoted = '"' + name.replace('"', '""') + '"'
                 found = database.execute(f"SELECT {quoted} FROM read_parquet(?)", [file.name])
                 kind, cells = str(found.description[0][1]), found.fetchall()
         except duckdb.Error as error:
             what = f"{path} is a damaged Parquet file: {str(error).splitlines()[0].replace(file.name, 'it')}"
-            raise bad(what, "copy the file again from where it came from") from None
+            raise bad_data(what, "copy the file again from where it came from") from None
     if kind != "VARCHAR":
-        raise bad(f"{path}: column {name!r} does not hold text but {kind}", "name the column with the SMILES")
+        raise bad_data(f"{path}: column {name!r} does not hold text but {kind}", "name the column with the SMILES")
     return name, (Row(number, (cell or "").strip()) for number, (cell,) in enumerate(cells, start=1))

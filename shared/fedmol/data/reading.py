@@ -13,8 +13,8 @@ from fedmol import files
 from fedmol.data import columns, delimited, parquet, smiles_lines, structures
 from fedmol.data.decoding import decode
 from fedmol.data.delimited import Row
-from fedmol.data.errors import bad
 from fedmol.data.unfolding import unfold
+from fedmol.errors import bad_data
 
 SMILES_SUFFIXES = frozenset({".smi", ".smiles", ".ism", ".cxsmiles", ".can", ".txt"})
 _STRUCTURES = frozenset({".sdf", ".sd", ".mol"})
@@ -55,14 +55,16 @@ def read_bytes(path: Path) -> bytes:
     try:
         return files.read_bytes(path, _LARGEST, follow=True)
     except FileNotFoundError:
-        raise bad(
+        raise bad_data(
             f"there is no file {path}", "name an existing file of molecules, or one of the sources embedded, qm9"
         ) from None
     except IsADirectoryError:
-        raise bad(f"{path} is a folder, not a file", "name the file of molecules inside it") from None
+        raise bad_data(f"{path} is a folder, not a file", "name the file of molecules inside it") from None
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or error
-        raise bad(f"{path} cannot be read: {why}", "make the file readable for the user that runs fedmol") from None
+        raise bad_data(
+            f"{path} cannot be read: {why}", "make the file readable for the user that runs fedmol"
+        ) from None
 
 
 def parse_table(path: Path, content: bytes, column: str) -> Table:
@@ -99,7 +101,7 @@ def _text_rows(path: Path, name: Path, text: str, column: str) -> tuple[str, Ite
     lines = delimited.lines_of(path, text)
     first = next((line for line in lines if line.strip()), None)
     if first is None:
-        raise bad(f"{path} is empty", "name a file with molecules in it")
+        raise bad_data(f"{path} is empty", "name a file with molecules in it")
     suffix = name.suffix.lower()
     if _MOLFILE_ENDS in text and (suffix in _STRUCTURES or _is_structures(lines)):
         return "", structures.rows_of(lines)
@@ -126,11 +128,11 @@ def _is_table(first: str, column: str) -> bool:
 def _refuse_pages(path: Path, first: str) -> None:
     begin = first.lstrip().lower()
     if begin.startswith(_PAGES):
-        raise bad(
+        raise bad_data(
             f"{path} is a page (HTML or XML), not a table", "look at it: a server may have sent it in place of the file"
         )
     if begin.startswith(_JSON):
-        raise bad(f"{path} is JSON, which fedmol does not read", "export the molecules as CSV, SMILES or SDF")
+        raise bad_data(f"{path} is JSON, which fedmol does not read", "export the molecules as CSV, SMILES or SDF")
 
 
 def _table(path: Path, column: str, rows: Iterable[Row]) -> Table:
@@ -144,5 +146,5 @@ def _table(path: Path, column: str, rows: Iterable[Row]) -> Table:
         smiles.append(row.smiles)
         lines.append(row.line)
     if not smiles:
-        raise bad(f"{path} has no rows with molecules", "name a file with molecules in it")
+        raise bad_data(f"{path} has no rows with molecules", "name a file with molecules in it")
     return Table(str(path), column, tuple(smiles), tuple(lines), faults, blank)

@@ -119,7 +119,7 @@ def _limited(table: Table, limit: int | None, seed: int) -> Table:
 
 
 def load(data: DataSettings, cache: Path | None = None, seed: int = 0) -> Table:
-    """The table that `data.source` names: `embedded`, `qm9` or the path of a CSV or SMILES file.
+    """The table that `data.source` names: `embedded`, `qm9` or the path of a file of molecules.
 
     With `data.limit`, that many rows drawn with `seed`, in their order. `cache` holds downloads (`cache_folder()` when
     left out).

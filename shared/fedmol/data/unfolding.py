@@ -14,7 +14,7 @@ from typing import Any
 
 from backports import zstd
 
-from fedmol.data.errors import bad
+from fedmol.errors import bad_data
 
 _FREE, _UNFOLDING = 64 << 20, 100  # bytes that any file may unfold to, and how many times its size a large one may
 _PIECE = 4 << 20  # bytes
@@ -58,7 +58,9 @@ def unfold(path: Path, content: bytes) -> tuple[str, bytes]:
                 break
     for magic, kind in _FOREIGN.items():
         if content.startswith(magic):
-            raise bad(f"{path} is {kind}, which fedmol does not read", "export the molecules as CSV, SMILES or SDF")
+            raise bad_data(
+                f"{path} is {kind}, which fedmol does not read", "export the molecules as CSV, SMILES or SDF"
+            )
     return name, content
 
 
@@ -76,12 +78,14 @@ def _read(path: Path, kind: str, open_packed: Callable[[Any], Any], packed: obje
                 pieces.append(piece)
                 size += len(piece)
                 if size > most:
-                    raise bad(
+                    raise bad_data(
                         f"{path} unfolds to more than {most:,} bytes, which molecules do not",
                         "look at what is in it, and unpack it first if it is right",
                     )
     except _DAMAGES as error:
-        raise bad(f"{path} is a damaged {kind} file: {error}", "copy the file again from where it came from") from None
+        raise bad_data(
+            f"{path} is a damaged {kind} file: {error}", "copy the file again from where it came from"
+        ) from None
     return b"".join(pieces)
 
 
@@ -90,20 +94,22 @@ def _from_zip(path: Path, content: bytes, most: int) -> tuple[str, bytes]:
         archive = zipfile.ZipFile(io.BytesIO(content))
         members = [one for one in archive.infolist() if not one.is_dir() and not _is_litter(one.filename)]
     except _DAMAGES as error:
-        raise bad(f"{path} is a damaged zip file: {error}", "copy the file again from where it came from") from None
+        raise bad_data(
+            f"{path} is a damaged zip file: {error}", "copy the file again from where it came from"
+        ) from None
     names = [member.filename for member in members]
     if "[Content_Types].xml" in names or "mimetype" in names:
-        raise bad(f"{path} is a spreadsheet (.xlsx, .ods), which fedmol does not read", "save the sheet as CSV")
+        raise bad_data(f"{path} is a spreadsheet (.xlsx, .ods), which fedmol does not read", "save the sheet as CSV")
     if len(members) != 1:
         listed = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
         what = f"with {len(names)} files: {listed}" if names else "without a file in it"
-        raise bad(f"{path} is a zip archive {what}", "unpack it, and name the file with the molecules")
+        raise bad_data(f"{path} is a zip archive {what}", "unpack it, and name the file with the molecules")
     if members[0].flag_bits & 1:
-        raise bad(f"{path} is a zip archive with a password", "unpack it first")
+        raise bad_data(f"{path} is a zip archive with a password", "unpack it first")
     try:
         return names[0], _read(path, "zip", archive.open, members[0], most)
     except NotImplementedError as error:
-        raise bad(f"{path} is a zip archive of an uncommon kind: {error}", "unpack it first") from None
+        raise bad_data(f"{path} is a zip archive of an uncommon kind: {error}", "unpack it first") from None
 
 
 def _is_litter(name: str) -> bool:

@@ -25,7 +25,7 @@ _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_oka
 @click.option("--settings", "path", type=_FILE, required=True, help="federation.yaml")
 @click.option("--certs", type=_FOLDER, required=True, help="folder with ca.crt, party.crt and party.key")
 @click.option("--site", help="this site's name in federation.yaml; without it, the aggregator is examined")
-@click.option("--shard", type=_FILE, help="CSV or SMILES file of this site's molecules")
+@click.option("--shard", type=_FILE, help="file of this site's molecules, see docs/molecules.md")
 @click.option("--work", type=_FOLDER, help="folder for this party's state")
 @click.option(
     "--run", type=RUN_ID, help="the run's id, to ask whether the aggregator serves it, and whether it is over here"

@@ -64,7 +64,7 @@ class DataSettings(Closed):
     `fedmol.diffusion.census.Census.raised`. It changes the noise, and so the model.
     """
 
-    source: str = "embedded"  # "embedded", "qm9" or the path of a CSV / SMILES file
+    source: str = "embedded"  # "embedded", "qm9" or the path of a file of molecules
     column: str = "smiles"
     limit: Annotated[int, Field(gt=0)] | None = None
     split: Split = Iid()

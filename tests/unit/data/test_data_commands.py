@@ -69,6 +69,15 @@ def test_made_file_can_be_split_and_no_row_is_lost(tmp_path: Path) -> None:
     assert sorted(one for part in parts for one in part) == sorted(read_table(made).smiles)
 
 
+def test_rows_without_a_smiles_are_told_when_a_file_is_split(tmp_path: Path) -> None:
+    path, out = tmp_path / "some.csv", tmp_path / "sites"
+    path.write_text("name,smiles\nN,N-dimethylaniline,CN(C)c1ccccc1\na,CCO\nb,\nc,x\nd,CCN\n")
+    result = call("split", path, "--sites", 1, "--out", out)
+    assert "1 rows are left out: 3 fields where the header has 2 (lines 2)" in result.output
+    assert "1 rows are left out: empty cell (lines 4)" in result.output
+    assert read_table(out / "site-1.csv").smiles == ("CCO", "x", "CCN")
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
