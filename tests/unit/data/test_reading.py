@@ -57,6 +57,7 @@ def zipped(*names: str) -> bytes:
         (PLAIN.decode().encode("utf-16")[:-1], "not a text file"),
         (b"smiles,smiles\nC,N\n", "more than one column"),
     ],
+    ids=lambda one: one if isinstance(one, str) else "",  # a gzip file holds the time
 )
 def test_what_cannot_be_read_says_why(tmp_path: Path, content: bytes, message: str) -> None:
     with pytest.raises(FedmolError, match=message) as caught:
