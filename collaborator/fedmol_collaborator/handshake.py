@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.certificates import CertificateFiles, check_files
+from fedmol_collaborator import way
 
 _PATIENCE = 5.0  # seconds
 _LOOK = 0.2  # seconds
@@ -42,7 +43,7 @@ def _try(address: str, port: int, files: CertificateFiles, site: str) -> bool:
     if not files.ca.exists():
         check_files(files, site)  # nobody to trust, so nobody to talk to
     try:
-        plain = socket.create_connection((address, port), timeout=_PATIENCE)
+        plain = way.connect(address, port, _PATIENCE)
     except OSError:
         return False
     with plain:

@@ -23,6 +23,7 @@ from fedmol.federation.settings import NetworkSettings
 from fedmol_collaborator.message_fields import Scanner, fields_of
 from fedmol_collaborator.outgoing import Outgoing
 from fedmol_collaborator.patience import stopped
+from fedmol_collaborator.way import channel_options
 
 LARGEST_ANSWER = 4 * 2**20  # bytes of an answer that is no part of a model
 _LARGEST_METADATA = 32 * 2**10  # bytes; an error's text comes in it
@@ -62,6 +63,7 @@ class Line:
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.bdp_probe", 0),  # else windows grow with the line, and more is here before it is cut off
             ("grpc.enable_retries", 0),
+            *channel_options(network.address),
         ]
         credentials = grpc.ssl_channel_credentials(*_papers(files))
         self._channel = grpc.secure_channel(endpoint(network.address, network.port), credentials, options=options)

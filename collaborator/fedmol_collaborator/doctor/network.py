@@ -10,12 +10,16 @@ from cryptography import x509
 from fedmol.doctor.examination import Finding, failed, ok
 from fedmol.federation.certificate_info import information
 from fedmol.federation.certificates import CertificateFiles
+from fedmol_collaborator import way
 from fedmol_collaborator.handshake import distrust, tls_context
+from fedmol_collaborator.way import through
 
 _PATIENCE = 5.0  # seconds
 
 
 def resolve(host: str) -> Finding:
+    if proxy := way.proxy_to(host):
+        return ok(f"the proxy {proxy.shown} has to know {host}")
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError) as error:
@@ -28,8 +32,8 @@ def resolve(host: str) -> Finding:
 
 def connect(host: str, port: int) -> Finding:
     try:
-        with socket.create_connection((host, port), timeout=_PATIENCE) as plain:
-            return ok(f"to {plain.getpeername()[0]}, port {port}")
+        with way.connect(host, port, _PATIENCE) as plain:
+            return ok(f"to {plain.getpeername()[0]}, port {port}" if not through(host) else f"{port}{through(host)}")
     except ConnectionRefusedError:
         return failed(
             f"nobody listens on {host}, port {port}",
@@ -56,7 +60,7 @@ def shake_hands(host: str, port: int, files: CertificateFiles) -> Finding:
     context.check_hostname = False
     try:
         with (
-            socket.create_connection((host, port), timeout=_PATIENCE) as plain,
+            way.connect(host, port, _PATIENCE) as plain,
             context.wrap_socket(plain, server_hostname=host) as secure,
         ):
             shown = secure.getpeercert(binary_form=True)

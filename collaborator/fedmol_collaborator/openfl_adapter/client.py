@@ -42,6 +42,7 @@ from fedmol_collaborator.orders import Orders, broken, check_values
 from fedmol_collaborator.outgoing import Outgoing
 from fedmol_collaborator.patience import Patience, describe
 from fedmol_collaborator.watch import Watch
+from fedmol_collaborator.way import through
 
 log = logging.getLogger("fedmol.site")
 T = TypeVar("T")
@@ -128,7 +129,7 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
 
     def _try_to_connect(self) -> None:
         if not self._handshake():
-            raise ConnectionError(f"nobody answers at {self.uri}")
+            raise ConnectionError(f"nobody answers at {self.uri}{through(self.network.address)}")
         self.reconnect()
 
     def join(self, joining: Joining) -> Welcome:

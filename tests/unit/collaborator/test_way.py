@@ -1,0 +1,57 @@
+"""Which proxy is taken, and for whom."""
+
+from __future__ import annotations
+
+import pytest
+
+from fedmol.errors import Exit, FedmolError
+from fedmol_collaborator.way import channel_options, proxy_to, through
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for scheme in ("grpc", "https", "http", "no", "all"):
+        for name in (f"{scheme}_proxy", f"{scheme}_proxy".upper()):
+            monkeypatch.delenv(name, raising=False)
+
+
+def test_without_any_the_way_is_straight() -> None:
+    assert proxy_to("fl.example.org") is None
+    assert through("fl.example.org") == ""
+    assert channel_options("fl.example.org") == [("grpc.enable_http_proxy", 0)]
+
+
+def test_the_first_that_is_set_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("http_proxy", "HTTPS_PROXY", "grpc_proxy"):
+        monkeypatch.setenv(variable, f"http://{variable.lower().replace('_', '-')}:3128")
+        assert through("fl.example.org") == (
+            f" through the proxy {variable.lower().replace('_', '-')}:3128 ({variable.lower()})"
+        )
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.9.9.9", "::1", "[::1]", "a.localhost"])
+def test_this_machine_is_reached_straight(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    assert proxy_to(host) is None
+
+
+@pytest.mark.parametrize("exceptions", ["fl.example.org", ".example.org", "*", "a, example.org"])
+def test_no_proxy_is_heeded(exceptions: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("no_proxy", exceptions)
+    assert proxy_to("fl.example.org") is None
+    assert channel_options("fl.example.org") == [("grpc.enable_http_proxy", 0)]
+
+
+@pytest.mark.parametrize("text", ["socks5://proxy:1080", "http://", "http://proxy:port", "https://proxy:3128"])
+def test_what_is_no_http_proxy_is_named(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", text)
+    with pytest.raises(FedmolError, match="https_proxy is not the address of an HTTP proxy") as caught:
+        proxy_to("fl.example.org")
+    assert caught.value.exit is Exit.AGGREGATOR_UNREACHABLE
+
+
+def test_a_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "user:secret@proxy:3128")
+    assert through("fl.example.org") == " through the proxy proxy:3128 (https_proxy)"
+    assert channel_options("fl.example.org") == [("grpc.http_proxy", "http://user:secret@proxy:3128")]
