@@ -92,9 +92,8 @@ class Codes:
             most, name = self.vocabulary.max_atoms, self.vocabulary.name
             raise RejectedError(f"{TOO_LARGE} for the vocabulary {name} (more than {most} heavy atoms)")
         charges = [atom.GetFormalCharge() for atom in mol.GetAtoms()] if bracketed else [0]
-        numbers = [
-            mol.GetAtomWithIdx(k).GetAtomicNum() for k in range(mol.GetNumAtoms())
-        ]  # GetAtoms takes twice as long
+        atoms = map(mol.GetAtomWithIdx, range(mol.GetNumAtoms()))  # in half the time that GetAtoms takes
+        numbers = [atom.GetAtomicNum() for atom in atoms]
         charged = any(charges)
         if charged and self.vocabulary.keeps_charges:
             kinds = np.array([self.atoms.get(kind, -1) for kind in zip(numbers, charges, strict=True)], np.int8)

@@ -20,7 +20,6 @@ VALENCE = "impossible valence"
 KEKULE = "aromatic ring that cannot be kekulised"
 FRAGMENTS = "more than one fragment (salt, solvate or mixture)"
 NOT_ONE = "not one molecule (polymer, repeat or variable attachment)"
-WILDCARD = "open or unknown atom (*)"
 NO_ATOM = "no heavy atom"
 HUGE = "too large to be looked at"
 

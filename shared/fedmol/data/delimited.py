@@ -201,15 +201,19 @@ class _Span:
 def _span(lines: list[str], start: int, delimiter: str) -> _Span | None:
     """From the first line on as many as its quotes need to close; None if they do not, or are broken."""
     csv.field_size_limit(_LONGEST_CELL)
+    closes = True
     for end in range(start + 1, min(start + _MOST_LINES, len(lines)) + 1):
-        if '"' not in lines[end - 1]:
+        if end > start + 1:
+            closes ^= lines[end - 1].count('"') % 2 == 1
+        if not closes:
             continue
         try:
             rows = list(csv.reader([f"{line}\n" for line in lines[start:end]], delimiter=delimiter, strict=True))
         except csv.Error as error:
-            if "unexpected end" in str(error):
-                continue
-            return None
+            if "unexpected end" not in str(error):
+                return None
+            closes = False  # before an odd number of quotes has come
+            continue
         return _Span(rows[0], end - start)
     return None
 
