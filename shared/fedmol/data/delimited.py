@@ -248,6 +248,7 @@ def _with_quotes(lines: list[str], start: int, how: Dialect) -> tuple[list[Row],
     if not whole:
         return [how.row(start + 1, span.cells)], span.taken
     likely = len(whole) >= _MOSTLY * len(inner) and sum(map(len, whole)) >= _LETTERS * len(whole)
-    if likely and not literal.fault:
+    alone = any('"' in map(str.strip, lines[index].split(how.delimiter)) for index in (start, numbers[-1] - 1))
+    if likely and not literal.fault and is_smiles(literal.smiles) and not alone:
         return [literal], 1  # the quotes of two rows that have nothing to do with each other
     return [Row(number, fault=QUOTES) for number in (start + 1, *numbers)], span.taken

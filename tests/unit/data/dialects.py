@@ -86,6 +86,13 @@ DIALECTS = [
         'id,smiles,note\n1,CCC,"one\nsee N, N, too"\n2,CCO,\n3,CCN,\n',
         faults={2: "quotes that do not close", 3: "quotes that do not close"},
     ),
+    text(
+        "ditto marks",
+        'name\tsmiles\nx\tCCO\n"\tCCCO\ny\tCCN\n"\tCCCN\n',
+        "site.tsv",
+        smiles=("CCO",),
+        faults=dict.fromkeys((3, 4, 5), "quotes that do not close"),
+    ),
     text("a quote that never closes", 'name,smiles\n"a,b,CCC\nx,CCO\ny,CCN\n', faults={2: "quotes that do not close"}),
     text(
         "names with commas and without quotes",
