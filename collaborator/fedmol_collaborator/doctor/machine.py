@@ -69,8 +69,7 @@ def training_step(settings: Settings, graphs: RaggedGraphs) -> Finding:
 
 
 def site_disk(settings: Settings, work: Path, graphs: RaggedGraphs) -> Finding:
-    encoded = graphs.nbytes
-    return disk(work, _KEPT * model_bytes(settings) + 2 * encoded)
+    return disk(work, _KEPT * model_bytes(settings) + 2 * graphs.nbytes)
 
 
 def memory(settings: Settings) -> Finding:

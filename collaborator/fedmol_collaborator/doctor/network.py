@@ -12,7 +12,6 @@ from fedmol.federation.certificate_info import information
 from fedmol.federation.certificates import CertificateFiles
 from fedmol_collaborator import way
 from fedmol_collaborator.handshake import distrust, tls_context
-from fedmol_collaborator.way import through
 
 _PATIENCE = 5.0  # seconds
 
@@ -33,7 +32,8 @@ def resolve(host: str) -> Finding:
 def connect(host: str, port: int) -> Finding:
     try:
         with way.connect(host, port, _PATIENCE) as plain:
-            return ok(f"to {plain.getpeername()[0]}, port {port}" if not through(host) else f"{port}{through(host)}")
+            proxied = way.through(host)
+            return ok(f"port {port}{proxied}" if proxied else f"to {plain.getpeername()[0]}, port {port}")
     except ConnectionRefusedError:
         return failed(
             f"nobody listens on {host}, port {port}",

@@ -46,7 +46,7 @@ class Codes:
     """The class indices of a vocabulary, and the graphs that are written in them."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
+        self.vocabulary, self.keeps_charges = vocabulary, vocabulary.keeps_charges
         table = Chem.GetPeriodicTable()
         self.atoms = {
             (table.GetAtomicNumber(atom.symbol), atom.charge): kind for kind, atom in enumerate(vocabulary.atoms)
@@ -79,7 +79,7 @@ class Codes:
         ends, bonds = np.stack([i, j], 1).astype(np.int16), self.bonds[orders[i, j].astype(np.int64)]
         if not bonds.all():
             raise RejectedError(BOND)
-        if charged and not self.vocabulary.keeps_charges:
+        if charged and not self.keeps_charges:
             neutral = _neutral(molecule.smiles, mol)
             return Coded(atoms, ends, bonds, *neutral, (*molecule.dropped, CHARGES))
         if "[" in molecule.smiles:
@@ -91,17 +91,16 @@ class Codes:
         if mol.GetNumAtoms() > self.vocabulary.max_atoms:
             most, name = self.vocabulary.max_atoms, self.vocabulary.name
             raise RejectedError(f"{TOO_LARGE} for the vocabulary {name} (more than {most} heavy atoms)")
-        charges = [atom.GetFormalCharge() for atom in mol.GetAtoms()] if bracketed else [0]
         atoms = map(mol.GetAtomWithIdx, range(mol.GetNumAtoms()))  # in half the time that GetAtoms takes
         numbers = [atom.GetAtomicNum() for atom in atoms]
+        charges = [atom.GetFormalCharge() for atom in mol.GetAtoms()] if bracketed else [0] * len(numbers)
         charged = any(charges)
-        if charged and self.vocabulary.keeps_charges:
+        if charged and self.keeps_charges:
             kinds = np.array([self.atoms.get(kind, -1) for kind in zip(numbers, charges, strict=True)], np.int8)
         else:
-            kinds = self.neutral[numbers]
+            charges, kinds = [0] * len(numbers), self.neutral[numbers]
         if kinds.min() < 0:
-            told = charges if charged and self.vocabulary.keeps_charges else [0] * len(numbers)
-            raise RejectedError(self._foreign(list(zip(numbers, told, strict=True))))
+            raise RejectedError(self._foreign(list(zip(numbers, charges, strict=True))))
         if bracketed and any(atom.GetNumRadicalElectrons() for atom in mol.GetAtoms()):
             raise RejectedError(RADICAL)
         return kinds, charged

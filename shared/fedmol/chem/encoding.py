@@ -10,8 +10,7 @@ import torch
 from rdkit import rdBase
 
 from fedmol.chem.coding import Block, code_block
-from fedmol.chem.normal_form import RejectedError
-from fedmol.chem.normal_form import read as read_molecule
+from fedmol.chem.normal_form import RejectedError, read
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.graphs import Graphs
 from fedmol.ragged import EMPTY, RaggedGraphs, concatenated
@@ -47,19 +46,19 @@ def encode(smiles: Sequence[str], vocabulary: Vocabulary) -> Encoded:
 
 def joined(blocks: Iterable[Block]) -> Encoded:
     """What the blocks hold, in their order."""
-    graphs, encoded, read = list[RaggedGraphs](), Encoded(EMPTY, [], [], []), 0
+    graphs, encoded, first = list[RaggedGraphs](), Encoded(EMPTY, [], [], []), 0
     for block in blocks:
         before = len(encoded.smiles)
         graphs.append(_ragged(block))
         encoded.smiles.extend(block.smiles)
         encoded.scaffolds.extend(map(sys.intern, block.scaffolds))
-        encoded.rows.extend(read + row for row in block.rows)
+        encoded.rows.extend(first + row for row in block.rows)
         encoded.originals.update((before + place, smiles) for place, smiles in block.originals.items())
         for what, places in block.dropped.items():
             encoded.dropped.setdefault(what, []).extend(before + place for place in places)
         for reason, rows in block.rejected.items():
-            encoded.rejected.setdefault(reason, []).extend(read + row for row in rows)
-        read += block.read
+            encoded.rejected.setdefault(reason, []).extend(first + row for row in rows)
+        first += block.read
     return replace(encoded, ragged=concatenated([EMPTY, *graphs]))
 
 
@@ -75,7 +74,7 @@ def canonical_smiles(smiles: Sequence[str]) -> list[str | None]:
 
     def one(text: str) -> str | None:
         try:
-            return read_molecule(text).smiles
+            return read(text).smiles
         except RejectedError:
             return None
 

@@ -14,7 +14,7 @@ from fedmol.chem.normal_form import EMPTY
 from fedmol.chem.vocabulary import VOCABULARIES, get
 from fedmol.cli.options import SEED, OutputFile
 from fedmol.cli.rows_read import RowsRead
-from fedmol.data.card import EXAMPLES, DataCard, Rejection, check
+from fedmol.data.card import DataCard, Rejection, check
 from fedmol.data.reading import Table, read_table
 from fedmol.data.shards import build_shard
 from fedmol.data.sources import load, write_table
@@ -32,11 +32,7 @@ def _rows(card: DataCard) -> list[tuple[str, str]]:
     def listed(counts: dict[str, int] | dict[int, int]) -> str:
         return ", ".join(f"{name}: {n:,}" for name, n in counts.items())
 
-    def named(reason: str, one: Rejection) -> str:
-        lines = ", ".join(map(str, one.lines)) + (", ..." if one.count > len(one.lines) else "")
-        return f"{one.count:,}: {reason}, line{'s' if one.count > 1 else ''} {lines}"
-
-    rejected = [("rejected", named(reason, one)) for reason, one in card.rejected.items()]
+    rejected = [("rejected", f"{one.count:,}: {reason}, {one.where}") for reason, one in card.rejected.items()]
     scaffolds = ", ".join(f"{one.smiles or 'no ring'}: {one.count:,}" for one in card.largest_scaffolds)
     return [
         ("rows read", f"{card.read:,}"),
@@ -105,9 +101,8 @@ def _with_molecules(table: Table) -> Table:
     """The rows that have a SMILES cell, whatever stands in it; says which have none."""
     without = {row: table.faults.get(row, EMPTY) for row, text in enumerate(table.smiles) if not text}
     for reason in sorted(set(without.values())):
-        lines = [table.lines[row] for row, why in without.items() if why == reason]
-        listed = ", ".join(map(str, lines[:EXAMPLES])) + (", ..." if len(lines) > EXAMPLES else "")
-        click.echo(f"{len(lines):,} rows are left out: {reason} (lines {listed})", err=True)
+        rows = Rejection.of([table.lines[row] for row, why in without.items() if why == reason])
+        click.echo(f"{rows.count:,} rows are left out: {reason} (lines {rows.listed})", err=True)
     return table.take([row for row in range(len(table)) if row not in without])
 
 

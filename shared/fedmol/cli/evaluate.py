@@ -141,11 +141,12 @@ def _of_file(
 
 def _real(test: str, column: str, vocabulary: Vocabulary) -> Graphs:
     """The test molecules; says of what was left out of them, for every figure that follows is without it."""
+    from fedmol.data.card import left_out
     from fedmol.evaluation.reference import real_molecules
 
     real = real_molecules(test, column, vocabulary)
-    for reason, rows in real.card.rejected.items():
-        click.echo(f"test molecules: {rows.count:,} of {real.card.read:,} rows are left out: {reason}", err=True)
+    for line in left_out(real.card):
+        click.echo(f"test molecules: {line}", err=True)
     return real.graphs
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -26,6 +26,20 @@ class _Section(BaseModel):
 class Rejection(_Section):
     count: int = Field(gt=0)
     lines: tuple[int, ...]  # the first few, counted from 1 in the source
+
+    @classmethod
+    def of(cls, lines: Sequence[int]) -> Self:
+        """Of the rows on these lines."""
+        return cls(count=len(lines), lines=tuple(lines[:EXAMPLES]))
+
+    @property
+    def listed(self) -> str:
+        """The first lines, and whether there are more."""
+        return ", ".join(map(str, self.lines)) + (", ..." if self.count > len(self.lines) else "")
+
+    @property
+    def where(self) -> str:
+        return f"line{'s' if self.count > 1 else ''} {self.listed}"
 
 
 class ScaffoldCount(_Section):
@@ -126,15 +140,11 @@ def largest_scaffolds(scaffolds: Iterable[str]) -> tuple[int, tuple[ScaffoldCoun
 def left_out(card: DataCard) -> list[str]:
     """One line for each thing that the molecules which are kept are without, and for each kind of rejected row."""
 
-    def lines(rejection: Rejection) -> str:
-        more = ", ..." if rejection.count > len(rejection.lines) else ""
-        return f"line{'s' if rejection.count > 1 else ''} {', '.join(map(str, rejection.lines))}{more}"
-
     return [
         *(f"{n:,} of {card.kept:,} molecules are kept without their {what}" for what, n in card.dropped.items() if n),
         *([f"{card.alike:,} are left out: they differ from others in stereo or isotopes only"] if card.alike else []),
         *(
-            f"{one.count:,} of {card.read:,} rows are left out: {why} ({lines(one)})"
+            f"{one.count:,} of {card.read:,} rows are left out: {why} ({one.where})"
             for why, one in card.rejected.items()
         ),
     ]

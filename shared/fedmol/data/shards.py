@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from fedmol import sealed
 from fedmol.chem.coding import code_block
 from fedmol.chem.encoding import Encoded, joined
 from fedmol.chem.vocabulary import Vocabulary
-from fedmol.data.card import EXAMPLES, DataCard, Rejection, check, counts, largest_scaffolds
+from fedmol.data.card import DataCard, Rejection, check, counts, largest_scaffolds
 from fedmol.data.processes import Progress, in_blocks
 from fedmol.data.reading import Table, parse_table, read_bytes
 from fedmol.errors import FedmolError
@@ -46,11 +46,11 @@ class Shard:
     def graphs(self) -> Graphs:
         return self.ragged.dense()
 
-    @property
+    @cached_property
     def training(self) -> RaggedGraphs:
         return self.ragged.select(~self.held_out)
 
-    @property
+    @cached_property
     def validation(self) -> RaggedGraphs:
         return self.ragged.select(self.held_out)
 
@@ -94,8 +94,7 @@ def encode_table(table: Table, vocabulary: Vocabulary, on_progress: Progress | N
 
 def _rejections(table: Table, encoded: Encoded) -> dict[str, Rejection]:
     return {
-        reason: Rejection(count=len(rows), lines=tuple(table.lines[row] for row in rows[:EXAMPLES]))
-        for reason, rows in sorted(encoded.rejected.items())
+        reason: Rejection.of([table.lines[row] for row in rows]) for reason, rows in sorted(encoded.rejected.items())
     }
 
 

@@ -112,18 +112,6 @@ def split(smiles: Sequence[str], how: Split, sites: int, seed: int) -> list[Indi
     return [np.sort(part).astype(np.int64) for part in parts]
 
 
-def holdout(smiles: Sequence[str], share: float, seed: int) -> tuple[Indices, Indices]:
-    """Row indices (kept, held out): `share` of the different molecules, at least one, by a hash of seed and molecule.
-
-    All rows of one molecule go to the same side, however its SMILES is written, so that no held-out molecule is
-    trained on; a row that cannot be read counts as a molecule of its own text.
-
-    Raises:
-        FedmolError: BAD_DATA if there are fewer than two different molecules.
-    """
-    return holdout_by_name(names(smiles), share, seed)
-
-
 def names(smiles: Sequence[str]) -> list[str]:
     """The canonical SMILES of each row, its own text where it cannot be read."""
     return [text if name is None else name for text, name in zip(smiles, _all(canonical_smiles, smiles), strict=True)]
@@ -134,8 +122,15 @@ def readable(table: Table) -> list[str]:
     return [name for name in _all(canonical_smiles, table.smiles) if name is not None]
 
 
-def holdout_by_name(names: Sequence[str], share: float, seed: int) -> tuple[Indices, Indices]:
-    """`holdout` of rows whose `names` are known."""
+def holdout(names: Sequence[str], share: float, seed: int) -> tuple[Indices, Indices]:
+    """Row indices (kept, held out): `share` of the different molecules, at least one, by a hash of seed and molecule.
+
+    All rows of one name go to the same side; `names` gives those that do not depend on how a SMILES is written, so that
+    no held-out molecule is trained on.
+
+    Raises:
+        FedmolError: BAD_DATA if there are fewer than two different molecules.
+    """
     different = sorted(set(names), key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
     if len(different) < 2:
         raise FedmolError(

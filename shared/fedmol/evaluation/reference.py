@@ -14,7 +14,7 @@ from fedmol.data.card import check
 from fedmol.data.reading import Table, read_table
 from fedmol.data.shards import Shard, build_shard, encode_table, held_out
 from fedmol.data.sources import cache_folder, qm9
-from fedmol.data.splits import Indices, holdout_by_name, names, readable
+from fedmol.data.splits import Indices, holdout, names, readable
 from fedmol.federation.settings import DataSettings
 
 Part = Literal["test", "training"]
@@ -68,7 +68,7 @@ def _qm9() -> tuple[Table, tuple[str, ...]]:
 
 def _held_out_here(canonical: Sequence[str]) -> dict[Part, Indices]:
     data = DataSettings(source=QM9)
-    rest, test = holdout_by_name(canonical, data.test_share, seed=0)
+    rest, test = holdout(canonical, data.test_share, seed=0)
     validation = held_out([canonical[k] for k in rest], data.validation_share).numpy()
     return {"test": test, "training": rest[~validation]}
 

@@ -13,7 +13,7 @@ from fedmol.data import sources
 from fedmol.data.card import DataCard, check, left_out
 from fedmol.data.processes import Progress
 from fedmol.data.shards import encode_table, held_out, shard_of
-from fedmol.data.splits import holdout_by_name, names, split
+from fedmol.data.splits import holdout, names, split
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation import certificates
 from fedmol.federation.assembly import vocabulary_of
@@ -119,7 +119,7 @@ def _deal(settings: Settings, folder: Path, on_progress: Progress | None = None)
     _check_enough(card, len(settings.sites))
     table = table.take(encoded.rows)
     canonical = encoded.smiles if vocabulary.keeps_charges else names(table.smiles)
-    rest, test = holdout_by_name(canonical, settings.data.test_share, settings.seed)
+    rest, test = holdout(canonical, settings.data.test_share, settings.seed)
     known, known_names = table.take(rest.tolist()), [canonical[row] for row in rest]
     shards = split(known.smiles, settings.data.split, len(settings.sites), settings.seed)
     _check_parts(settings, card, [len({known_names[row] for row in rows}) for rows in shards])

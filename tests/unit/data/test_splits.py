@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from fedmol.chem.scaffolds import scaffolds
 from fedmol.data.embedded import embedded
-from fedmol.data.splits import Indices, holdout, sizes_of, split
+from fedmol.data.splits import Indices, holdout, names, sizes_of, split
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import Dirichlet, Iid, Scaffold, Split, Uneven
 
@@ -110,7 +110,7 @@ def test_split_that_cannot_be_made_is_refused(smiles: list[str], how: Split, cod
 @given(share=st.floats(0.01, 0.99), seed=st.integers(0, 100))
 def test_holdout_never_shares_a_molecule(share: float, seed: int) -> None:
     smiles = [*SMILES[:100], *SMILES[:30]]
-    kept, out = holdout(smiles, share, seed)
+    kept, out = holdout(names(smiles), share, seed)
     assert sorted([*kept.tolist(), *out.tolist()]) == list(range(len(smiles)))
     held = {smiles[row] for row in out}
     assert not held & {smiles[row] for row in kept}
@@ -120,11 +120,11 @@ def test_holdout_never_shares_a_molecule(share: float, seed: int) -> None:
 def test_holdout_knows_a_molecule_however_it_is_written() -> None:
     smiles = [*SMILES[:40], "CCO", "C(O)C", "OCC", "[13CH3]CO", "F/C=C/F", "FC=CF", "x", "y"]
     for seed in range(20):
-        out = set(holdout(smiles, 0.3, seed)[1].tolist())
+        out = set(holdout(names(smiles), 0.3, seed)[1].tolist())
         assert len(out & {40, 41, 42, 43}) in (0, 4)
         assert len(out & {44, 45}) in (0, 2)
 
 
 def test_holdout_needs_two_molecules() -> None:
     with pytest.raises(FedmolError, match="1 different molecules"):
-        holdout(["C", "C"], 0.5, 0)
+        holdout(names(["C", "C"]), 0.5, 0)
