@@ -55,11 +55,14 @@ class Dialect:
         return self.names[self.smiles]
 
     def row(self, line: int, cells: list[str]) -> Row:
-        """The row of these cells, if they are as many as the header has; empty ones too many do not count."""
+        """The row of these cells, if they are as many as the header has.
+
+        Empty ones too many do not count where the SMILES come first: elsewhere a comma in a name could have moved them.
+        """
         width = len(self.names)
         if not any(map(str.strip, cells)):
             return Row(line, blank=True)
-        if len(cells) < width or any(map(str.strip, cells[width:])):
+        if len(cells) < width or any(map(str.strip, cells[width:])) or (len(cells) > width and self.smiles):
             return Row(line, fault=FIELDS.format(found=len(cells), expected=width))
         if tuple(map(str.strip, cells[:width])) == self.names:
             return Row(line, fault=HEADER)

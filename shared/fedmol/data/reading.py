@@ -19,7 +19,7 @@ from fedmol.errors import bad_data
 SMILES_SUFFIXES = frozenset({".smi", ".smiles", ".ism", ".cxsmiles", ".can", ".txt"})
 _STRUCTURES = frozenset({".sdf", ".sd", ".mol"})
 _LARGEST = 8 << 30  # bytes of a file
-_MOLFILE_ENDS = "M  END"
+_MOLFILE_ENDS, _RECORD_ENDS = "M  END", "$$$$"
 _COUNTS = re.compile(r"^[ \d]{6}.*V[23]000\s*$")
 _PAGES = "<!doctype", "<html", "<head", "<body", "<?xml"
 _JSON = "{", "[{", '["'
@@ -103,12 +103,13 @@ def _text_rows(path: Path, name: Path, text: str, column: str) -> tuple[str, Ite
     if first is None:
         raise bad_data(f"{path} is empty", "name a file with molecules in it")
     suffix = name.suffix.lower()
-    if _MOLFILE_ENDS in text and (suffix in _STRUCTURES or _is_structures(lines)):
+    if _MOLFILE_ENDS in text and (suffix in _STRUCTURES or (_RECORD_ENDS in lines and _is_structures(lines))):
         return "", structures.rows_of(lines)
     _refuse_pages(path, first)
     if column.isdigit():
         how = delimited.by_number(path, lines, int(column))
-    elif suffix in SMILES_SUFFIXES and not _is_table(first, column):
+    elif suffix in SMILES_SUFFIXES and columns.plain(column) == columns.DEFAULT and not _is_table(first, column):
+        _refuse_blanks(path, first.split())
         return columns.DEFAULT, smiles_lines.rows_of(lines)
     else:
         how = delimited.dialect(path, lines, column)
@@ -123,6 +124,15 @@ def _is_structures(lines: list[str]) -> bool:
 def _is_table(first: str, column: str) -> bool:
     """True if a file whose name says SMILES has a header in which these do not come first, as ChEMBL's."""
     return any(0 not in (columns.find(first.split(delimiter), column) or [0]) for delimiter in "\t,;|")
+
+
+def _refuse_blanks(path: Path, words: list[str]) -> None:
+    """A header such as `code smiles`: names have blanks in them, too, so that no row's cells could be told."""
+    if columns.DEFAULT in map(columns.plain, words[1:]) and columns.DEFAULT not in columns.plain(words[0]):
+        raise bad_data(
+            f"{path} separates its columns by blanks, and the SMILES do not come first",
+            "put the SMILES first, or separate the columns by tabs or commas",
+        )
 
 
 def _refuse_pages(path: Path, first: str) -> None:

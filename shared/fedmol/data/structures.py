@@ -10,7 +10,7 @@ from fedmol.chem.normal_form import NO_ATOM, RejectedError, check_one, check_siz
 from fedmol.data.delimited import Row
 
 RECORD = "structure that cannot be read"
-_END = "$$$$"
+_END, _MOLFILE_END = "$$$$", "M  END"
 
 
 def rows_of(lines: list[str]) -> Iterator[Row]:
@@ -28,6 +28,8 @@ def rows_of(lines: list[str]) -> Iterator[Row]:
 
 
 def _row(line: int, block: list[str]) -> Row:
+    if sum(one.startswith(_MOLFILE_END) for one in block) > 1:  # RDKit would read the first, and nobody the others
+        return Row(line, fault=RECORD)
     try:
         return Row(line, _smiles("\n".join(block) + "\n"))
     except RejectedError as reason:

@@ -24,7 +24,7 @@ from fedmol.simulation.processes import AGGREGATOR
 SETTINGS = "settings.yaml"
 _VALIDITY = timedelta(days=90)
 _LOOPBACK = ["localhost", "127.0.0.1"]
-_LEAST = 2  # different molecules of a site
+_LEAST = 3  # different molecules of a site: two to train on, for smaller counts are not sent, and one beside them
 _PREPARED = Path("data") / "prepared"  # holds the digest of the settings; written last of all
 
 
@@ -122,8 +122,10 @@ def _deal(settings: Settings, folder: Path, on_progress: Progress | None = None)
     rest, test = holdout(canonical, settings.data.test_share, settings.seed)
     known, known_names = table.take(rest.tolist()), [canonical[row] for row in rest]
     shards = split(known.smiles, settings.data.split, len(settings.sites), settings.seed)
-    _check_parts(settings, card, [len({known_names[row] for row in rows}) for rows in shards])
-    held = held_out(known_names, settings.data.validation_share).tolist()
+    share = settings.data.validation_share
+    sites = [list({known_names[row]: None for row in rows}) for rows in shards]
+    _check_parts(settings, card, [int((~held_out(one, share)).sum()) for one in sites])
+    held = held_out(known_names, share).tolist()
     files.write_text(folder / "data" / "card.json", card.to_json(), 0o600)
     sources.write_table(folder / "data" / "test.csv", table.take(test.tolist()).smiles)
     sources.write_table(
@@ -135,26 +137,26 @@ def _deal(settings: Settings, folder: Path, on_progress: Progress | None = None)
 
 
 def _check_enough(card: DataCard, sites: int) -> None:
-    """One molecule is held out for the test, and every site needs one to train on and another to validate with."""
+    """One molecule is held out for the test, and every site needs two to train on and another to validate with."""
     needed = 1 + _LEAST * sites
     if card.kept < needed:
         raise FedmolError(
             Exit.BAD_DATA,
             f"{card.source} holds {card.kept} different molecules, and {sites} sites need at least {needed}: one for "
-            "the test, and each site one to train on and one to validate with",
+            "the test, and each site two to train on and one to validate with",
             "use more molecules, or fewer sites",
         )
 
 
-def _check_parts(settings: Settings, card: DataCard, different: list[int]) -> None:
+def _check_parts(settings: Settings, card: DataCard, trained_on: list[int]) -> None:
     """Scaffolds, or sizes, may leave a site with less than it needs."""
-    short = {site: n for site, n in zip(settings.site_names, different, strict=True) if n < _LEAST}
+    short = {site: n for site, n in zip(settings.site_names, trained_on, strict=True) if n < _LEAST - 1}
     if short:
-        listed = ", ".join(f"{site} gets {n}" for site, n in short.items())
+        listed = ", ".join(f"{site} gets {n} to train on" for site, n in short.items())
         raise FedmolError(
             Exit.BAD_DATA,
             f"{card.source} holds {card.kept} different molecules, too few for this split: {listed}, and each site "
-            f"needs {_LEAST}, one to train on and one to validate with",
+            f"needs {_LEAST - 1} beside those it validates with",
             "use more molecules or fewer sites, or let their sizes be more alike (data.split)",
         )
 

@@ -100,6 +100,11 @@ DIALECTS = [
         faults={2: "4 fields where the header has 2"},
     ),
     text(
+        "names with commas before empty cells",
+        "name,smiles,cas,note\nAmine, N,CCN,,\nx,CCO,,\ny,CCN,,\n",
+        faults={2: "5 fields where the header has 4"},
+    ),
+    text(
         "too few fields", "name,smiles,unit\nCCC,N\nx,CCO,nM\ny,CCN,nM\n", faults={2: "2 fields where the header has 3"}
     ),
     text("separators at the end of rows", "smiles,name\nCCO,a,,\nCCN,b,\n"),
@@ -128,6 +133,13 @@ DIALECTS = [
         "site.sdf",
         faults={15: "structure that cannot be read"},
     ),
+    text(
+        "SDF whose records lack their end",
+        structures("CCO") + structures("CCC").replace("$$$$\n", "") + structures("N") + structures("CCN"),
+        "site.sdf",
+        faults={15: "structure that cannot be read"},
+    ),
+    text("a table with molfiles in it", 'smiles,molfile\nCCO,"x\n\n\n  1  0  V2000\nM  END"\nCCN,"y\nM  END"\n'),
     Dialect("Parquet", parquet("CCO", "CCN"), "site.parquet", lines=(1, 2)),
     Dialect("gzip", gzip.compress(PLAIN.encode()), "site.csv.gz"),
     Dialect("gzip by another name", gzip.compress(PLAIN.encode())),

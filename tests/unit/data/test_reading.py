@@ -72,6 +72,17 @@ def test_wrong_column_lists_those_there_are(tmp_path: Path) -> None:
         read_table(write(tmp_path, PLAIN), "SMILE")
 
 
+def test_columns_that_blanks_separate_are_refused_where_smiles_are_not_first(tmp_path: Path) -> None:
+    with pytest.raises(FedmolError, match="separates its columns by blanks") as caught:
+        read_table(write(tmp_path, b"code smiles\nC NC(CS)C(=O)O\n", "codes.txt"))
+    assert caught.value.exit is Exit.BAD_DATA
+
+
+def test_a_column_that_is_not_there_is_named_in_text_files_too(tmp_path: Path) -> None:
+    with pytest.raises(FedmolError, match="no column 'struct'"):
+        read_table(write(tmp_path, b"code\tstructure\nCO\tc1ccccc1\n", "codes.txt"), "struct")
+
+
 def test_missing_file_and_folder(tmp_path: Path) -> None:
     with pytest.raises(FedmolError, match="there is no file"):
         read_table(tmp_path / "nothing.csv")

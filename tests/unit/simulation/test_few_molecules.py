@@ -26,7 +26,7 @@ def molecules(folder: Path, *parts: str) -> list[int]:
     return [len(set(read_table(folder / part).smiles)) for part in parts]
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize("count", [1, 2, 6])
 def test_too_few_are_counted_and_nothing_is_left_behind(
     tmp_path: Path, count: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,7 +40,7 @@ def test_too_few_are_counted_and_nothing_is_left_behind(
     assert [path for path in Path("runs").rglob("*") if path.is_file()] == []
 
 
-@pytest.mark.parametrize("count", [5, 8, 14, 50])
+@pytest.mark.parametrize("count", [8, 14, 50])
 def test_enough_are_dealt_out_so_that_everyone_can_work(tmp_path: Path, count: int) -> None:
     prepare(settings(tmp_path / "few.smi", list(embedded()[:count])), tmp_path / "run")
     north, south, test = molecules(tmp_path / "run", "sites/north/shard.csv", "sites/south/shard.csv", "data/test.csv")
@@ -58,7 +58,7 @@ def test_the_same_molecule_over_and_over_is_not_many(tmp_path: Path) -> None:
 def test_a_split_that_leaves_a_site_with_too_little_names_the_site(tmp_path: Path) -> None:
     chains = ["C" * n for n in range(1, 9)]
     few = settings(tmp_path / "few.smi", [*chains, "C1CC1"], split={"kind": "scaffold"})
-    with pytest.raises(FedmolError, match=r"too few for this split: (north|south) gets 1") as caught:
+    with pytest.raises(FedmolError, match=r"too few for this split: (north|south) gets [01] to train on") as caught:
         prepare(few, tmp_path / "run")
     assert caught.value.exit is Exit.BAD_DATA
 
