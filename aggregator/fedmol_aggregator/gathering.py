@@ -13,10 +13,11 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from fedmol.chem import vocabulary as vocabularies
+from fedmol.chem.recipes import coding_digest, same_coding
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
+from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.counts import check_counts, check_room
 from fedmol.federation.identity import peer_name, settings_differences, shared_settings
 from fedmol.federation.messages import Agreement, Counts, Joining
@@ -36,7 +37,7 @@ class Roster:
         self.vocabulary, self.least_count = vocabulary, settings.data.least_count
         self.expected: dict[str, Any] = {
             "semantics": SEMANTICS,
-            "vocabulary": vocabulary.digest(),
+            "vocabulary": coding_digest(vocabulary),
             "settings": shared_settings(settings),
             "manifest": manifest,
             "payload": payload,
@@ -92,8 +93,9 @@ class Roster:
         if joining.vocabulary != self.expected["vocabulary"]:
             raise FedmolError(
                 Exit.VOCABULARY_DIFFERS,
-                "the site's vocabulary of atoms and bonds differs from the federation's",
-                f"set model.vocabulary to {self.expected['settings']['model.vocabulary']!r}, with the same fedmol",
+                "the site's molecules would become other graphs: its vocabulary of atoms and bonds differs from the "
+                "federation's, or how it standardises them",
+                same_coding(self.vocabulary.name, self.vocabulary.recipe),
             )
         _compare_settings(self.expected["settings"], joining.settings)
         if joining.manifest != self.expected["manifest"]:
@@ -209,7 +211,7 @@ class Gathering:
                 f"and comes back with {counts.molecules}, of digest {counts.shard[:12]}",
                 "start the site with the file it began with; if the new one is meant, ask the coordinator to accept it",
             )
-        check_room(agreed.census, counts.census, vocabularies.get(self.settings.model.vocabulary))
+        check_room(agreed.census, counts.census, vocabulary_of(self.settings))
         new = {
             "molecules": dict(sorted({**agreed.molecules, site: counts.molecules}.items())),
             "shards": dict(sorted({**agreed.shards, site: counts.shard}.items())),

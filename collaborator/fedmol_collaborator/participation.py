@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from fedmol import files
+from fedmol.chem.recipes import coding_digest
 from fedmol.data.shards import open_shard, shard_digest
 from fedmol.diffusion.census import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
@@ -202,7 +203,7 @@ def _introduce(place: Place) -> Joining:
         run=place.run,
         peer=peer_name(place.site),
         semantics=SEMANTICS,
-        vocabulary=vocabulary_of(place.settings).digest(),
+        vocabulary=coding_digest(vocabulary_of(place.settings)),
         manifest=layout.digest,
         payload=place.settings.strategy.payload(layout.size).digest,
         settings=shared_settings(place.settings),

@@ -23,6 +23,7 @@ import numpy as np
 from openfl.protocols import aggregator_pb2, base_pb2
 from stage import AGGREGATOR, RUN, Stage
 
+from fedmol.chem.recipes import coding_digest
 from fedmol.federation.assembly import denoiser_of, vocabulary_of
 from fedmol.federation.identity import aggregator_name, shared_settings
 from fedmol.federation.manifest import manifest_of
@@ -138,7 +139,7 @@ class ScriptedAggregator:
             semantics=SEMANTICS,
             run=RUN,
             time=time.time(),
-            vocabulary=vocabulary_of(self.settings).digest(),
+            vocabulary=coding_digest(vocabulary_of(self.settings)),
             manifest=layout.digest,
             payload=self.settings.strategy.payload(layout.size).digest,
             settings=shared_settings(self.settings),

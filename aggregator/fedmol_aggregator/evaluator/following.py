@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -80,7 +81,7 @@ class Evaluator:
         return real_molecules(str(self.test), COLUMN, vocabulary_of(self.run.settings())).graphs
 
     @cached_property
-    def _known(self) -> set[str]:
+    def _known(self) -> Collection[str]:
         if self.known is None:
-            return set()
+            return ()
         return training_molecules(str(self.known), COLUMN, vocabulary_of(self.run.settings()))

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from statistics import median
 from typing import Any
 
+from fedmol.chem.recipes import coding_digest, same_coding
 from fedmol.doctor.examination import Finding, failed, ok, warning
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.assembly import denoiser_of, vocabulary_of
@@ -105,11 +106,11 @@ def same_versions(standing: Standing) -> Finding:
 def same_model(settings: Settings, standing: Standing) -> Finding:
     """Vocabulary and tensors."""
     vocabulary = vocabulary_of(settings)
-    if vocabulary.digest() != standing.vocabulary:
-        theirs = standing.settings.get("model.vocabulary")
+    if coding_digest(vocabulary) != standing.vocabulary:
+        theirs = standing.settings
         return failed(
-            f"the vocabulary {vocabulary.name} is not the aggregator's",
-            f"set model.vocabulary to {theirs!r}, with the same version of fedmol",
+            f"the vocabulary {vocabulary.name} with the recipe {vocabulary.recipe} is not the aggregator's",
+            same_coding(theirs.get("model.vocabulary"), theirs.get("data.standardise", "none")),
         )
     layout = manifest(denoiser_of(settings))
     if layout.digest != standing.manifest:

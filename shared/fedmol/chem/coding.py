@@ -14,6 +14,7 @@ from rdkit import Chem, rdBase
 
 from fedmol.chem.normal_form import Molecule, RejectedError, read
 from fedmol.chem.scaffolds import scaffold_of
+from fedmol.chem.standardise import read_by
 from fedmol.chem.vocabulary import AtomType, Vocabulary
 
 RADICAL = "radical"
@@ -40,6 +41,7 @@ class Coded:
     original: str
     scaffold: str
     dropped: tuple[str, ...]
+    changed: tuple[str, ...]
 
 
 class Codes:
@@ -61,7 +63,7 @@ class Codes:
             if name in vocabulary.bonds:
                 self.bonds[order] = vocabulary.bonds.index(name)
 
-    def code(self, molecule: Molecule) -> Coded:
+    def code(self, molecule: Molecule, changed: tuple[str, ...] = ()) -> Coded:
         """The graph of a molecule, which is used up by it.
 
         Raises:
@@ -81,10 +83,10 @@ class Codes:
             raise RejectedError(BOND)
         if charged and not self.keeps_charges:
             neutral = _neutral(molecule.smiles, mol)
-            return Coded(atoms, ends, bonds, *neutral, (*molecule.dropped, CHARGES))
+            return Coded(atoms, ends, bonds, *neutral, (*molecule.dropped, CHARGES), changed)
         if "[" in molecule.smiles:
             _check_hydrogens(mol)
-        return Coded(atoms, ends, bonds, molecule.smiles, molecule.original, scaffold, molecule.dropped)
+        return Coded(atoms, ends, bonds, molecule.smiles, molecule.original, scaffold, molecule.dropped, changed)
 
     def _atoms(self, mol: Chem.Mol, bracketed: bool) -> tuple[NDArray[np.int8], bool]:
         """Class indices of the atoms, and whether one of them has a charge."""
@@ -161,9 +163,10 @@ class Block:
     ends: NDArray[np.int16]  # (sum of bond counts, 2)
     bonds: NDArray[np.int8]  # (sum of bond counts,)
     smiles: list[str]
-    originals: dict[int, str]  # place of a graph -> SMILES with the stereo and isotopes that were dropped
+    originals: dict[int, str]  # place of a graph -> canonical SMILES that it had, where that says more or other
     scaffolds: list[str]
     dropped: dict[str, list[int]]  # what was dropped -> places of graphs
+    changed: dict[str, list[int]]  # what standardising changed -> places of graphs
     rows: list[int]  # index into the texts, one per graph
     rejected: dict[str, list[int]]  # reason -> indices into the texts
     read: int  # texts
@@ -176,14 +179,17 @@ def code_block(texts: Sequence[str], vocabulary: Vocabulary) -> Block:
     with rdBase.BlockLogs():
         for row, text in enumerate(texts):
             try:
-                coded.append(codes.code(read(text)))
+                coded.append(codes.code(*read_by(vocabulary.recipe, text, vocabulary.max_atoms)))
                 rows.append(row)
             except RejectedError as reason:
                 rejected.setdefault(str(reason), []).append(row)
     dropped: dict[str, list[int]] = {}
+    changed: dict[str, list[int]] = {}
     for place, one in enumerate(coded):
         for what in one.dropped:
             dropped.setdefault(what, []).append(place)
+        for what in one.changed:
+            changed.setdefault(what, []).append(place)
     return Block(
         np.array([len(one.atoms) for one in coded], np.int16),
         np.concatenate([np.zeros(0, np.int8), *(one.atoms for one in coded)]),
@@ -194,6 +200,7 @@ def code_block(texts: Sequence[str], vocabulary: Vocabulary) -> Block:
         {place: one.original for place, one in enumerate(coded) if one.original != one.smiles},
         [one.scaffold for one in coded],
         dropped,
+        changed,
         rows,
         rejected,
         len(texts),

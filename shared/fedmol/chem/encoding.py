@@ -10,8 +10,9 @@ import torch
 from rdkit import rdBase
 
 from fedmol.chem.coding import Block, code_block
-from fedmol.chem.normal_form import RejectedError, read
-from fedmol.chem.vocabulary import Vocabulary
+from fedmol.chem.normal_form import MOST_ATOMS, RejectedError
+from fedmol.chem.standardise import read_by
+from fedmol.chem.vocabulary import Recipe, Vocabulary
 from fedmol.graphs import Graphs
 from fedmol.ragged import EMPTY, RaggedGraphs, concatenated
 
@@ -24,8 +25,9 @@ class Encoded:
     smiles: list[str]  # canonical, without stereo, one per graph
     scaffolds: list[str]  # of Murcko, one per graph; "" without a ring
     rows: list[int]  # index into the input, one per graph
-    originals: dict[int, str] = field(default_factory=dict)  # graph -> SMILES with the stereo and isotopes dropped
+    originals: dict[int, str] = field(default_factory=dict)  # graph -> canonical SMILES it had, if more or other
     dropped: dict[str, list[int]] = field(default_factory=dict)  # what was dropped -> graphs
+    changed: dict[str, list[int]] = field(default_factory=dict)  # what standardising changed -> graphs
     rejected: dict[str, list[int]] = field(default_factory=dict)  # reason -> indices into the input
 
     @property
@@ -54,8 +56,9 @@ def joined(blocks: Iterable[Block]) -> Encoded:
         encoded.scaffolds.extend(map(sys.intern, block.scaffolds))
         encoded.rows.extend(first + row for row in block.rows)
         encoded.originals.update((before + place, smiles) for place, smiles in block.originals.items())
-        for what, places in block.dropped.items():
-            encoded.dropped.setdefault(what, []).extend(before + place for place in places)
+        for kind, told in ((encoded.dropped, block.dropped), (encoded.changed, block.changed)):
+            for what, places in told.items():
+                kind.setdefault(what, []).extend(before + place for place in places)
         for reason, rows in block.rejected.items():
             encoded.rejected.setdefault(reason, []).extend(first + row for row in rows)
         first += block.read
@@ -69,12 +72,12 @@ def _ragged(block: Block) -> RaggedGraphs:
     return RaggedGraphs(counts.long(), atoms, bond_counts.long(), ends, bonds)
 
 
-def canonical_smiles(smiles: Sequence[str]) -> list[str | None]:
-    """Canonical SMILES in normal form of each; None for what is rejected in any vocabulary."""
+def canonical_smiles(smiles: Sequence[str], recipe: Recipe = "none", most_atoms: int = MOST_ATOMS) -> list[str | None]:
+    """Canonical SMILES in normal form of each, see `fedmol.chem.standardise`; None for what any vocabulary rejects."""
 
     def one(text: str) -> str | None:
         try:
-            return read(text).smiles
+            return read_by(recipe, text, most_atoms)[0].smiles
         except RejectedError:
             return None
 

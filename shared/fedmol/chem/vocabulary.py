@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from typing import Literal, get_args
 
 from fedmol.errors import Exit, FedmolError
 
@@ -26,17 +27,23 @@ class AtomType:
         return f"{self.symbol}{'+' if self.charge > 0 else '-'}{size if size > 1 else ''}"
 
 
+Recipe = Literal["none", "parent"]  # by which molecules are standardised, see fedmol.chem.standardise
+RECIPES: tuple[Recipe, ...] = get_args(Recipe)
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """Class indices of a federation's graphs: `atoms[k]` is atom class k, `bonds[k]` bond class k (0: no bond).
 
-    It belongs to the federation: a graph coded with one vocabulary means nothing in another.
+    It belongs to the federation: a graph coded with one vocabulary means nothing in another. Molecules are standardised
+    by its `recipe` before they are coded.
     """
 
     name: str
     atoms: tuple[AtomType, ...]
     bonds: tuple[str, ...]
     max_atoms: int
+    recipe: Recipe = "none"
 
     @property
     def keeps_charges(self) -> bool:
@@ -49,7 +56,10 @@ class Vocabulary:
 
     def digest(self) -> str:
         """SHA-256 (hex) of the vocabulary, equal at two sites only if their graphs mean the same."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        said = asdict(self)
+        if self.recipe == "none":  # as it was before there were recipes
+            del said["recipe"]
+        return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _atoms(neutral: Sequence[str], charged: Sequence[tuple[str, int]] = ()) -> tuple[AtomType, ...]:
@@ -75,8 +85,8 @@ VOCABULARIES: dict[str, Vocabulary] = {
 }
 
 
-def get(name: str) -> Vocabulary:
-    """The vocabulary of that name.
+def get(name: str, recipe: Recipe = "none") -> Vocabulary:
+    """The vocabulary of that name, with that recipe.
 
     Raises:
         FedmolError: BAD_SETTINGS if there is none.
@@ -87,4 +97,4 @@ def get(name: str) -> Vocabulary:
             f"there is no vocabulary {name!r}",
             f"set model.vocabulary to one of {', '.join(VOCABULARIES)}",
         )
-    return VOCABULARIES[name]
+    return replace(VOCABULARIES[name], recipe=recipe)

@@ -11,8 +11,8 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from fedmol.chem.normal_form import EMPTY
-from fedmol.chem.vocabulary import VOCABULARIES, get
-from fedmol.cli.options import SEED, OutputFile
+from fedmol.chem.vocabulary import VOCABULARIES, Recipe, get
+from fedmol.cli.options import SEED, OutputFile, standardise
 from fedmol.cli.rows_read import RowsRead
 from fedmol.data.card import DataCard, Rejection, check
 from fedmol.data.reading import Table, read_table
@@ -38,9 +38,10 @@ def _rows(card: DataCard) -> list[tuple[str, str]]:
         ("rows read", f"{card.read:,}"),
         ("molecules kept", f"{card.kept:,}"),
         *([("without their", f"{listed(card.dropped)}, which are not modelled")] if card.dropped else []),
+        *([("standardised", f"{listed(card.changed)} (by the recipe {card.recipe})")] if card.changed else []),
         (
             "duplicates",
-            f"{card.duplicates:,}" + (f", {card.alike:,} of another stereo or isotope" if card.alike else ""),
+            f"{card.duplicates:,}" + (f", {card.alike:,} of them differ in {card.likeness}" if card.alike else ""),
         ),
         *(rejected or [("rejected", "0")]),
         ("blank", f"{card.blank:,}"),
@@ -71,10 +72,11 @@ def _grid(card: DataCard) -> Grid:
     help="Column of the table with the SMILES: its name, or its number where there is no header.",
 )
 @click.option("--vocabulary", default="qm9-charged", show_default=True, help=f"One of {', '.join(VOCABULARIES)}.")
+@standardise
 @click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
-def card(file: Path, column: str, vocabulary: str, as_json: bool) -> None:
+def card(file: Path, column: str, vocabulary: str, standardise: Recipe, as_json: bool) -> None:
     """Print what a site's FILE holds, and why rows of it cannot be used."""
-    types = get(vocabulary)
+    types = get(vocabulary, standardise)
     with RowsRead(Console(stderr=True)) as rows:
         made = build_shard(read_table(file, column), types, on_progress=rows.follow).card
     if as_json:

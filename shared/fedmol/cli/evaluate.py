@@ -11,12 +11,12 @@ import click
 from rich.console import Console
 
 from fedmol import files
-from fedmol.cli.options import SEED, OutputFile
+from fedmol.cli.options import SEED, OutputFile, standardise
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
-    from fedmol.chem.vocabulary import Vocabulary
+    from fedmol.chem.vocabulary import Recipe, Vocabulary
     from fedmol.evaluation import Evaluation
     from fedmol.evaluation.resemblance import Progress
     from fedmol.federation.settings import EvaluationSettings
@@ -48,6 +48,7 @@ _PATH = click.Path(path_type=Path)
     help="for a model: where it is sampled",
 )
 @click.option("--vocabulary", help="for a file of molecules: the vocabulary in which distances are measured")
+@standardise
 @click.option("--out", type=OutputFile(), help="write the evaluation as JSON")
 @click.option("--html", type=OutputFile(), help="write a page of it, with charts and pictures")
 @click.option("--samples-out", type=OutputFile(), help="for a model: write the valid molecules, one SMILES per line")
@@ -63,6 +64,7 @@ def evaluate(
     seed: int,
     device: DeviceName,
     vocabulary: str | None,
+    standardise: Recipe,
     out: Path | None,
     html: Path | None,
     samples_out: Path | None,
@@ -77,6 +79,7 @@ def evaluate(
       qm9          what `fedmol run` with its default settings holds out, and what it trains on
       qm9-digress  DiGress's test and training molecules
     """
+    from fedmol.chem import vocabulary as vocabularies
     from fedmol.cli.tables import print_evaluation
     from fedmol.federation.settings import EvaluationSettings, ModelSettings
 
@@ -88,7 +91,8 @@ def evaluate(
             )
             result = _of_model(subject, test, known, column, settings, seed, device, samples_out, report)
         else:
-            result = _of_file(subject, test, known, column, vocabulary or ModelSettings().vocabulary, report)
+            types = vocabularies.get(vocabulary or ModelSettings().vocabulary, standardise)
+            result = _of_file(subject, test, known, column, types, report)
     print_evaluation(console, result)
     if out is not None:
         files.write_text(out, result.to_json())
@@ -125,14 +129,12 @@ def _of_model(
 
 
 def _of_file(
-    path: Path, test: str | None, known: str | None, column: str, vocabulary: str, report: Progress
+    path: Path, test: str | None, known: str | None, column: str, types: Vocabulary, report: Progress
 ) -> Evaluation:
-    from fedmol.chem import vocabulary as vocabularies
     from fedmol.data.reading import read_table
     from fedmol.evaluation import evaluate_table
     from fedmol.evaluation.reference import training_molecules
 
-    types = vocabularies.get(vocabulary)
     table = read_table(path, column)
     real = None if test is None else _real(test, column, types)
     trained = set[str]() if known is None else training_molecules(known, column, types)

@@ -8,12 +8,21 @@ from typing import Any
 
 import click
 
+from fedmol.chem.vocabulary import RECIPES
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import LARGEST_SEED, MOST_THREADS
 from fedmol.files import check_replaceable
 
 SEED = click.IntRange(0, LARGEST_SEED)
 THREADS = click.IntRange(1, MOST_THREADS)
+
+standardise = click.option(
+    "--standardise",
+    default="none",
+    show_default=True,
+    type=click.Choice(RECIPES),
+    help="parent: write salts, charged forms and tautomers of a substance alike",
+)
 
 
 class OutputFile(click.ParamType[Path]):

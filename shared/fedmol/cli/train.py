@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import click
 from rich.console import Console
 
-from fedmol.cli.options import SEED, THREADS, OutputFile
+from fedmol.cli.options import SEED, THREADS, OutputFile, standardise
 from fedmol.federation.settings import ExecutionName, ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:
     import torch
 
+    from fedmol.chem.vocabulary import Recipe
     from fedmol.ragged import RaggedGraphs
     from fedmol.training import Team
     from fedmol.training.device import DeviceName
@@ -27,6 +28,7 @@ _COUNT = click.IntRange(min=1)
 @click.argument("file", type=_PATH)
 @click.option("--column", default="smiles", show_default=True, help="column of the SMILES in a CSV file")
 @click.option("--vocabulary", default=_MODEL.vocabulary, show_default=True, help="atoms and bonds to tell apart")
+@standardise
 @click.option("--preset", default=_MODEL.preset, show_default=True, help="small, base, large or digress")
 @click.option("--layers", type=_COUNT, help="layers of the denoiser, the preset's when left out")
 @click.option("--steps", default=2000, show_default=True, type=_COUNT, help="gradient steps")
@@ -56,6 +58,7 @@ def train(
     file: Path,
     column: str,
     vocabulary: str,
+    standardise: Recipe,
     preset: str,
     layers: int | None,
     steps: int,
@@ -84,7 +87,7 @@ def train(
 
     torch.set_num_threads(threads)
     place = device_named(device)
-    types = vocabularies.get(vocabulary)
+    types = vocabularies.get(vocabulary, standardise)
     denoiser = build(preset, len(types.atoms), len(types.bonds), types.max_atoms, seed, layers)
     console = Console()
     with RowsRead(console) as rows:

@@ -11,7 +11,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedmol.chem.coding import TOO_LARGE, UNKNOWN_CHARGE, UNKNOWN_ELEMENT
-from fedmol.chem.vocabulary import Vocabulary
+from fedmol.chem.normal_form import FRAGMENTS
+from fedmol.chem.vocabulary import Recipe, Vocabulary
 from fedmol.documents import DocumentError, read_json
 from fedmol.errors import Exit, FedmolError
 from fedmol.ragged import RaggedGraphs
@@ -51,20 +52,22 @@ class DataCard(_Section):
     """Counts of a shard; `read == kept + duplicates + rejected_rows + blank` always holds.
 
     A molecule that occurs more than once in the source is kept once; the others count as duplicates. Those of them that
-    differ from the one that is kept, in the stereo or the isotopes that fedmol drops, are `alike`. The card names its
-    largest scaffolds, so it is as confidential as the shard: fedmol never sends it anywhere.
+    differ from the one that is kept, in the stereo or the isotopes that fedmol drops or in what the recipe changes, are
+    `alike`. The card names its largest scaffolds, so it is as confidential as the shard: fedmol sends it nowhere.
     """
 
     source: str
     column: str
     vocabulary: str
     vocabulary_digest: str
+    recipe: Recipe = "none"
     read: int
     kept: int
     duplicates: int
     alike: int = 0  # of the duplicates
     blank: int = 0
     dropped: dict[str, int] = {}  # stereo, isotopes, ... -> molecules that are kept without it
+    changed: dict[str, int] = {}  # charges neutralised, ... -> molecules that are kept in this form
     rejected: dict[str, Rejection]
     sizes: dict[int, int]  # heavy atoms -> molecules
     atoms: dict[str, int]  # atom type -> atoms
@@ -82,6 +85,11 @@ class DataCard(_Section):
     @property
     def rejected_rows(self) -> int:
         return sum(rejection.count for rejection in self.rejected.values())
+
+    @property
+    def likeness(self) -> str:
+        """In what molecules may differ that are one graph."""
+        return "stereo or isotopes" + ("" if self.recipe == "none" else ", or in what the recipe standardises")
 
     def to_json(self) -> str:
         return self.model_dump_json(indent=2)
@@ -142,7 +150,8 @@ def left_out(card: DataCard) -> list[str]:
 
     return [
         *(f"{n:,} of {card.kept:,} molecules are kept without their {what}" for what, n in card.dropped.items() if n),
-        *([f"{card.alike:,} are left out: they differ from others in stereo or isotopes only"] if card.alike else []),
+        *(f"{n:,} of {card.kept:,} molecules are standardised: {what}" for what, n in card.changed.items() if n),
+        *([f"{card.alike:,} are left out: they differ from others in {card.likeness} only"] if card.alike else []),
         *(
             f"{one.count:,} of {card.read:,} rows are left out: {why} ({one.where})"
             for why, one in card.rejected.items()
@@ -180,8 +189,9 @@ def check(card: DataCard, least: int = 2, most_rejected: float = 0.5) -> None:
             f"the vocabulary {card.vocabulary} is too small: take another (model.vocabulary in the settings of all "
             "parties, --vocabulary on the command line; drug holds drug-like molecules), or leave these molecules out",
         )
+    salts = "; data.standardise: parent (on the command line --standardise parent) removes counter-ions"
     raise FedmolError(
         Exit.BAD_DATA,
         message,
-        "correct or remove these rows, and check that the column holds SMILES; salts need their counter-ion removed",
+        "correct or remove these rows, and check that the column holds SMILES" + salts * (FRAGMENTS in card.rejected),
     )

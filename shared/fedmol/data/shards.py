@@ -17,6 +17,7 @@ from torch import Tensor
 from fedmol import sealed
 from fedmol.chem.coding import code_block
 from fedmol.chem.encoding import Encoded, joined
+from fedmol.chem.recipes import coding_digest
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.card import DataCard, Rejection, check, counts, largest_scaffolds
 from fedmol.data.processes import Progress, in_blocks
@@ -124,12 +125,14 @@ def shard_of(table: Table, encoded: Encoded, vocabulary: Vocabulary, validation_
         column=table.column,
         vocabulary=vocabulary.name,
         vocabulary_digest=vocabulary.digest(),
+        recipe=vocabulary.recipe,
         read=len(table) + table.blank,
         kept=len(kept),
         duplicates=len(encoded.smiles) - len(kept),
         alike=alike,
         blank=table.blank,
         dropped={what: int(chosen[places].sum()) for what, places in sorted(encoded.dropped.items())},
+        changed={what: int(chosen[places].sum()) for what, places in sorted(encoded.changed.items())},
         rejected=_rejections(table, encoded),
         sizes=sizes,
         atoms=atoms,
@@ -143,7 +146,7 @@ def shard_of(table: Table, encoded: Encoded, vocabulary: Vocabulary, validation_
 
 
 def _cache_file(cache: Path, path: Path, content: bytes, column: str, vocabulary: Vocabulary) -> Path:
-    parts = [_FORMAT, rdBase.rdkitVersion, path.suffix.lower(), column, vocabulary.digest()]
+    parts = [_FORMAT, rdBase.rdkitVersion, path.suffix.lower(), column, coding_digest(vocabulary)]
     key = hashlib.sha256("\n".join(parts).encode() + hashlib.sha256(content).digest()).hexdigest()
     return cache / f"shard-{key[:32]}.safetensors"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
+from functools import partial
 from itertools import chain
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from fedmol.chem.encoding import canonical_smiles
 from fedmol.chem.scaffolds import scaffolds
+from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.processes import in_blocks
 from fedmol.data.reading import Table
 from fedmol.errors import Exit, FedmolError
@@ -117,9 +119,10 @@ def names(smiles: Sequence[str]) -> list[str]:
     return [text if name is None else name for text, name in zip(smiles, _all(canonical_smiles, smiles), strict=True)]
 
 
-def readable(table: Table) -> list[str]:
-    """The canonical SMILES of those rows that hold a molecule."""
-    return [name for name in _all(canonical_smiles, table.smiles) if name is not None]
+def readable(table: Table, vocabulary: Vocabulary) -> list[str]:
+    """The canonical SMILES of those rows that hold a molecule, standardised by the vocabulary's recipe."""
+    written = partial(canonical_smiles, recipe=vocabulary.recipe, most_atoms=vocabulary.max_atoms)
+    return [name for name in _all(written, table.smiles) if name is not None]
 
 
 def holdout(names: Sequence[str], share: float, seed: int) -> tuple[Indices, Indices]:

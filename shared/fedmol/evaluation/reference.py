@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
+from fedmol.chem.standardise import known_molecules
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.card import check
 from fedmol.data.reading import Table, read_table
@@ -38,17 +39,18 @@ def real_molecules(source: str, column: str, vocabulary: Vocabulary, part: Part 
     return shard
 
 
-def training_molecules(source: str, column: str, vocabulary: Vocabulary) -> set[str]:
+def training_molecules(source: str, column: str, vocabulary: Vocabulary) -> Collection[str]:
     """Canonical SMILES of the different molecules of a file, or of QM9 less those held out; errors as `real_molecules`.
 
-    They are written as generated molecules are: without charges if the vocabulary has none.
+    They are written as generated molecules are: without charges if the vocabulary has none. Of a vocabulary with a
+    recipe they are standardised, and so is what is looked for among them.
     """
     table = _table(source, "training", column)
     if not vocabulary.keeps_charges:
-        return set(encode_table(table, vocabulary).smiles)
-    if table.source in (QM9, QM9_DIGRESS):
+        return known_molecules(encode_table(table, vocabulary).smiles, vocabulary)
+    if table.source in (QM9, QM9_DIGRESS) and vocabulary.recipe == "none":
         return set(table.smiles)
-    return set(readable(table))
+    return known_molecules(readable(table, vocabulary), vocabulary)
 
 
 def _table(source: str, part: Part, column: str) -> Table:

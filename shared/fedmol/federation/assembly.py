@@ -30,7 +30,7 @@ MODEL_FILE = "model.safetensors"  # of the working folder of every party: with i
 
 
 def vocabulary_of(settings: Settings) -> Vocabulary:
-    return vocabularies.get(settings.model.vocabulary)
+    return vocabularies.get(settings.model.vocabulary, settings.data.standardise)
 
 
 def denoiser_of(settings: Settings) -> Denoiser:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from typing import Any
 
-from fedmol.federation.settings import Settings
+from fedmol.federation.settings import DataSettings, Settings
 
 _OWN = ("device", "processes", "threads", "execution")
 
@@ -35,8 +35,11 @@ def shared_settings(settings: Settings) -> dict[str, Any]:
     document = settings.model_dump(mode="json", include={"seed", "strategy", "local_method", "model", "training"})
     document["training"] = {key: value for key, value in document["training"].items() if key not in _OWN}
     flat: dict[str, Any] = {}
-    if settings.data.least_count:  # parties that know nothing of it do as those that leave it out
-        flat["data.least_count"] = settings.data.least_count
+    for name, value in (("least_count", settings.data.least_count), ("standardise", settings.data.standardise)):
+        if (
+            value != DataSettings.model_fields[name].default
+        ):  # parties that do not know it do as those that leave it out
+            flat[f"data.{name}"] = value
     for key, value in document.items():
         flat |= {f"{key}.{leaf}": v for leaf, v in value.items()} if isinstance(value, dict) else {key: value}
     return flat

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from fedmol.chem.vocabulary import Recipe
 from fedmol.closed import Closed
 from fedmol.documents import DocumentError
 from fedmol.errors import Exit, FedmolError
@@ -60,13 +61,15 @@ Split = Annotated[Iid | Uneven | Scaffold | Dirichlet, Field(discriminator="kind
 class DataSettings(Closed):
     """What `fedmol run` deals out to the sites it plays; real sites bring their own file.
 
-    `least_count` is for all sites: each raises the smaller counts of its census to it before they leave, see
-    `fedmol.diffusion.census.Census.raised`. It changes the noise, and so the model.
+    `standardise` and `least_count` are for all sites. By the recipe `parent` the same substance is the same graph at
+    each, see `fedmol.chem.standardise`. With `least_count` each raises the smaller counts of its census to it before
+    they leave, see `fedmol.diffusion.census.Census.raised`. It changes the noise, and so the model.
     """
 
     source: str = "embedded"  # "embedded", "qm9" or the path of a file of molecules
     column: str = "smiles"
     limit: Annotated[int, Field(gt=0)] | None = None
+    standardise: Recipe = "none"
     split: Split = Iid()
     test_share: Share = 0.1
     validation_share: Share = 0.05

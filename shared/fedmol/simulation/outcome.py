@@ -10,6 +10,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from fedmol.chem.standardise import known_molecules
 from fedmol.cli.tables import print_comparison, print_evaluation
 from fedmol.data.shards import Shard, open_shard
 from fedmol.evaluation import compare
@@ -31,8 +32,12 @@ def conclude(settings: Settings, folder: Path, baseline: bool, console: Console)
     torch.set_num_threads(settings.training.threads)
     shutil.copyfile(folder / AGGREGATOR / MODEL, folder / MODEL)
     shards = _shards(settings, folder)
-    known = {one for shard in shards for one, out in zip(shard.smiles, shard.held_out.tolist(), strict=True) if not out}
-    test = real_molecules(str(folder / "data" / "test.csv"), "smiles", vocabulary_of(settings))
+    vocabulary = vocabulary_of(settings)
+    trained_on = (
+        one for shard in shards for one, out in zip(shard.smiles, shard.held_out.tolist(), strict=True) if not out
+    )
+    known = known_molecules(trained_on, vocabulary)
+    test = real_molecules(str(folder / "data" / "test.csv"), "smiles", vocabulary)
     with _progress(console) as progress:
         step = _stepper(progress)
         federated = evaluate_once(folder, settings, test.graphs, known, step)

@@ -118,10 +118,11 @@ def _deal(settings: Settings, folder: Path, on_progress: Progress | None = None)
     check(card)
     _check_enough(card, len(settings.sites))
     table = table.take(encoded.rows)
-    canonical = encoded.smiles if vocabulary.keeps_charges else names(table.smiles)
+    standard = vocabulary.recipe != "none"
+    canonical = encoded.smiles if vocabulary.keeps_charges or standard else names(table.smiles)
     rest, test = holdout(canonical, settings.data.test_share, settings.seed)
     known, known_names = table.take(rest.tolist()), [canonical[row] for row in rest]
-    shards = split(known.smiles, settings.data.split, len(settings.sites), settings.seed)
+    shards = split(known_names if standard else known.smiles, settings.data.split, len(settings.sites), settings.seed)
     share = settings.data.validation_share
     sites = [list({known_names[row]: None for row in rows}) for rows in shards]
     _check_parts(settings, card, [int((~held_out(one, share)).sum()) for one in sites])

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from fedmol.chem import vocabulary as vocabularies
+from fedmol.chem.recipes import coding_digest
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
+from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.changes import Changes
 from fedmol.federation.identity import peer_name, shared_settings
 from fedmol.federation.manifest import manifest_of
@@ -56,7 +58,7 @@ class Door:
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.settings, self.clock = settings, Clock()
         self.events = EventLog(folder / "events.jsonl", run="r", site="aggregator")
-        self.vocabulary = vocabularies.get(settings.model.vocabulary)
+        self.vocabulary = vocabulary_of(settings)
         presence = Presence(settings.site_names, 60, self.events, self.clock)
         rule = RoundRule(settings.site_names, settings.quorum, 100, presence, clock=self.clock)
         self.gathering = Gathering(settings, folder / "agreement.json", self.events, self.clock)
@@ -69,7 +71,7 @@ class Door:
             "run": "r",
             "peer": peer_name(site),
             "semantics": SEMANTICS,
-            "vocabulary": self.vocabulary.digest(),
+            "vocabulary": coding_digest(self.vocabulary),
             "manifest": MANIFEST,
             "payload": PAYLOAD,
             "settings": shared_settings(self.settings),
@@ -337,6 +339,14 @@ def test_what_does_not_fit_is_refused_and_logged(
         door.join("north", certified, **changes)
     assert caught.value.exit is exit
     assert door.kinds() == [("site_refused", certified)]
+    assert not door.gathering.joined
+
+
+def test_a_site_of_another_recipe_is_refused_and_told_which(tmp_path: Path) -> None:
+    door = Door(tmp_path, settings(data={"standardise": "parent"}))
+    with pytest.raises(FedmolError, match=r"how it standardises(.|\n)*data\.standardise to parent.*RDKit 20") as caught:
+        door.join("north", vocabulary=vocabularies.get("qm9-charged").digest())
+    assert caught.value.exit is Exit.VOCABULARY_DIFFERS
     assert not door.gathering.joined
 
 

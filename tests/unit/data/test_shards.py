@@ -9,6 +9,7 @@ import fedmol.data.shards
 from fedmol import sealed
 from fedmol.chem import vocabulary
 from fedmol.chem.encoding import encode
+from fedmol.chem.standardise import CHARGES, SALTS, TAUTOMER
 from fedmol.data.card import DataCard, left_out
 from fedmol.data.embedded import embedded
 from fedmol.data.shards import held_out, open_shard, shard_digest
@@ -48,6 +49,24 @@ def test_molecules_that_differ_in_what_is_dropped_are_told(tmp_path: Path) -> No
     assert card.dropped == {"isotopes": 1, "stereo": 1}
     assert "2 of 8" not in " ".join(left_out(card))
     assert "4 are left out: they differ from others in stereo or isotopes only" in left_out(card)
+
+
+def test_one_substance_in_several_forms_is_one_graph_and_told(tmp_path: Path) -> None:
+    written = ["NCCC(O)=O", "[NH3+]CCC([O-])=O", "NCCC(O)=O.Cl", "Oc1ccccn1", "CCN.Cl", "OCC", "CCO", "CC1CC1.CC1CN1"]
+    path, cache = shard_file(tmp_path, written), tmp_path / "cache"
+    shard = open_shard(path, "smiles", vocabulary.get("qm9-charged", "parent"), 0.05, cache)
+    card = shard.card
+    assert shard.smiles == ["NCCC(=O)O", "O=c1cccc[nH]1", "CCN", "CCO"]
+    assert (card.recipe, card.kept, card.duplicates, card.alike, card.rejected_rows) == ("parent", 4, 3, 2, 1)
+    assert card.changed == {TAUTOMER: 1, SALTS: 1, CHARGES: 0}
+    told = left_out(card)
+    assert "1 of 4 molecules are standardised: another tautomer taken" in told
+    assert (
+        "2 are left out: they differ from others in stereo or isotopes, or in what the recipe standardises only" in told
+    )
+    without = open_shard(path, "smiles", CHARGED, 0.05, cache)
+    assert (without.card.recipe, without.card.kept, without.card.changed) == ("none", 4, {})
+    assert without.card.vocabulary_digest != card.vocabulary_digest
 
 
 def test_card_survives_json_and_refuses_what_does_not_add_up(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_held_out_molecules_are_not_trained_on(name: str, test: int, training: i
     from fedmol.chem.reading import read_graphs
 
     out = {one.smiles for one in read_graphs(real_molecules(name, "smiles", QM9).graphs, QM9)}
-    known = training_molecules(name, "smiles", QM9)
+    known = set(training_molecules(name, "smiles", QM9))
     assert len(out) == test
     assert len(known) == pytest.approx(training, abs=8)
     assert not out & known

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fedmol.chem.standardise import read_by
 from fedmol.cli.main import run
 from fedmol.data.embedded import embedded
 from fedmol.data.reading import read_table
@@ -47,6 +48,19 @@ def test_enough_are_dealt_out_so_that_everyone_can_work(tmp_path: Path, count: i
     assert min(north, south) >= 2
     assert test >= 1
     assert north + south + test == count
+
+
+def test_no_form_of_a_test_substance_is_trained_on(tmp_path: Path) -> None:
+    acids = ["C" * n + "C(=O)O" for n in range(3, 7)] + ["C" * n + "C(C)C(=O)O" for n in range(1, 5)]
+    forms = [one for acid in acids for one in (acid, acid[:-1] + "[O-].[Na+]", acid + ".NCCO")]
+    dealt = prepare(settings(tmp_path / "salts.smi", forms, standardise="parent"), tmp_path / "run")
+    parts = [tmp_path / "run" / part for part in ("sites/north/shard.csv", "sites/south/shard.csv", "data/test.csv")]
+    north, south, test = ({read_by("parent", one)[0].smiles for one in read_table(part).smiles} for part in parts)
+    assert dealt.data.standardise == "parent"
+    assert not test & (north | south)
+    assert len(test | north | south) == len(acids)
+    known = set(read_table(tmp_path / "run" / "data" / "known.csv").smiles)
+    assert known <= {read_by("parent", acid)[0].smiles for acid in acids} - test
 
 
 def test_the_same_molecule_over_and_over_is_not_many(tmp_path: Path) -> None:
