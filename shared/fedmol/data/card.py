@@ -151,7 +151,7 @@ def left_out(card: DataCard) -> list[str]:
     return [
         *(f"{n:,} of {card.kept:,} molecules are kept without their {what}" for what, n in card.dropped.items() if n),
         *(f"{n:,} of {card.kept:,} molecules are standardised: {what}" for what, n in card.changed.items() if n),
-        *([f"{card.alike:,} are left out: they differ from others in {card.likeness} only"] if card.alike else []),
+        *([f"{card.alike:,} are left out: they differ from others only in {card.likeness}"] if card.alike else []),
         *(
             f"{one.count:,} of {card.read:,} rows are left out: {why} ({one.where})"
             for why, one in card.rejected.items()
