@@ -21,7 +21,6 @@ from rich.table import Table
 from benchmarks.chart import sheet
 from benchmarks.clock import Clock
 from fedmol import files
-from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.reading import Reading, read_graphs
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.cli.ending import call
@@ -179,7 +178,7 @@ def sampling_curve(model: Path, known: Path, test: Path, column: str, samples: i
     """Quality and speed of the samplers over their number of steps, with the molecules of MODEL."""
     torch.set_num_threads(1)
     console, trained = Console(), load_model(model)
-    vocabulary = vocabularies.get(trained.vocabulary_name)
+    vocabulary = trained.vocabulary
     real, seen = (open_shard(path, column, vocabulary, 0.0) for path in (test, known))
     curve, judge = Curve(out / "sampling_curve.json", model, samples), Judge(real.graphs, seen.smiles, vocabulary, fcd)
     for sampler, many in _STEPS.items():

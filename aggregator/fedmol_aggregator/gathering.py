@@ -19,7 +19,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog
 from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.counts import check_counts, check_room
-from fedmol.federation.identity import peer_name, settings_differences, shared_settings
+from fedmol.federation.identity import coding_differences, peer_name, settings_differences, shared_settings
 from fedmol.federation.messages import Agreement, Counts, Joining
 from fedmol.federation.settings import Settings
 from fedmol.federation.versions import SEMANTICS, check_semantics
@@ -93,8 +93,7 @@ class Roster:
         if joining.vocabulary != self.expected["vocabulary"]:
             raise FedmolError(
                 Exit.VOCABULARY_DIFFERS,
-                "the site's molecules would become other graphs: its vocabulary of atoms and bonds differs from the "
-                "federation's, or how it standardises them",
+                coding_differences(self.expected["settings"], joining.settings),
                 same_coding(self.vocabulary.name, self.vocabulary.recipe),
             )
         _compare_settings(self.expected["settings"], joining.settings)

@@ -12,6 +12,7 @@ import torch
 from benchmarks.gpu.context import Context
 from benchmarks.gpu.molecules import save_graphs
 from benchmarks.gpu.record import Entry, entries
+from fedmol.chem import vocabulary as vocabularies
 from fedmol.diffusion import Likelihood, nll, sample
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
 from fedmol.execution import NAMES
@@ -120,7 +121,7 @@ def _save(context: Context, denoiser: Denoiser, preset: str, steps: int) -> None
         context.folder / MODEL,
         denoiser,
         preset=preset,
-        vocabulary_name=context.molecules.vocabulary,
+        vocabulary=vocabularies.get(context.molecules.vocabulary),
         noise=context.molecules.noise,
         meta={"steps": steps, "source": context.molecules.source},
     )

@@ -60,5 +60,5 @@ def _keep(context: Context) -> None:
     model, made = context.trained(), {}
     for steps in STEPS:
         made[str(steps)] = sample(model.denoiser, model.noise, context.size.samples, context.generator(1), steps)
-    save_graphs(context.folder / FILE, made, {"vocabulary": model.vocabulary_name, "model": "shipped"})
+    save_graphs(context.folder / FILE, made, {"vocabulary": model.vocabulary.name, "model": "shipped"})
     context.record.add("samples", file=FILE, sets=sorted(made), samples=context.size.samples)

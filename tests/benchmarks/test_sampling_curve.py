@@ -28,7 +28,7 @@ def model(tmp_path: Path) -> Path:
         tmp_path / "model.safetensors",
         denoiser,
         preset="small",
-        vocabulary_name="qm9-charged",
+        vocabulary=vocabularies.get("qm9-charged"),
         noise=NoiseModel.from_census(census),
     )
     return tmp_path / "model.safetensors"

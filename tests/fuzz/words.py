@@ -6,9 +6,9 @@ import json
 import random
 from pathlib import Path
 
-from fedmol.chem import vocabulary as vocabularies
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, verify
+from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.changes import Changes
 from fedmol.federation.identity import peer_name, shared_settings
 from fedmol.federation.manifest import manifest_of
@@ -37,7 +37,7 @@ class Door:
 
     def __init__(self, folder: Path) -> None:
         self.settings = parse({"sites": [{"name": "good"}, {"name": "bad"}]}, "fuzz")
-        self.vocabulary, self.path = vocabularies.get(self.settings.model.vocabulary), folder / "events.jsonl"
+        self.vocabulary, self.path = vocabulary_of(self.settings), folder / "events.jsonl"
         events = EventLog(self.path, run=RUN, site="aggregator")
         presence = Presence(self.settings.site_names, 60, events)
         rule = RoundRule(self.settings.site_names, 2, 100, presence)

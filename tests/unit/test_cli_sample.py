@@ -36,7 +36,9 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
             last.weight.zero_()
             last.bias.copy_(torch.tensor(leaning))
     census = Census.take(encode(MOLECULES, VOCABULARY).graphs, 8, 4, 9)
-    save_model(path, denoiser, preset="small", vocabulary_name="qm9-charged", noise=NoiseModel.from_census(census))
+    save_model(
+        path, denoiser, preset="small", vocabulary=vocabularies.get("qm9-charged"), noise=NoiseModel.from_census(census)
+    )
     return path
 
 

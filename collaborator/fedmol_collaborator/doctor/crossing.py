@@ -12,7 +12,7 @@ from fedmol.doctor.examination import Finding, failed, ok, warning
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.assembly import denoiser_of, vocabulary_of
 from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.identity import settings_differences, shared_settings
+from fedmol.federation.identity import coding_differences, settings_differences, shared_settings
 from fedmol.federation.messages import LARGEST_ECHO, Standing
 from fedmol.federation.settings import Settings
 from fedmol.federation.versions import SEMANTICS, check_semantics
@@ -108,10 +108,9 @@ def same_model(settings: Settings, standing: Standing) -> Finding:
     vocabulary = vocabulary_of(settings)
     if coding_digest(vocabulary) != standing.vocabulary:
         theirs = standing.settings
-        return failed(
-            f"the vocabulary {vocabulary.name} with the recipe {vocabulary.recipe} is not the aggregator's",
-            same_coding(theirs.get("model.vocabulary"), theirs.get("data.standardise", "none")),
-        )
+        name = theirs.get("model.vocabulary", theirs.get("model.vocabulary.name"))
+        cure = same_coding(name, theirs.get("data.standardise", "none"))
+        return failed(coding_differences(theirs, shared_settings(settings)), cure)
     layout = manifest(denoiser_of(settings))
     if layout.digest != standing.manifest:
         return failed("the model has other tensors than the aggregator's", "use the coordinator's section model")

@@ -9,10 +9,13 @@ from pathlib import Path
 import psutil
 import torch
 
+from fedmol.data.proposal import KEEP, kinds_of, propose
+from fedmol.data.reading import read_table
 from fedmol.data.shards import open_shard
 from fedmol.diffusion.census import Census
-from fedmol.doctor.examination import Finding, ok, warning
+from fedmol.doctor.examination import Finding, failed, ok, warning
 from fedmol.doctor.room import disk, enough, gigabytes, model_bytes
+from fedmol.errors import Exit, FedmolError
 from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.settings import Settings
 from fedmol.ragged import RaggedGraphs
@@ -44,7 +47,12 @@ def device(settings: Settings) -> Finding:
 
 def shard(settings: Settings, path: Path) -> Finding:
     """The value is the graphs to train on."""
-    opened = open_shard(path, settings.data.column, vocabulary_of(settings), settings.data.validation_share)
+    try:
+        opened = open_shard(path, settings.data.column, vocabulary_of(settings), settings.data.validation_share)
+    except FedmolError as error:
+        if error.exit is not Exit.VOCABULARY_DIFFERS:
+            raise
+        return failed(error.message, f"ask the coordinator for another vocabulary: {_fitting(settings, path)}")
     card = opened.card
     found = (
         f"{card.kept:,} of {card.read:,} rows are usable molecules; {card.duplicates:,} duplicates, "
@@ -54,8 +62,20 @@ def shard(settings: Settings, path: Path) -> Finding:
     if card.rejected:
         reasons = ", ".join(f"{one.count:,}: {reason}" for reason, one in list(card.rejected.items())[:3])
         cure = f"nothing, if they may stay out; `fedmol data card {path.name}` names every reason and line"
+        if card.foreign_rows:
+            cure += f"; or ask the coordinator for another vocabulary: {_fitting(settings, path)}"
         return warning(f"{found} ({reasons})", cure, opened.training, **figures)
     return ok(found, opened.training, **figures)
+
+
+def _fitting(settings: Settings, path: Path) -> str:
+    """The smallest vocabulary that fits the shard."""
+    kinds = kinds_of(read_table(path, settings.data.column).smiles, settings.data.standardise)
+    try:
+        proposal = propose("ours", kinds, KEEP)
+    except ValueError as error:
+        return str(error)
+    return f"`{proposal.yaml}` holds {proposal.molecules - proposal.left_out:,} of {proposal.molecules:,} rows"
 
 
 def training_step(settings: Settings, graphs: RaggedGraphs) -> Finding:

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Literal, get_args
 
 from fedmol.errors import Exit, FedmolError
+
+# By atomic number. Hydrogen is left out of graphs.
+_ELEMENTS = (
+    " He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr Rb Sr Y"
+    " Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu Hf Ta W Re"
+    " Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr Rf Db Sg Bh Hs Mt Ds"
+    " Rg Cn Nh Fl Mc Lv Ts Og "
+)
+MOST_TYPES = 50  # of atoms: with them all a message of settings has room for their labels
+LARGEST = 500  # heavy atoms: a graph has as many bonds as their square
+_MOST_CHARGE = 4
+_LABEL = re.compile(r"([A-Z][a-z]?)(?:([+-])([1-9]?))?")
 
 
 @dataclass(frozen=True)
@@ -20,11 +33,34 @@ class AtomType:
 
     @property
     def label(self) -> str:
-        """As it is written in data cards: `N`, `N+`, `O-`, `S+2`."""
+        """As it is written in settings and data cards: `N`, `N+`, `O-`, `S+2`."""
         if not self.charge:
             return self.symbol
         size = abs(self.charge)
         return f"{self.symbol}{'+' if self.charge > 0 else '-'}{size if size > 1 else ''}"
+
+    @property
+    def can_be_coded(self) -> bool:
+        """False for what stands for many atoms, for hydrogen, which graphs leave out, and for extreme charges."""
+        return f" {self.symbol} " in _ELEMENTS and abs(self.charge) <= _MOST_CHARGE
+
+    @classmethod
+    def of(cls, label: str) -> AtomType:
+        """The type with that label.
+
+        Raises:
+            ValueError: there is none.
+
+        Example:
+            >>> AtomType.of("S+2")
+            AtomType(symbol='S', charge=2)
+        """
+        match = _LABEL.fullmatch(label)
+        kind = cls("") if match is None else cls(match[1], int(f"{match[2]}{match[3] or 1}") if match[2] else 0)
+        if kind.label != label or not kind.can_be_coded:
+            hint = "graphs leave hydrogens out" if kind.symbol == "H" else "write an element and its charge"
+            raise ValueError(f"{label[:20]!r} is no atom type: {hint}, such as C, N+, O- or S+2")
+        return kind
 
 
 Recipe = Literal["none", "parent"]  # by which molecules are standardised, see fedmol.chem.standardise
@@ -54,6 +90,11 @@ class Vocabulary:
     def atom_labels(self) -> list[str]:
         return [atom.label for atom in self.atoms]
 
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """Numbers of atom classes and of bond classes, and of the most atoms of a graph."""
+        return len(self.atoms), len(self.bonds), self.max_atoms
+
     def digest(self) -> str:
         """SHA-256 (hex) of the vocabulary, equal at two sites only if their graphs mean the same."""
         said = asdict(self)
@@ -62,31 +103,59 @@ class Vocabulary:
         return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def _atoms(neutral: Sequence[str], charged: Sequence[tuple[str, int]] = ()) -> tuple[AtomType, ...]:
-    return tuple(AtomType(symbol) for symbol in neutral) + tuple(AtomType(symbol, charge) for symbol, charge in charged)
-
-
 _KEKULISED = ("none", "single", "double", "triple")
+_BONDS = _KEKULISED, (*_KEKULISED, "aromatic")
+
+
+def made(
+    name: str, atoms: Sequence[str], max_atoms: int, bonds: Sequence[str] = _KEKULISED, recipe: Recipe = "none"
+) -> Vocabulary:
+    """The vocabulary of these atom types, by their labels.
+
+    Raises:
+        ValueError: what is wrong with it.
+
+    Example:
+        >>> made("ours", ["C", "N", "N+"], max_atoms=12).keeps_charges
+        True
+    """
+    types = tuple(map(AtomType.of, atoms))
+    twice = [one.label for one in types if types.count(one) > 1]
+    if twice:
+        raise ValueError(f"the atom type {twice[0]} is there twice")
+    if not 1 <= len(types) <= MOST_TYPES:
+        raise ValueError(f"it has {len(types)} atom types: give 1 to {MOST_TYPES}")
+    if not 2 <= max_atoms <= LARGEST:
+        raise ValueError(f"max_atoms is {max_atoms}: give 2 to {LARGEST} heavy atoms")
+    if tuple(bonds) not in _BONDS:
+        raise ValueError(f"its bonds are not {', '.join(_KEKULISED)}")
+    vocabulary = Vocabulary(name, types, tuple(bonds), max_atoms, recipe)
+    if name in VOCABULARIES and replace(vocabulary, recipe="none") not in (VOCABULARIES[name], FORMER.get(name)):
+        raise ValueError(f"{name} is the name of a vocabulary that comes with fedmol: give it another name")
+    return vocabulary
+
+
+def _built_in(name: str, atoms: str, max_atoms: int, bonds: Sequence[str] = _KEKULISED) -> Vocabulary:
+    return Vocabulary(name, tuple(map(AtomType.of, atoms.split())), tuple(bonds), max_atoms)
+
 
 VOCABULARIES: dict[str, Vocabulary] = {
     vocabulary.name: vocabulary
     for vocabulary in (
         # DiGress's own: formal charges dropped, and an aromatic class that kekulised molecules never use.
-        Vocabulary("qm9", _atoms("CNOF"), (*_KEKULISED, "aromatic"), 9),
+        _built_in("qm9", "C N O F", 9, (*_KEKULISED, "aromatic")),
         # The only four charged types that occur in QM9; with them each of its molecules is coded exactly.
-        Vocabulary("qm9-charged", _atoms("CNOF", [("N", 1), ("O", -1), ("N", -1), ("C", -1)]), _KEKULISED, 9),
-        Vocabulary(
-            "drug",
-            _atoms(["C", "N", "O", "F", "S", "Cl", "Br"], [("N", 1), ("O", -1), ("N", -1), ("S", 1), ("S", -1)]),
-            _KEKULISED,
-            42,
-        ),
+        _built_in("qm9-charged", "C N O F N+ O- N- C-", 9),
+        # The elements of drug-like molecules, and the charges that these have in ions, zwitterions and ylides.
+        _built_in("drug", "C N O F S Cl Br I P B Si Se N+ O- N- S+ S- C- O+ P+ B-", 42),
     )
 }
+# As files of model format 1 and 2 mean it, which say no more than its name.
+FORMER: dict[str, Vocabulary] = {"drug": _built_in("drug", "C N O F S Cl Br N+ O- N- S+ S-", 42)}
 
 
 def get(name: str, recipe: Recipe = "none") -> Vocabulary:
-    """The vocabulary of that name, with that recipe.
+    """The vocabulary of that name that comes with fedmol, with that recipe.
 
     Raises:
         FedmolError: BAD_SETTINGS if there is none.
@@ -95,6 +164,7 @@ def get(name: str, recipe: Recipe = "none") -> Vocabulary:
         raise FedmolError(
             Exit.BAD_SETTINGS,
             f"there is no vocabulary {name!r}",
-            f"set model.vocabulary to one of {', '.join(VOCABULARIES)}",
+            f"set model.vocabulary to one of {', '.join(VOCABULARIES)}, or to the atoms and sizes of your own "
+            "(fedmol data vocabulary FILE proposes them)",
         )
     return replace(VOCABULARIES[name], recipe=recipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -11,21 +12,32 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from fedmol.chem.normal_form import EMPTY
-from fedmol.chem.vocabulary import VOCABULARIES, Recipe, get
-from fedmol.cli.options import SEED, OutputFile, standardise
+from fedmol.chem.vocabulary import Recipe, Vocabulary
+from fedmol.cli.options import SEED, OutputFile, standardise, vocabulary
 from fedmol.cli.rows_read import RowsRead
 from fedmol.data.card import DataCard, Rejection, check
+from fedmol.data.proposal import KEEP, Kinds, comments, kinds_of, propose
 from fedmol.data.reading import Table, read_table
 from fedmol.data.shards import build_shard
 from fedmol.data.sources import load, write_table
 from fedmol.data.splits import split
 from fedmol.errors import Exit, FedmolError
+from fedmol.federation.own_vocabulary import OwnVocabulary
 from fedmol.federation.settings import DataSettings, Split
 
 
 @click.group()
 def data() -> None:
     """Look at, make and split files of molecules."""
+
+
+def _own_name(_: click.Context, __: click.Parameter, name: str) -> str:
+    try:
+        return OwnVocabulary(name=name, atoms=("C",), max_atoms=2).name
+    except ValidationError:
+        raise click.BadParameter(
+            f"{name!r} cannot be the name: take lower-case letters, digits and hyphens, and no name that fedmol uses"
+        ) from None
 
 
 def _rows(card: DataCard) -> list[tuple[str, str]]:
@@ -71,12 +83,12 @@ def _grid(card: DataCard) -> Grid:
     show_default=True,
     help="Column of the table with the SMILES: its name, or its number where there is no header.",
 )
-@click.option("--vocabulary", default="qm9-charged", show_default=True, help=f"One of {', '.join(VOCABULARIES)}.")
+@vocabulary
 @standardise
 @click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
-def card(file: Path, column: str, vocabulary: str, standardise: Recipe, as_json: bool) -> None:
+def card(file: Path, column: str, vocabulary: Vocabulary, standardise: Recipe, as_json: bool) -> None:
     """Print what a site's FILE holds, and why rows of it cannot be used."""
-    types = get(vocabulary, standardise)
+    types = replace(vocabulary, recipe=standardise)
     with RowsRead(Console(stderr=True)) as rows:
         made = build_shard(read_table(file, column), types, on_progress=rows.follow).card
     if as_json:
@@ -84,6 +96,39 @@ def card(file: Path, column: str, vocabulary: str, standardise: Recipe, as_json:
     else:
         Console().print(_grid(made))
     check(made)
+
+
+@data.command("vocabulary")
+@click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("--column", default="smiles", show_default=True, help="Column of the tables with the SMILES.")
+@standardise
+@click.option(
+    "--keep",
+    default=KEEP,
+    show_default=True,
+    type=click.FloatRange(0, 1, min_open=True),
+    help="Share of the molecules that it is to hold.",
+)
+@click.option(
+    "--name", default="ours", show_default=True, callback=_own_name, help="What the vocabulary is to be called."
+)
+def propose_vocabulary(files: tuple[Path, ...], column: str, standardise: Recipe, keep: float, name: str) -> None:
+    """Propose the smallest vocabulary that holds nearly all molecules of FILES.
+
+    What is printed is YAML, for the section model of federation.yaml or a file that --vocabulary names. Comments say
+    what the vocabulary leaves out, and what those that come with fedmol would leave out.
+    """
+    kinds = Kinds()
+    with RowsRead(Console(stderr=True)) as rows:
+        for file in files:
+            kinds.update(kinds_of(read_table(file, column).smiles, standardise, rows.follow))
+    try:
+        proposal = propose(name, kinds, keep)
+    except ValueError as error:
+        raise FedmolError(Exit.BAD_DATA, f"{', '.join(map(str, files))}: {error}", "keep less, by --keep") from None
+    for line in comments(proposal, kinds):
+        click.echo(f"# {line}")
+    click.echo(proposal.yaml)
 
 
 @data.command()

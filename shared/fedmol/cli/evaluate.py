@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ import click
 from rich.console import Console
 
 from fedmol import files
-from fedmol.cli.options import SEED, OutputFile, standardise
+from fedmol.cli.options import SEED, OutputFile, standardise, vocabulary
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -47,7 +48,7 @@ _PATH = click.Path(path_type=Path)
     type=click.Choice(["auto", "cpu", "cuda"]),
     help="for a model: where it is sampled",
 )
-@click.option("--vocabulary", help="for a file of molecules: the vocabulary in which distances are measured")
+@vocabulary
 @standardise
 @click.option("--out", type=OutputFile(), help="write the evaluation as JSON")
 @click.option("--html", type=OutputFile(), help="write a page of it, with charts and pictures")
@@ -63,7 +64,7 @@ def evaluate(
     nll_molecules: int,
     seed: int,
     device: DeviceName,
-    vocabulary: str | None,
+    vocabulary: Vocabulary,
     standardise: Recipe,
     out: Path | None,
     html: Path | None,
@@ -72,16 +73,16 @@ def evaluate(
     """Validity, uniqueness, novelty, NLL of SUBJECT, its distances from real molecules, KL score, FCD, SNN and others.
 
     SUBJECT is a model (.safetensors), which is sampled, or a file of molecules in any of the forms that fedmol reads:
-    tables, SMILES lines, SDF, Parquet, packed or not.
+    tables, SMILES lines, SDF, Parquet, packed or not. For a file, --vocabulary and --standardise say in which graphs
+    distances are measured; a model has its own.
 
     \b
     By name there is QM9, from the folder FEDMOL_DATA, the cache or its public address:
       qm9          what `fedmol run` with its default settings holds out, and what it trains on
       qm9-digress  DiGress's test and training molecules
     """
-    from fedmol.chem import vocabulary as vocabularies
     from fedmol.cli.tables import print_evaluation
-    from fedmol.federation.settings import EvaluationSettings, ModelSettings
+    from fedmol.federation.settings import EvaluationSettings
 
     console = Console()
     with _progress(console) as report:
@@ -91,7 +92,7 @@ def evaluate(
             )
             result = _of_model(subject, test, known, column, settings, seed, device, samples_out, report)
         else:
-            types = vocabularies.get(vocabulary or ModelSettings().vocabulary, standardise)
+            types = replace(vocabulary, recipe=standardise)
             result = _of_file(subject, test, known, column, types, report)
     print_evaluation(console, result)
     if out is not None:
@@ -115,14 +116,13 @@ def _of_model(
     samples_out: Path | None,
     report: Progress,
 ) -> Evaluation:
-    from fedmol.chem import vocabulary as vocabularies
     from fedmol.evaluation import evaluate
     from fedmol.evaluation.reference import training_molecules
     from fedmol.training.device import device_named
     from fedmol.training.model_file import load_model
 
     model = load_model(path).to(device_named(device))
-    types = vocabularies.get(model.vocabulary_name)
+    types = model.vocabulary
     real = None if test is None else _real(test, column, types)
     trained = set[str]() if known is None else training_molecules(known, column, types)
     return evaluate(model, real, trained, settings, seed, report, samples_out)

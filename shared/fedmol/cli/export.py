@@ -47,7 +47,7 @@ def export(run: Path, name: str | None, out: Path, evaluation: Path | None, lice
         file,
         model.denoiser,
         preset=model.preset,
-        vocabulary_name=model.vocabulary_name,
+        vocabulary=model.vocabulary,
         noise=model.noise,
         meta=model.meta,
         precision=torch.float16,

@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from fedmol.chem.vocabulary import RECIPES
+from fedmol.chem.vocabulary import RECIPES, VOCABULARIES, Vocabulary, get
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.settings import LARGEST_SEED, MOST_THREADS
+from fedmol.federation.own_vocabulary import read_vocabulary
+from fedmol.federation.settings import LARGEST_SEED, MOST_THREADS, ModelSettings
 from fedmol.files import check_replaceable
 
 SEED = click.IntRange(0, LARGEST_SEED)
@@ -22,6 +23,28 @@ standardise = click.option(
     show_default=True,
     type=click.Choice(RECIPES),
     help="parent: write salts, charged forms and tautomers of a substance alike",
+)
+
+
+class VocabularyName(click.ParamType[Vocabulary]):
+    """A vocabulary that comes with fedmol, or a YAML file that says the atoms and sizes of another."""
+
+    name = "name or file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Vocabulary:
+        if isinstance(value, Vocabulary):
+            return value
+        if value in VOCABULARIES or Path(value).suffix not in (".yaml", ".yml"):
+            return get(value)
+        return read_vocabulary(Path(value))
+
+
+vocabulary = click.option(
+    "--vocabulary",
+    default=ModelSettings().vocabulary,
+    show_default=True,
+    type=VocabularyName(),
+    help=f"atoms and sizes: {', '.join(VOCABULARIES)}, or a .yaml file as `fedmol data vocabulary` writes it",
 )
 
 

@@ -80,7 +80,6 @@ def sample(
     """
     import torch
 
-    from fedmol.chem import vocabulary as vocabularies
     from fedmol.chem.listing import entries, listing
     from fedmol.diffusion import samplers
     from fedmol.evaluation.reference import training_molecules
@@ -94,7 +93,7 @@ def sample(
     trained = load_model(model or shipped()).to(place)
     how = execution_named(execution, place, only_eager=trained.denoiser.config.only_eager)
     how.prepare(trained.denoiser)
-    vocabulary = vocabularies.get(trained.vocabulary_name)
+    vocabulary = trained.vocabulary
     known_smiles = None if known is None else training_molecules(str(known), column, vocabulary)
     denoiser, noise = _asked(trained, scaffold, atoms, vocabulary)
     steps = steps or (_SCAFFOLD_STEPS if scaffold and way is samplers.FEW_STEP else None)

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import click
 from rich.console import Console
 
-from fedmol.cli.options import SEED, THREADS, OutputFile, standardise
+from fedmol.cli.options import SEED, THREADS, OutputFile, standardise, vocabulary
 from fedmol.federation.settings import ExecutionName, ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:
     import torch
 
-    from fedmol.chem.vocabulary import Recipe
+    from fedmol.chem.vocabulary import Recipe, Vocabulary
     from fedmol.ragged import RaggedGraphs
     from fedmol.training import Team
     from fedmol.training.device import DeviceName
@@ -27,7 +28,7 @@ _COUNT = click.IntRange(min=1)
 @click.command("train")
 @click.argument("file", type=_PATH)
 @click.option("--column", default="smiles", show_default=True, help="column of the SMILES in a CSV file")
-@click.option("--vocabulary", default=_MODEL.vocabulary, show_default=True, help="atoms and bonds to tell apart")
+@vocabulary
 @standardise
 @click.option("--preset", default=_MODEL.preset, show_default=True, help="small, base, large or digress")
 @click.option("--layers", type=_COUNT, help="layers of the denoiser, the preset's when left out")
@@ -57,7 +58,7 @@ _COUNT = click.IntRange(min=1)
 def train(
     file: Path,
     column: str,
-    vocabulary: str,
+    vocabulary: Vocabulary,
     standardise: Recipe,
     preset: str,
     layers: int | None,
@@ -76,7 +77,6 @@ def train(
     """Train a generator on the molecules of FILE: CSV, SMILES, SDF or Parquet, packed or not."""
     import torch
 
-    from fedmol.chem import vocabulary as vocabularies
     from fedmol.cli.rows_read import RowsRead
     from fedmol.data.card import left_out
     from fedmol.data.shards import open_shard
@@ -87,7 +87,7 @@ def train(
 
     torch.set_num_threads(threads)
     place = device_named(device)
-    types = vocabularies.get(vocabulary, standardise)
+    types = replace(vocabulary, recipe=standardise)
     denoiser = build(preset, len(types.atoms), len(types.bonds), types.max_atoms, seed, layers)
     console = Console()
     with RowsRead(console) as rows:
@@ -113,7 +113,7 @@ def train(
         _advance(team, training, out, resume, console)
     told = {name: value for name, value in training.items() if name != "census"}  # exact counts stay here
     meta = {"training": told, "source": file.name}
-    save_model(out, denoiser, preset=preset, vocabulary_name=vocabulary, noise=noise, meta=meta)
+    save_model(out, denoiser, preset=preset, vocabulary=types, noise=noise, meta=meta)
     _kept(out).unlink(missing_ok=True)
     validated = _validation_nll(out, shard.validation, place)
     console.print(f"trained on {len(shard.training):,} molecules; validation NLL {validated:.2f}")

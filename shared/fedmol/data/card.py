@@ -87,6 +87,12 @@ class DataCard(_Section):
         return sum(rejection.count for rejection in self.rejected.values())
 
     @property
+    def foreign_rows(self) -> int:
+        """Rows rejected for atoms, charges or sizes that the vocabulary does not have."""
+        foreign = UNKNOWN_ELEMENT, UNKNOWN_CHARGE, TOO_LARGE
+        return sum(rejection.count for reason, rejection in self.rejected.items() if reason.startswith(foreign))
+
+    @property
     def likeness(self) -> str:
         """In what molecules may differ that are one graph."""
         return "stereo or isotopes" + ("" if self.recipe == "none" else ", or in what the recipe standardises")
@@ -181,13 +187,13 @@ def check(card: DataCard, least: int = 2, most_rejected: float = 0.5) -> None:
         f"{card.source}: only {card.kept} of {card.read - card.blank} rows can be used ({card.duplicates} are "
         f"duplicates){reasons}"
     )
-    foreign = sum(r.count for reason, r in by_count if reason.startswith((UNKNOWN_ELEMENT, UNKNOWN_CHARGE, TOO_LARGE)))
-    if foreign * 2 > card.rejected_rows:
+    if card.foreign_rows * 2 > card.rejected_rows:
         raise FedmolError(
             Exit.VOCABULARY_DIFFERS,
             message,
             f"the vocabulary {card.vocabulary} is too small: take another (model.vocabulary in the settings of all "
-            "parties, --vocabulary on the command line; drug holds drug-like molecules), or leave these molecules out",
+            "parties, --vocabulary on the command line; drug holds drug-like molecules, fedmol data vocabulary FILE "
+            "proposes one), or leave these molecules out",
         )
     salts = "; data.standardise: parent (on the command line --standardise parent) removes counter-ions"
     raise FedmolError(

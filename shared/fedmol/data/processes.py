@@ -89,7 +89,7 @@ class _Worker:
     def answer(self) -> Any:
         try:
             return self.connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             self._process.join()
             raise FedmolError(
                 Exit.PROCESS_LOST,

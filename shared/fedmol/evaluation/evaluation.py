@@ -12,7 +12,6 @@ import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fedmol import files
-from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.encoding import encode
 from fedmol.chem.reading import Reading, read_graphs
 from fedmol.chem.vocabulary import Vocabulary
@@ -122,7 +121,7 @@ def evaluate(
     molecules at the same noise levels. Valid samples go to `samples_path`, one SMILES per line, in order.
     """
     report = on_progress or (lambda *_: None)
-    vocabulary = vocabularies.get(model.vocabulary_name)
+    vocabulary = model.vocabulary
     sampler = samplers.get(settings.sampler)
     began = time.monotonic()
     graphs = sample(

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import torch
 
-from fedmol.chem import vocabulary as vocabularies
-from fedmol.chem.vocabulary import Vocabulary
+from fedmol.chem.vocabulary import Vocabulary, get, made
 from fedmol.diffusion.census import Census, NoiseModel
 from fedmol.execution import Execution, execution_named
 from fedmol.federation.messages import Agreement
@@ -30,7 +29,8 @@ MODEL_FILE = "model.safetensors"  # of the working folder of every party: with i
 
 
 def vocabulary_of(settings: Settings) -> Vocabulary:
-    return vocabularies.get(settings.model.vocabulary, settings.data.standardise)
+    said, recipe = settings.model.vocabulary, settings.data.standardise
+    return get(said, recipe) if isinstance(said, str) else made(said.name, said.atoms, said.max_atoms, recipe=recipe)
 
 
 def denoiser_of(settings: Settings) -> Denoiser:
@@ -54,7 +54,7 @@ def model_of(settings: Settings, agreement: Agreement, weights: Vector) -> Train
         denoiser.eval(),
         NoiseModel.from_census(census),
         settings.model.preset,
-        settings.model.vocabulary,
+        vocabulary_of(settings),
         {},
     )
 
@@ -67,7 +67,7 @@ def save_final_model(path: Path, settings: Settings, agreement: Agreement, weigh
         path,
         denoiser,
         preset=settings.model.preset,
-        vocabulary_name=settings.model.vocabulary,
+        vocabulary=vocabulary_of(settings),
         noise=NoiseModel.from_census(Census.from_json(agreement.census.model_dump())),
         meta={"rounds": rounds, "digest": vector_digest(weights)},
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from fedmol.federation.settings import DataSettings, Settings
 
+_CODING = "model.vocabulary", "data.standardise"
 _OWN = ("device", "processes", "threads", "execution")
 
 
@@ -33,6 +34,11 @@ def digest(document: Any) -> str:
 def shared_settings(settings: Settings) -> dict[str, Any]:
     """The settings in which all parties must agree, by dotted path; on what they compute is each one's own affair."""
     document = settings.model_dump(mode="json", include={"seed", "strategy", "local_method", "model", "training"})
+    own = settings.model.vocabulary
+    if not isinstance(own, str):
+        del document["model"]["vocabulary"]
+        said = {"name": own.name, "atoms": " ".join(own.atoms), "max_atoms": own.max_atoms}
+        document["model"] |= {f"vocabulary.{entry}": value for entry, value in said.items()}
     document["training"] = {key: value for key, value in document["training"].items() if key not in _OWN}
     flat: dict[str, Any] = {}
     for name, value in (("least_count", settings.data.least_count), ("standardise", settings.data.standardise)):
@@ -43,6 +49,15 @@ def shared_settings(settings: Settings) -> dict[str, Any]:
     for key, value in document.items():
         flat |= {f"{key}.{leaf}": v for leaf, v in value.items()} if isinstance(value, dict) else {key: value}
     return flat
+
+
+def coding_differences(federation: dict[str, Any], site: dict[str, Any]) -> str:
+    """In which settings a site differs whose molecules would become other graphs."""
+    ours, theirs = ({k: v for k, v in one.items() if k.startswith(_CODING)} for one in (federation, site))
+    said = "; ".join(settings_differences(ours, theirs))
+    return (
+        f"the site's molecules would become other graphs: {said or 'its settings are the same, its programs are not'}"
+    )
 
 
 def settings_differences(federation: dict[str, Any], site: dict[str, Any]) -> list[str]:

@@ -45,11 +45,12 @@ def settings_of(manifest: Manifest) -> Settings:
     document: dict[str, Any] = {}
     try:
         for path, value in manifest.items():
-            section, dot, entry = path.partition(".")
-            if dot:
-                document.setdefault(section, {})[entry] = value
-            elif section not in ("run", "sites"):
-                document[section] = value
+            *sections, entry = path.split(".")
+            place = document
+            for section in sections:
+                place = place.setdefault(section, {})
+            if path not in ("run", "sites"):
+                place[entry] = value
         settings = Settings.model_validate({**document, "sites": [{"name": name} for name in manifest["sites"]]})
         if manifest_of(str(manifest["run"]), settings) == manifest:
             return settings

@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fedmol.chem.vocabulary import Recipe
 from fedmol.closed import Closed
-from fedmol.documents import DocumentError
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.hosts import NO_HOST, host_like
 from fedmol.federation.names import SiteName
-from fedmol.federation.settings_errors import entry, first_causes, truth_values, what_is_wrong
-from fedmol.federation.yaml_reading import read_yaml
+from fedmol.federation.own_vocabulary import AnyVocabulary
+from fedmol.federation.settings_errors import checked, read_settings
 from fedmol.fl.local_methods import AnyLocalMethod, Plain
 from fedmol.fl.strategies import AnyStrategy, FedAvg
 
@@ -78,7 +77,7 @@ class DataSettings(Closed):
 
 class ModelSettings(Closed):
     preset: str = "small"
-    vocabulary: str = "qm9-charged"
+    vocabulary: AnyVocabulary = "qm9-charged"
     layers: Annotated[int, Field(gt=0)] | None = None
 
 
@@ -214,28 +213,12 @@ def parse(document: Any, origin: str) -> Settings:
             f"{origin} is not a mapping of settings",
             "start from the federation.yaml that ships with fedmol",
         )
-    wrong = dict(truth_values(document))
-    try:
-        settings = Settings.model_validate(document)
-    except ValidationError as error:
-        for one in first_causes(error.errors()):
-            wrong.setdefault(entry(document, one["loc"]), what_is_wrong(one))
-    if wrong:
-        listed = "\n".join(f"  {place}: {what}" for place, what in wrong.items())
-        raise FedmolError(
-            Exit.BAD_SETTINGS, f"{origin} has wrong entries:\n{listed}", "correct the entries named above"
-        )
-    return settings
+    return checked(Settings, document, origin)
 
 
 def load(path: Path, overrides: dict[str, Any] | None = None) -> Settings:
     """Settings from a YAML file, with `overrides` (dotted path -> value) laid over it."""
-    try:
-        document = read_yaml(path)
-    except FileNotFoundError:
-        raise FedmolError(Exit.BAD_SETTINGS, f"there is no settings file {path}", "name one with --settings") from None
-    except (OSError, DocumentError) as error:
-        raise FedmolError(Exit.BAD_SETTINGS, f"{path} cannot be read as YAML: {error}", "correct the file") from None
+    document = read_settings(path, "name one with --settings")
     for dotted, value in (overrides or {}).items():
         _lay_over(document, dotted, value)
     return parse(document, str(path))

@@ -3,12 +3,53 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from fedmol.documents import DocumentError
+from fedmol.errors import Exit, FedmolError
 from fedmol.federation.hosts import NO_HOST, host_like
 from fedmol.federation.names import site_like
+from fedmol.federation.yaml_reading import read_yaml
+
+T = TypeVar("T", bound=BaseModel)
+
+
+def read_settings(path: Path, cure: str) -> Any:
+    """What a YAML file says; `cure` is for when there is none.
+
+    Raises:
+        FedmolError: BAD_SETTINGS if it cannot be read.
+    """
+    try:
+        return read_yaml(path)
+    except FileNotFoundError:
+        raise FedmolError(Exit.BAD_SETTINGS, f"there is no settings file {path}", cure) from None
+    except (OSError, DocumentError) as error:
+        raise FedmolError(Exit.BAD_SETTINGS, f"{path} cannot be read as YAML: {error}", "correct the file") from None
+
+
+def checked(kind: type[T], document: Any, origin: str) -> T:
+    """The document as settings of a kind; `origin` names it in messages.
+
+    Raises:
+        FedmolError: BAD_SETTINGS, with every wrong entry by its dotted path.
+    """
+    wrong, settings = dict(truth_values(document)), None
+    try:
+        settings = kind.model_validate(document)
+    except ValidationError as error:
+        for one in first_causes(error.errors()):
+            wrong.setdefault(entry(document, one["loc"], one["type"] == "missing"), what_is_wrong(one))
+    if wrong or settings is None:
+        listed = "\n".join(f"  {place}: {what}" for place, what in wrong.items())
+        raise FedmolError(
+            Exit.BAD_SETTINGS, f"{origin} has wrong entries:\n{listed}", "correct the entries named above"
+        )
+    return settings
 
 
 def first_causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
@@ -45,7 +86,7 @@ def truth_values(document: Any, place: str = "") -> Iterator[tuple[str, str]]:
             yield from truth_values(value, f"{place}.{key}")
 
 
-def entry(document: Any, place: tuple[int | str, ...]) -> str:
+def entry(document: Any, place: tuple[int | str, ...], missing: bool) -> str:
     """The dotted path of a wrong entry, without the names of kinds that pydantic puts into it."""
     path: list[str] = []
     for key in place:
@@ -53,7 +94,7 @@ def entry(document: Any, place: tuple[int | str, ...]) -> str:
         try:
             document = document[key]
         except (LookupError, TypeError):
-            if not within or key != place[-1]:
+            if not (within and missing and key == place[-1]):
                 continue
         path.append(str(key))
     return ".".join(path) or "federation"

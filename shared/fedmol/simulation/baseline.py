@@ -10,7 +10,7 @@ import torch
 
 from fedmol import files
 from fedmol.diffusion import Census, NoiseModel
-from fedmol.federation.assembly import team_of
+from fedmol.federation.assembly import team_of, vocabulary_of
 from fedmol.federation.identity import stream_seed
 from fedmol.federation.messages import Agreement
 from fedmol.federation.settings import Settings
@@ -51,7 +51,7 @@ def train_baseline(settings: Settings, agreement: Agreement, graphs: AnyGraphs, 
         path,
         team.denoiser,
         preset=settings.model.preset,
-        vocabulary_name=settings.model.vocabulary,
+        vocabulary=vocabulary_of(settings),
         noise=noise,
         meta={"baseline": True, "steps": total},
     )

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedmol.chem import vocabulary as vocabularies
+from fedmol.chem.vocabulary import FORMER, LARGEST, MOST_TYPES, RECIPES, VOCABULARIES, Vocabulary, made
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.documents import DocumentError, parse_json
 from fedmol.network import PRESETS
 
-FORMAT = 2
+FORMAT = 3  # 1 has the sums of all sites' counts, and 1 and 2 only the vocabulary's name
 MOST_LAYERS = 64
 MOST_NOISE_STEPS = 10_000
 MOST_MOLECULES = 2**53  # or atoms, or bonds, that a census counts
@@ -29,9 +29,8 @@ MOST_MOLECULES = 2**53  # or atoms, or bonds, that a census counts
 DIGITS = 4
 
 _COUNTS = "atoms", "bonds", "sizes"
-_ENTRIES = {
-    "format", "preset", "layers", "atom_types", "bond_types", "max_atoms", "vocabulary", "noise_steps", "meta"
-}  # fmt: skip
+_ENTRIES = {"format", "preset", "layers", "vocabulary", "noise_steps", "meta"}
+_SIZES = "atom_types", "bond_types", "max_atoms"  # of formats 1 and 2
 
 
 @dataclass(frozen=True)
@@ -40,10 +39,7 @@ class Description:
 
     preset: str
     layers: int
-    vocabulary: str
-    atom_types: int
-    bond_types: int
-    max_atoms: int
+    vocabulary: Vocabulary
     noise: NoiseModel
     meta: dict[str, Any]  # whatever else was saved along
 
@@ -53,10 +49,7 @@ class Description:
             "format": FORMAT,
             "preset": self.preset,
             "layers": self.layers,
-            "atom_types": self.atom_types,
-            "bond_types": self.bond_types,
-            "max_atoms": self.max_atoms,
-            "vocabulary": self.vocabulary,
+            "vocabulary": _written(self.vocabulary),
             "noise_steps": self.noise.steps,
             "marginals": {name: _rounded(share) for name, share in zip(_COUNTS, shares, strict=True)},
             "meta": self.meta,
@@ -69,29 +62,74 @@ class Description:
         said = parse_json(text.encode()) if isinstance(text, str) else None
         if not isinstance(said, dict):
             raise DocumentError("it does not describe a model of fedmol")
-        number = _integer(said, "format", 1, FORMAT)
-        classes = "census" if number == 1 else "marginals"  # format 1 has the sums of all sites' counts
-        _check_names("the description", said, _ENTRIES | {classes})
-        preset, vocabulary = _text(said, "preset"), _text(said, "vocabulary")
+        number = _format(said)
+        classes = "census" if number == 1 else "marginals"
+        _check_names("the description", said, _ENTRIES | {classes} | (set() if number == FORMAT else set(_SIZES)))
+        preset = _text(said, "preset")
         if preset not in PRESETS:
             raise DocumentError(f"there is no model preset {preset!r}")
-        if vocabulary not in vocabularies.VOCABULARIES:
-            raise DocumentError(f"there is no vocabulary {vocabulary!r}")
-        types = vocabularies.VOCABULARIES[vocabulary]
-        sizes = {"atom_types": len(types.atoms), "bond_types": len(types.bonds), "max_atoms": types.max_atoms}
-        for name, size in sizes.items():
-            if type(said[name]) is not int or said[name] != size:
-                raise DocumentError(f"{name} is not {size}, as in the vocabulary {vocabulary}")
+        vocabulary = _vocabulary(said["vocabulary"]) if number == FORMAT else _named(said)
         layers = _integer(said, "layers", 1, MOST_LAYERS)
         steps = _integer(said, "noise_steps", 1, MOST_NOISE_STEPS)
         if not isinstance(said["meta"], dict):
             raise DocumentError("meta is no mapping")
-        lengths = dict(zip(_COUNTS, (sizes["atom_types"], sizes["bond_types"], sizes["max_atoms"] + 1), strict=True))
+        atoms, bonds, largest = vocabulary.sizes
+        lengths = dict(zip(_COUNTS, (atoms, bonds, largest + 1), strict=True))
         if number == 1:
             noise = NoiseModel.from_census(_census(said[classes], lengths), steps)
         else:
             noise = _noise(said[classes], lengths, steps)
-        return Description(preset, layers, vocabulary, noise=noise, meta=said["meta"], **sizes)
+        return Description(preset, layers, vocabulary, noise, said["meta"])
+
+
+def _format(said: Mapping[str, Any]) -> int:
+    number = said.get("format")
+    if type(number) is int and number > FORMAT:
+        raise DocumentError(f"its format is {number}, and this version of fedmol reads formats up to {FORMAT}")
+    return _integer(said, "format", 1, FORMAT)
+
+
+def _written(vocabulary: Vocabulary) -> dict[str, Any]:
+    return {
+        "name": vocabulary.name,
+        "atoms": vocabulary.atom_labels,
+        "bonds": list(vocabulary.bonds),
+        "max_atoms": vocabulary.max_atoms,
+        "recipe": vocabulary.recipe,
+        "digest": vocabulary.digest(),
+    }
+
+
+def _vocabulary(said: Any) -> Vocabulary:
+    """The vocabulary that the file holds."""
+    _check_names("the vocabulary", said, {"name", "atoms", "bonds", "max_atoms", "recipe", "digest"})
+    name, recipe = _text(said, "name"), said["recipe"]
+    if recipe not in RECIPES:
+        raise DocumentError(f"there is no recipe {str(recipe)[:40]!r}")
+    for entry in ("atoms", "bonds"):
+        labels = said[entry]
+        if not isinstance(labels, list) or len(labels) > MOST_TYPES or not all(isinstance(one, str) for one in labels):
+            raise DocumentError(f"the {entry} of the vocabulary are no list of labels")
+    most = _integer(said, "max_atoms", 2, LARGEST)
+    try:
+        vocabulary = made(name, said["atoms"], most, said["bonds"], recipe)
+    except ValueError as error:
+        raise DocumentError(f"the vocabulary {name}: {error}") from None
+    if said["digest"] != vocabulary.digest():
+        raise DocumentError(f"the vocabulary {name} is not the one whose digest it names")
+    return vocabulary
+
+
+def _named(said: Mapping[str, Any]) -> Vocabulary:
+    """The vocabulary that formats 1 and 2 name, as it was at their time."""
+    name = _text(said, "vocabulary")
+    vocabulary = FORMER.get(name, VOCABULARIES.get(name))
+    if vocabulary is None:
+        raise DocumentError(f"there is no vocabulary {name!r}")
+    for entry, size in zip(_SIZES, vocabulary.sizes, strict=True):
+        if type(said[entry]) is not int or said[entry] != size:
+            raise DocumentError(f"{entry} is not {size}, as in the vocabulary {name}")
+    return vocabulary
 
 
 def _rounded(shares: Tensor) -> list[float]:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save as to_bytes
 from torch import Tensor
 
+from fedmol.chem.vocabulary import Vocabulary
 from fedmol.diffusion import NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.files import open_regular, write_bytes
@@ -32,7 +33,7 @@ class TrainedModel:
     denoiser: Denoiser
     noise: NoiseModel
     preset: str
-    vocabulary_name: str
+    vocabulary: Vocabulary
     meta: dict[str, Any]  # whatever else was saved along
 
     def to(self, device: torch.device) -> TrainedModel:
@@ -45,7 +46,7 @@ def save_model(
     denoiser: Denoiser,
     *,
     preset: str,
-    vocabulary_name: str,
+    vocabulary: Vocabulary,
     noise: NoiseModel,
     meta: dict[str, Any] | None = None,
     precision: torch.dtype = torch.float32,
@@ -58,10 +59,7 @@ def save_model(
     description = Description(
         preset=preset,
         layers=denoiser.config.layers,
-        vocabulary=vocabulary_name,
-        atom_types=denoiser.atom_types,
-        bond_types=denoiser.bond_types,
-        max_atoms=denoiser.max_atoms,
+        vocabulary=vocabulary,
         noise=noise,
         meta=meta or {},
     )
@@ -82,7 +80,7 @@ def load_model(path: Path) -> TrainedModel:
             said = Description.decode(header.metadata.get(_META))
             config = replace(PRESETS[said.preset], layers=said.layers)
             with torch.device("meta"):  # takes no memory
-                denoiser = Denoiser(config, said.atom_types, said.bond_types, said.max_atoms)
+                denoiser = Denoiser(config, *said.vocabulary.sizes)
             shapes = {name: tuple(tensor.shape) for name, tensor in denoiser.state_dict().items()}
             entries = header.entries(shapes)
             denoiser = denoiser.to_empty(device="cpu")

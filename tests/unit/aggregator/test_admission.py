@@ -11,9 +11,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fedmol.chem import vocabulary as vocabularies
 from fedmol.errors import Exit, FedmolError
 from fedmol.events import EventLog, read
+from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.settings import parse
 from fedmol_aggregator import admission
 from fedmol_aggregator.admission import Admission, DenyList, Kind, Overload, read_certificate
@@ -43,7 +43,7 @@ class Entrance:
     def __init__(self, folder: Path) -> None:
         settings = parse({"sites": [{"name": "north"}, {"name": "south"}]}, "test")
         self.events = EventLog(folder / "events.jsonl", run="r", site="aggregator")
-        roster = Roster(settings, "r", vocabularies.get(settings.model.vocabulary), "manifest", "payload")
+        roster = Roster(settings, "r", vocabulary_of(settings), "manifest", "payload")
         self.denied, self.now = folder / "denied.txt", TODAY
         self.admission = Admission(roster, DenyList(self.denied, self.events), Audit(self.events), lambda: self.now)
 

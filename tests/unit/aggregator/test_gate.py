@@ -344,7 +344,7 @@ def test_what_does_not_fit_is_refused_and_logged(
 
 def test_a_site_of_another_recipe_is_refused_and_told_which(tmp_path: Path) -> None:
     door = Door(tmp_path, settings(data={"standardise": "parent"}))
-    with pytest.raises(FedmolError, match=r"how it standardises(.|\n)*data\.standardise to parent.*RDKit 20") as caught:
+    with pytest.raises(FedmolError, match=r"other graphs(.|\n)*data\.standardise to parent.*RDKit 20") as caught:
         door.join("north", vocabulary=vocabularies.get("qm9-charged").digest())
     assert caught.value.exit is Exit.VOCABULARY_DIFFERS
     assert not door.gathering.joined
@@ -455,3 +455,13 @@ def test_a_probe_passes_the_same_checks_as_joining(door: Door) -> None:
         _probe(door, "north", "south")
     assert caught.value.exit is Exit.CERTIFICATE_OF_ANOTHER_SITE
     assert door.kinds() == [("site_refused", "south")]
+
+
+def test_a_site_whose_vocabulary_has_the_same_name_and_other_atoms_is_told_what_differs(tmp_path: Path) -> None:
+    ours = {"name": "ours", "atoms": ["C", "N", "O"], "max_atoms": 12}
+    door = Door(tmp_path, settings(model={"vocabulary": ours}))
+    theirs = settings(model={"vocabulary": {**ours, "atoms": ["C", "N", "P"]}})
+    digest = coding_digest(vocabulary_of(theirs))
+    with pytest.raises(FedmolError, match=r"atoms is 'C N P', the federation has 'C N O'") as caught:
+        door.join("north", counts=None, vocabulary=digest, settings=shared_settings(theirs))
+    assert caught.value.exit is Exit.VOCABULARY_DIFFERS

@@ -39,7 +39,7 @@ def model(tmp_path: Path) -> Path:
         path,
         build("small", *sizes, seed=0, layers=1),
         preset="small",
-        vocabulary_name=QM9.name,
+        vocabulary=QM9,
         noise=NoiseModel.from_census(census),
     )
     return path

@@ -31,7 +31,7 @@ def model() -> TrainedModel:
     sizes = (len(QM9.atoms), len(QM9.bonds), QM9.max_atoms)
     census = Census.take(MOLECULES.graphs, *sizes)
     denoiser = build("small", *sizes, seed=0, layers=1).eval()
-    return TrainedModel(denoiser, NoiseModel.from_census(census), "small", QM9.name, {})
+    return TrainedModel(denoiser, NoiseModel.from_census(census), "small", QM9, {})
 
 
 def test_a_model_is_sampled_and_measured(model: TrainedModel, tmp_path: Path) -> None:

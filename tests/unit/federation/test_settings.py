@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,9 @@ import pytest
 import yaml
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.federation.assembly import vocabulary_of
+from fedmol.federation.identity import shared_settings
+from fedmol.federation.manifest import manifest_of, settings_of
 from fedmol.federation.settings import Settings, dump, load, parse
 
 TWO_SITES = {"sites": [{"name": "north"}, {"name": "south"}]}
@@ -83,3 +87,41 @@ def test_overrides_reach_nested_entries(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FedmolError, match=r"nowhere\.yaml"):
         load(tmp_path / "nowhere.yaml")
+
+
+OURS = {"name": "ours", "atoms": ["C", "N", "O", "N+"], "max_atoms": 12}
+
+
+def test_a_vocabulary_may_be_said_in_full() -> None:
+    settings = parse({"sites": [{"name": "north"}], "model": {"vocabulary": OURS}}, "test")
+    vocabulary = vocabulary_of(settings)
+    assert (vocabulary.name, vocabulary.atom_labels, vocabulary.max_atoms) == ("ours", OURS["atoms"], 12)
+    assert parse(yaml.safe_load(dump(settings)), "again") == settings
+    told = shared_settings(settings)
+    assert told["model.vocabulary.name"] == "ours"
+    assert (told["model.vocabulary.atoms"], told["model.vocabulary.max_atoms"]) == ("C N O N+", 12)
+    assert settings_of(manifest_of("run", settings)).model == settings.model
+    assert parse({"sites": [{"name": "north"}], "model": {"vocabulary": {**OURS, "atoms": "C N O N+"}}}, "") == settings
+    by_name = shared_settings(parse({"sites": [{"name": "north"}]}, "test"))
+    assert [name for name in by_name if name.startswith("model.")] == [
+        "model.preset",
+        "model.vocabulary",
+        "model.layers",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"atoms": ["C", "Xx"]}, "model.vocabulary: 'Xx' is no atom type"),
+        ({"atoms": ["C", False]}, "model.vocabulary.atoms.1: YAML reads false"),
+        ({"max_atoms": 100_000}, "model.vocabulary: max_atoms is 100000"),
+        ({"name": "qm9"}, "model.vocabulary: qm9 is the name of a vocabulary that comes with fedmol"),
+        ({"name": "Our own"}, "model.vocabulary.name: 'Our own' is no name"),
+        ({"bonds": ["single"]}, "model.vocabulary.bonds: there is no such entry"),
+    ],
+)
+def test_a_vocabulary_that_cannot_be_is_named_by_its_place(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(FedmolError, match=re.escape(message)) as caught:
+        parse({"sites": [{"name": "north"}], "model": {"vocabulary": {**OURS, **wrong}}}, "test")
+    assert caught.value.exit is Exit.BAD_SETTINGS

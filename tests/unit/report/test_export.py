@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import torch
 
+from fedmol.chem import vocabulary as vocabularies
 from fedmol.cli.main import run
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.network import build
@@ -18,7 +19,9 @@ def trained(folder: Any) -> Path:
     census = Census(torch.arange(1, 9), torch.arange(1, 5), torch.arange(10))
     denoiser = build("small", *QM9_CHARGED, seed=3, layers=1)
     path: Path = folder.path / "model.safetensors"
-    save_model(path, denoiser, preset="small", vocabulary_name="qm9-charged", noise=NoiseModel.from_census(census))
+    save_model(
+        path, denoiser, preset="small", vocabulary=vocabularies.get("qm9-charged"), noise=NoiseModel.from_census(census)
+    )
     return path
 
 
@@ -28,7 +31,7 @@ def test_the_exported_model_is_half_as_large_and_nearly_the_same(finished: Any, 
     half = tmp_path / "release" / "harbour.safetensors"
     assert half.stat().st_size < 0.55 * whole.stat().st_size
     ours, theirs = load_model(half), load_model(whole)
-    assert ours.vocabulary_name == "qm9-charged"
+    assert ours.vocabulary.name == "qm9-charged"
     assert torch.equal(ours.noise.size_distribution, theirs.noise.size_distribution)
     for name, tensor in theirs.denoiser.state_dict().items():
         assert ours.denoiser.state_dict()[name].dtype == torch.float32

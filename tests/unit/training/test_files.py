@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from fedmol.chem import vocabulary as vocabularies
 from fedmol.diffusion import Census, NoiseModel, sample
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import vector_digest
@@ -97,11 +98,16 @@ def test_a_model_file_is_all_that_sampling_needs(tmp_path: Path) -> None:
     denoiser = build("small", 4, 5, 9, seed=3, layers=2)
     path = tmp_path / "model.safetensors"
     save_model(
-        path, denoiser, preset="small", vocabulary_name="qm9", noise=NoiseModel.from_census(CENSUS), meta={"rounds": 4}
+        path,
+        denoiser,
+        preset="small",
+        vocabulary=vocabularies.get("qm9"),
+        noise=NoiseModel.from_census(CENSUS),
+        meta={"rounds": 4},
     )
     model = load_model(path)
     assert flatten(model.denoiser).tobytes() == flatten(denoiser).tobytes()
-    assert (model.preset, model.vocabulary_name, model.meta) == ("small", "qm9", {"rounds": 4})
+    assert (model.preset, model.vocabulary.name, model.meta) == ("small", "qm9", {"rounds": 4})
     assert not model.denoiser.training
     assert model.noise.steps == 500
     assert len(sample(model.denoiser, model.noise, 3, torch.Generator().manual_seed(0), steps=2)) == 3
@@ -114,7 +120,7 @@ def _named_by_its_digest(path: Path, precision: torch.dtype = torch.float32) -> 
         path,
         denoiser,
         preset="small",
-        vocabulary_name="qm9",
+        vocabulary=vocabularies.get("qm9"),
         noise=NoiseModel.from_census(CENSUS),
         meta=meta,
         precision=precision,

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from fedmol.chem import vocabulary as vocabularies
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.network import build
@@ -31,7 +32,7 @@ _MEMORY = 100 * 2**20  # bytes more than a good model takes
 def good(tmp_path: Path) -> Path:
     path = tmp_path / "model.safetensors"
     denoiser = build("small", 4, 5, 9, seed=0, layers=1)
-    save_model(path, denoiser, preset="small", vocabulary_name="qm9", noise=NoiseModel.from_census(CENSUS))
+    save_model(path, denoiser, preset="small", vocabulary=vocabularies.get("qm9"), noise=NoiseModel.from_census(CENSUS))
     return path
 
 
@@ -71,7 +72,7 @@ def _refused(path: Path) -> str:
         ("noise_steps", 10**400),
         ("atom_types", 10**9),
         ("bond_types", -5),
-        ("format", 3),
+        ("format", 4),
         ("preset", "../small"),
         ("preset", ["small"]),
         ("vocabulary", "x" * 10**6),
@@ -204,7 +205,12 @@ def test_memory_stays_that_of_a_good_model(good: Path) -> None:
     hostile = []
     for number, (entry, value) in enumerate([("max_atoms", 4000), ("layers", 20_000), ("noise_steps", 3 * 10**8)]):
         path = good.with_name(f"hostile{number}.safetensors")
-        _put_together(path, dict(header), {**said, entry: value}, weights)
+        told = (
+            {**said, "vocabulary": {**said["vocabulary"], entry: value}}
+            if entry == "max_atoms"
+            else {**said, entry: value}
+        )
+        _put_together(path, dict(header), told, weights)
         hostile.append(str(path))
     code = f"""
 import re, sys
@@ -264,7 +270,7 @@ def test_from_four_digits_the_sums_cannot_be_found(good: Path) -> None:
 def test_a_model_of_format_1_is_read_and_its_census_is_bounded(good: Path) -> None:
     header, said, weights = _taken_apart(good)
     del said["marginals"]
-    said |= {"format": 1, "census": COUNTS}
+    said |= {"format": 1, "census": COUNTS, "vocabulary": "qm9", "atom_types": 4, "bond_types": 5, "max_atoms": 9}
     _put_together(good, dict(header), said, weights)
     assert torch.equal(load_model(good).noise.atom_marginal, NoiseModel.from_census(CENSUS).atom_marginal)
     for wrong in ([1, 2, 3], [1, 2, 3, -1], [1, 2, 3, 10**30], [0, 0, 0, 0], [1.0, 2, 3, 4], "1234", None):

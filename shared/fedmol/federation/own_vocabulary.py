@@ -1,0 +1,55 @@
+"""Vocabularies that do not come with fedmol, as settings and files say them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Discriminator, Field, Tag, field_validator, model_validator
+
+from fedmol.chem.vocabulary import VOCABULARIES, Vocabulary, made
+from fedmol.closed import Closed
+from fedmol.federation.settings_errors import checked, read_settings
+
+
+class OwnVocabulary(Closed):
+    """A vocabulary that does not come with fedmol: its atom types, such as C, N+ and O-, and its largest molecule."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,38}$")]
+    atoms: tuple[str, ...]
+    max_atoms: int
+
+    @field_validator("atoms", mode="before")
+    @classmethod
+    def _listed(cls, atoms: Any) -> Any:
+        """A text of labels between blanks is a list, too."""
+        return atoms.split() if isinstance(atoms, str) else atoms
+
+    @model_validator(mode="after")
+    def _can_be_made(self) -> OwnVocabulary:
+        if self.name in VOCABULARIES:
+            raise ValueError(f"{self.name} is the name of a vocabulary that comes with fedmol: give it another name")
+        made(self.name, self.atoms, self.max_atoms)
+        return self
+
+
+def _kind_of_vocabulary(said: Any) -> str:
+    return "name" if isinstance(said, str) else "own"
+
+
+AnyVocabulary = Annotated[
+    Annotated[str, Tag("name")] | Annotated[OwnVocabulary, Tag("own")], Discriminator(_kind_of_vocabulary)
+]
+
+
+def read_vocabulary(path: Path) -> Vocabulary:
+    """The vocabulary in a YAML file, by itself or below `vocabulary`, as `fedmol data vocabulary` writes it.
+
+    Raises:
+        FedmolError: BAD_SETTINGS, with every wrong entry.
+    """
+    document = read_settings(path, "name a vocabulary, or make one: fedmol data vocabulary FILE")
+    if isinstance(document, dict) and document.keys() == {"vocabulary"}:
+        document = document["vocabulary"]
+    own = checked(OwnVocabulary, document, str(path))
+    return made(own.name, own.atoms, own.max_atoms)
