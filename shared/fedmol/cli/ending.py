@@ -30,7 +30,7 @@ def call(command: click.Command, arguments: Sequence[str], name: str) -> int:
         _say("interrupted")
         return Exit.INTERRUPTED
     except OSError as error:
-        ended = _ended_by_the_system(error)
+        ended = ended_by_the_system(error)
         _say(f"error: {ended}")
         return ended.exit
     return Exit.DONE
@@ -50,7 +50,8 @@ def _say(last_words: str) -> None:
         click.echo(last_words, err=True)
 
 
-def _ended_by_the_system(error: OSError) -> FedmolError:
+def ended_by_the_system(error: OSError) -> FedmolError:
+    """What an error of the operating system means for the program, and what to do."""
     place = f"{error.filename}: " if error.filename else ""
     what = f"{place}{error.strerror or error}"
     if error.errno in STORAGE_ERRORS:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import click
 from rich.console import Console
 
+from fedmol.cli.ending import ended_by_the_system
 from fedmol.cli.run_id import RUN_ID
 from fedmol.documents import DocumentError
 from fedmol.errors import Exit, FedmolError
@@ -43,10 +46,12 @@ def run(
 ) -> None:
     """Play a whole federation on this machine: one aggregator and the sites, as processes over mTLS."""
     from fedmol.cli.rows_read import RowsRead
+    from fedmol.federation.assembly import MODEL_FILE
     from fedmol.simulation.display import Display
     from fedmol.simulation.outcome import conclude
     from fedmol.simulation.play import play
     from fedmol.simulation.preparation import prepare, recall
+    from fedmol.simulation.processes import AGGREGATOR
 
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being asked to stop is the same as Ctrl-C
@@ -67,12 +72,34 @@ def run(
     try:
         with Display(console) as display:
             play(settings, folder.name, folder, display)
-        conclude(settings, folder, baseline, console)
+        with _kept(folder / AGGREGATOR / MODEL_FILE, _resume(folder, runs)):
+            conclude(settings, folder, baseline, console)
     except KeyboardInterrupt:
-        cure = f"go on with: fedmol run --resume --run-id {folder.name} --runs {runs}"
+        cure = f"go on with: {_resume(folder, runs)}"
         raise FedmolError(Exit.INTERRUPTED, "the run was interrupted; nothing is lost", cure) from None
     console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True, markup=False)
-    console.print(f"model:  {folder / 'model.safetensors'}", soft_wrap=True, markup=False)
+    console.print(f"model:  {folder / MODEL_FILE}", soft_wrap=True, markup=False)
+
+
+def _resume(folder: Path, runs: Path) -> str:
+    return f"fedmol run --resume --run-id {folder.name} --runs {runs}"
+
+
+@contextmanager
+def _kept(model: Path, resume: str) -> Iterator[None]:
+    """Whatever ends the evaluation: the message says where the model is, and how the rest is done."""
+    try:
+        yield
+    except (FedmolError, OSError) as error:
+        ended = error if isinstance(error, FedmolError) else ended_by_the_system(error)
+        raise FedmolError(
+            ended.exit,
+            f"the model is finished and kept in {model}, but could not be evaluated: {ended.message}",
+            f"{ended.cure}; then go on with: {resume}",
+        ) from None
+    except Exception:
+        click.echo(f"the model is finished and kept in {model}; go on with: {resume}", err=True)
+        raise
 
 
 def overrides_of(data: str | None, budget: float | None, changes: tuple[str, ...]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from fedmol.evaluation.evaluation import Evaluation
 from fedmol.evaluation.quality import Quality, Rate
 from fedmol.evaluation.resemblance import ABOUT, FCD_LEFT_OUT, Resemblance
 from fedmol.evaluation.smiles import Contents
+from fedmol.formats import fixed, number
 
 _OF = {
     "validity": "samples",
@@ -32,7 +33,7 @@ def print_evaluation(console: Console, result: Evaluation) -> None:
     if result.likelihood is not None:
         found = result.likelihood
         console.print(
-            f"NLL {found.published:.2f} ± {1.96 * found.standard_error:.2f} nats per molecule by the published "
+            f"NLL {found.published:.2f} ± {fixed(1.96 * found.standard_error)} nats per molecule by the published "
             f"definition ({found.molecules:,} test molecules); {found.sampler:.2f} for the model that is sampled",
             highlight=False,
         )
@@ -42,6 +43,8 @@ def print_evaluation(console: Console, result: Evaluation) -> None:
         console.print(_left_out(result.fitting, result.quality.validity.count, result.vocabulary), highlight=False)
     if result.resemblance is not None:
         _print_resemblance(console, result.resemblance)
+    if result.test and (not result.distances or result.resemblance is None):
+        console.print(_not_compared(result), highlight=False)
 
 
 def print_comparison(console: Console, rows: tuple[Row, ...]) -> None:
@@ -93,7 +96,7 @@ def _contents(found: Contents) -> list[str]:
         "have isotopes, which are not looked at": found.isotopes,
         "blank lines besides": found.blank,
     }
-    return [f"{found.rows:,} rows", *(f"  {many:,} {what}" for what, many in said.items() if many)]
+    return [number(found.rows, "row"), *(f"  {many:,} {what}" for what, many in said.items() if many)]
 
 
 def _print_resemblance(console: Console, found: Resemblance) -> None:
@@ -107,7 +110,8 @@ def _print_resemblance(console: Console, found: Resemblance) -> None:
         table.add_column(heading, justify="right")
     table.add_column("what it is")
     for one in found.figures:
-        table.add_row(one.name, _figure(one.value), _figure(one.by_chance), ABOUT[one.name])
+        by_chance = _figure(one.by_chance) or "none to draw from"
+        table.add_row(one.name, _figure(one.value) or "none to compare", by_chance, ABOUT[one.name])
     console.print(table)
     if all(one.name != "FCD" for one in found.figures):
         console.print(FCD_LEFT_OUT, highlight=False)
@@ -121,6 +125,16 @@ def _print_resemblance(console: Console, found: Resemblance) -> None:
         if rate.total:
             low, high = rate.interval
             console.print(f"{rate.share:.2%} ({low:.2%} - {high:.2%}) {what}", highlight=False)
+
+
+def _not_compared(result: Evaluation) -> str:
+    """Which comparisons with the test molecules are not there, and why."""
+    valid = number(result.quality.validity.count, "valid molecule")
+    if result.resemblance is None:
+        what = "the resemblance" if result.distances else "distances and resemblance"
+        least = f"{valid} and {number(result.test, 'test molecule')}, and resemblance takes two of each"
+        return f"{what} to the test molecules left out: {least}"
+    return f"distances to the test molecules left out: none of {valid} fits the vocabulary {result.vocabulary}"
 
 
 def _left_out(fitting: int, valid: int, vocabulary: str) -> str:

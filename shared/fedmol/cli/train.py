@@ -115,9 +115,9 @@ def train(
     meta = {"training": told, "source": file.name}
     save_model(out, denoiser, preset=preset, vocabulary=types, noise=noise, meta=meta)
     _kept(out).unlink(missing_ok=True)
+    console.print(f"written: {out}", markup=False)  # before anything else can go wrong
     validated = _validation_nll(out, shard.validation, place)
     console.print(f"trained on {len(shard.training):,} molecules; validation NLL {validated:.2f}")
-    console.print(f"written: {out}", markup=False)
 
 
 def _kept(out: Path) -> Path:
