@@ -112,9 +112,12 @@ class RunRecord:
 
     @property
     def seconds(self) -> float | None:
+        """Until the run was finished, or to its last event: a finished run may be served again, years later."""
         if not self.events or self.began is None:
             return None
-        return (datetime.fromisoformat(self.events[-1].time) - self.began).total_seconds()
+        end = self.last("run_finished", "round_started", "round_finished")
+        last = end if end is not None and end.kind == "run_finished" else self.events[-1]
+        return (datetime.fromisoformat(last.time) - self.began).total_seconds()
 
     @cached_property
     def rounds(self) -> list[Round]:

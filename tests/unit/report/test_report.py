@@ -238,8 +238,9 @@ def test_a_run_that_was_stopped(going_on: Any) -> None:
     assert "Aggregator started again" in resumed.said("incidents")
 
 
-def test_a_finished_run_that_is_served_again_is_still_finished(finished: Any) -> None:
+def test_a_finished_run_that_is_served_again_is_still_finished(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = page(finished).said("top")
+    monkeypatch.setattr("fedmol.events.stamp", lambda: "2099-01-01T00:00:00.000+00:00")
 
     def again(log: EventLog) -> None:
         log.write("run_started", sites=[], quorum=3, rounds=2, parameters=12345, model_bytes=49380)
