@@ -76,7 +76,7 @@ def _steps(smiles: str, most_atoms: int) -> Iterator[tuple[str, str]]:
     if _mol(smiles).GetNumHeavyAtoms() > most_atoms:
         return
     met = list[str]()
-    while smiles not in met and len(met) < _MOST_TURNS:
+    while smiles not in met and len(met) < _MOST_TURNS:  # Cleanup, too, can change its own result
         met.append(smiles)
         smiles = _written(_tools().clean(_mol(smiles)))
         yield GROUPS, smiles
