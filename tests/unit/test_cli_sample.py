@@ -13,6 +13,8 @@ from rdkit import Chem
 from fedmol import models
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.encoding import encode
+from fedmol.chem.listing import NO_SCAFFOLD
+from fedmol.chem.stereo import MOST
 from fedmol.cli import sample as module
 from fedmol.cli.sample import sample
 from fedmol.diffusion import Census, NoiseModel
@@ -104,6 +106,55 @@ def test_a_scaffold_is_in_every_molecule(model: Path, tmp_path: Path) -> None:
     assert found
     assert all(mol.HasSubstructMatch(Chem.MolFromSmiles("C1CO1")) for mol in found)
     assert all(mol.GetNumAtoms() == 4 for mol in found)
+
+
+def test_what_lacks_the_scaffold_is_invalid_and_counted(model: Path, tmp_path: Path) -> None:
+    """The model closes rings at random, aromatic ones among them."""
+    out = tmp_path / "made.csv"
+    made = call(model, "-n", 400, "--scaffold", "C=CC=N", "--atoms", 5, "--out", out)
+    table = pd.read_csv(out)
+    lacking = table[table.reason == NO_SCAFFOLD]
+    scaffold = Chem.MolFromSmiles("C=CC=N")
+    assert len(lacking)
+    assert not lacking.valid.any()
+    assert not lacking.relaxed.any()
+    assert not any(Chem.MolFromSmiles(smiles).HasSubstructMatch(scaffold) for smiles in lacking.smiles)
+    assert all(Chem.MolFromSmiles(smiles).HasSubstructMatch(scaffold) for smiles in table.smiles[table.valid])
+    assert f"invalid of 400 ({len(lacking)} without the scaffold)" in " ".join(made.output.split())
+
+
+@pytest.mark.parametrize("most", [1, 2])
+def test_isomers_are_of_the_molecules_that_are_written_without_them(model: Path, tmp_path: Path, most: int) -> None:
+    plain, isomers = tmp_path / "plain.csv", tmp_path / "isomers.csv"
+    call(model, "-n", 60, "--unique", "--out", plain)
+    made = call(model, "-n", 60, "--unique", "--stereo", most, "--out", isomers)
+    before, after = pd.read_csv(plain), pd.read_csv(isomers)
+    assert before.columns.tolist() == after.columns.tolist()[:-2]
+    valid = after[after.valid]
+    assert valid.drawn.drop_duplicates().tolist() == before.smiles[before.valid].tolist()
+    assert (after.valid.eq(False)).sum() == (before.valid.eq(False)).sum()
+    rows = valid.groupby("drawn", sort=False)
+    assert (rows.size() == rows.isomers.first().clip(upper=most)).all()
+    flat = [Chem.MolToSmiles(Chem.MolFromSmiles(one), isomericSmiles=False) for one in valid.smiles]
+    assert flat == valid.drawn.tolist()
+    assert 1 < rows.isomers.first().max() < 4
+    said = f"{len(valid)} stereoisomers of {len(rows)} molecules ({(rows.isomers.first() > most).sum()} have more)"
+    assert f"stereo is not modelled: wrote {said}, at most {most} of each" in " ".join(made.output.split())
+
+
+def test_without_stereo_nothing_is_said_of_it(model: Path, tmp_path: Path) -> None:
+    made = call(model, "-n", 20, "--out", tmp_path / "made.csv")
+    assert "stereoisomers" not in made.output
+    assert "not modelled" not in made.output
+    assert (tmp_path / "made.csv").read_text().startswith("smiles,valid,relaxed,connected,novel,reason\n")
+
+
+def test_the_number_of_isomers_is_bounded_by_what_is_looked_at(model: Path, tmp_path: Path) -> None:
+    assert module._MOST_ISOMERS == MOST
+    for wrong in (0, MOST + 1):
+        refused = call(model, "-n", 1, "--stereo", wrong, "--out", tmp_path / "made.smi")
+        assert refused.exit_code == Exit.USAGE
+        assert "1<=x<=1024" in refused.output
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,9 @@ from fedmol.federation.settings import EvaluationSettings, ExecutionName
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fedmol.chem.fragments import Scaffold
     from fedmol.chem.listing import Entry
-    from fedmol.chem.vocabulary import Vocabulary
+    from fedmol.chem.stereo import Stereoisomers
     from fedmol.diffusion import NoiseModel
     from fedmol.diffusion.denoising import Denoises
     from fedmol.diffusion.samplers import Sampler
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _PATH = click.Path(path_type=Path)
 _COUNT = click.IntRange(min=1)
 _BLOCK = {"cpu": 4096, "cuda": 65536}  # molecules that are in memory at a time
+_MOST_ISOMERS = 1024  # what fedmol.chem.stereo looks at; to import it would load RDKit for a help text
 _SCAFFOLD_STEPS = 60  # to grow around something fixed is harder
 
 
@@ -55,6 +57,11 @@ _SCAFFOLD_STEPS = 60  # to grow around something fixed is harder
 @click.option("--known", type=_PATH, help="file of known molecules: tells which ones are novel")
 @click.option("--column", default="smiles", show_default=True, help="column of the SMILES in the file of --known")
 @click.option("--unique", is_flag=True, help="write a molecule only the first time it comes up")
+@click.option(
+    "--stereo",
+    type=click.IntRange(1, _MOST_ISOMERS),
+    help="write up to this many stereoisomers of each molecule; the model knows nothing of stereo",
+)
 @click.option("--out", default=Path("samples.smi"), show_default=True, type=OutputFile(), help=".smi, .csv or .sdf")
 def sample(
     model: Path | None,
@@ -70,6 +77,7 @@ def sample(
     known: Path | None,
     column: str,
     unique: bool,
+    stereo: int | None,
     out: Path,
 ) -> None:
     """Generate molecules with MODEL, a file that training wrote, or with the model that comes with fedmol.
@@ -77,17 +85,23 @@ def sample(
     A .smi file has one SMILES per line, an .sdf file 2D structures. A .csv file says of each molecule whether it is
     valid, relaxed-valid, connected and, with --known, novel, and of the invalid ones what is wrong with them. Equal
     arguments give equal molecules on equal devices; a GPU draws other random numbers than a processor.
+
+    With --scaffold a molecule is valid only if RDKit finds the scaffold in it, aromatic where it is aromatic; an [nH]
+    of it may get a substituent. Molecules are drawn without stereo. --stereo N writes up to N stereoisomers of each
+    valid one, a row or structure each, without preference; --unique, --known and the counts at the end are about
+    molecules without stereo.
     """
     import torch
 
-    from fedmol.chem.listing import entries, listing
+    from fedmol.chem.fragments import read_scaffold
+    from fedmol.chem.listing import NO_SCAFFOLD, entries, isomers_of, listing
     from fedmol.diffusion import samplers
     from fedmol.evaluation.reference import training_molecules
     from fedmol.execution import execution_named
     from fedmol.models import shipped
     from fedmol.training import device_named, load_model
 
-    form, way = listing(out), samplers.get(sampler)
+    form, way = listing(out, stereo=stereo is not None), samplers.get(sampler)
     torch.set_num_threads(threads)
     place = device_named(device)
     trained = load_model(model or shipped()).to(place)
@@ -95,38 +109,33 @@ def sample(
     how.prepare(trained.denoiser)
     vocabulary = trained.vocabulary
     known_smiles = None if known is None else training_molecules(str(known), column, vocabulary)
-    denoiser, noise = _asked(trained, scaffold, atoms, vocabulary)
-    steps = steps or (_SCAFFOLD_STEPS if scaffold and way is samplers.FEW_STEP else None)
-    console, tally = Console(), _Tally()
+    around = None if scaffold is None else read_scaffold(scaffold, vocabulary)
+    denoiser, noise = _asked(trained, around, atoms)
+    steps = steps or (_SCAFFOLD_STEPS if around and way is samplers.FEW_STEP else None)
+    console, tally, expansion = Console(), _Tally(NO_SCAFFOLD if around else None), _Expansion()
     with files.replacing(out) as file, _Bar(console, count) as bar:
         file.write(form.head.encode())
         for graphs in _blocks(denoiser, noise, count, way, steps, seed, how, bar.reach):
-            for entry in entries(graphs, vocabulary, known_smiles, whole=scaffold is not None):
+            for entry in entries(graphs, vocabulary, known_smiles, around):
                 if tally.is_new(entry) or not unique:
-                    file.write(form.entry(entry).encode())
+                    isomers = None if stereo is None else isomers_of(entry, stereo)
+                    expansion.add(entry, isomers)
+                    file.write(form.rows(entry, isomers).encode())
     console.print(f"{tally}, in {bar.seconds:.1f} s", highlight=False)
+    if stereo is not None:
+        console.print(f"stereo is not modelled: wrote {expansion}, at most {stereo:,} of each", highlight=False)
     console.print(f"written: {out}", markup=False)
 
 
-def _asked(
-    trained: TrainedModel, scaffold: str | None, atoms: int | None, vocabulary: Vocabulary
-) -> tuple[Denoises, NoiseModel]:
+def _asked(trained: TrainedModel, scaffold: Scaffold | None, atoms: int | None) -> tuple[Denoises, NoiseModel]:
     """The denoiser and the noise for the molecules that are wanted."""
-    from fedmol.chem.fragments import read_fragment
     from fedmol.diffusion.inpainting import Inpainting, between
 
     denoiser: Denoises = trained.denoiser
     device = trained.noise.size_distribution.device
     least, most = 1, trained.noise.max_atoms
     if scaffold is not None:
-        fragment = read_fragment(scaffold, vocabulary)
-        denoiser, least = Inpainting(denoiser, fragment.to(device)), fragment.least
-    if least > most:
-        raise FedmolError(
-            Exit.USAGE,
-            f"the scaffold {scaffold!r} is too large: the model's molecules have at most {most} heavy atoms",
-            "take a smaller scaffold, or a model of larger molecules",
-        )
+        denoiser, least = Inpainting(denoiser, scaffold.fragment.to(device)), scaffold.fragment.least
     if atoms is not None and not least <= atoms <= most:
         raise FedmolError(
             Exit.USAGE, f"--atoms {atoms} cannot be had here", f"ask for {least} to {most} heavy atoms, or leave it out"
@@ -167,14 +176,16 @@ def _blocks(
 class _Tally:
     """What has come out so far."""
 
-    def __init__(self) -> None:
-        self.total = self.valid = self.connected = 0
+    def __init__(self, misfit: str | None) -> None:
+        self.misfit = misfit  # the reason of entries that lack the scaffold, None where none is asked for
+        self.total = self.valid = self.connected = self.misfits = 0
         self.different: set[str] = set()
 
     def is_new(self, entry: Entry) -> bool:
         """Counts `entry`. False for a valid molecule that has come up before."""
         new = not entry.valid or entry.smiles not in self.different
         self.total += 1
+        self.misfits += entry.reason == self.misfit
         self.connected += entry.connected
         if entry.valid:
             self.valid += 1
@@ -182,10 +193,27 @@ class _Tally:
         return new
 
     def __str__(self) -> str:
+        misfits = "" if self.misfit is None else f" ({self.misfits:,} without the scaffold)"
         return (
             f"{self.valid:,} valid ({len(self.different):,} different), {self.total - self.valid:,} invalid of "
-            f"{self.total:,}; {self.connected:,} connected"
+            f"{self.total:,}{misfits}; {self.connected:,} connected"
         )
+
+
+class _Expansion:
+    """How many stereoisomers of how many valid molecules were written."""
+
+    def __init__(self) -> None:
+        self.molecules = self.isomers = self.cut = 0
+
+    def add(self, entry: Entry, isomers: Stereoisomers | None) -> None:
+        if entry.valid and isomers is not None:
+            self.molecules += 1
+            self.isomers += len(isomers.smiles)
+            self.cut += isomers.total != len(isomers.smiles)
+
+    def __str__(self) -> str:
+        return f"{self.isomers:,} stereoisomers of {self.molecules:,} molecules ({self.cut:,} have more)"
 
 
 class _Bar(Progress):

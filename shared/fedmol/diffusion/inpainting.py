@@ -22,10 +22,14 @@ _CERTAIN = 1e4  # a logit
 
 @dataclass(frozen=True)
 class Fragment:
-    """The first `m` atoms of every graph: class indices, `FREE` where the denoiser is to choose."""
+    """The first `m` atoms of every graph: class indices, `FREE` where the denoiser is to choose.
+
+    One molecule can have several Kekule forms, with the same atoms and other bonds. The graphs of a batch take them in
+    turn: a bond that what grows needs as a double one is so in some of them.
+    """
 
     atoms: Tensor  # (m,) int64
-    bonds: Tensor  # (m, m) int64, symmetric
+    bonds: Tensor  # (f, m, m) int64, symmetric, one matrix for each of f Kekule forms
     closed: Tensor  # (m,) bool: has no bonds but those to atoms of the fragment
 
     def to(self, device: torch.device | str) -> Fragment:
@@ -40,14 +44,14 @@ class Fragment:
         return len(self) + int((self.atoms != FREE).all())
 
     def known(self, width: int) -> tuple[Tensor, Tensor]:
-        """Classes of atoms (N,) and bonds (N, N) of graphs of `width` slots, `FREE` where they are not known."""
+        """Classes of atoms (N,) and bonds (f, N, N) of graphs of `width` slots, `FREE` where they are not known."""
         m = len(self)
         atoms = self.atoms.new_full((width,), FREE)
-        bonds = self.bonds.new_full((width, width), FREE)
+        bonds = self.bonds.new_full((len(self.bonds), width, width), FREE)
         atoms[:m] = self.atoms
-        bonds[:m, m:] = torch.where(self.closed, 0, FREE)[:, None]
-        bonds[m:, :m] = bonds[:m, m:].t()
-        bonds[:m, :m] = self.bonds
+        bonds[:, :m, m:] = torch.where(self.closed, 0, FREE)[:, None]
+        bonds[:, m:, :m] = bonds[:, :m, m:].mT
+        bonds[:, :m, :m] = self.bonds
         return atoms, bonds
 
 
@@ -59,7 +63,8 @@ class Inpainting(nn.Module):
         self.denoiser, self.fragment = denoiser, fragment
 
     def forward(self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
-        known_atoms, known_bonds = self.fragment.known(atoms.shape[1])
+        known_atoms, forms = self.fragment.known(atoms.shape[1])
+        known_bonds = forms[torch.arange(len(atoms), device=atoms.device) % len(forms)]  # (B, N, N)
         shown = Graphs(_shown(atoms, known_atoms), _shown(bonds, known_bonds), counts)
         guess = self.denoiser(shown.atoms * shown.atom_mask, shown.bonds * shown.pair_mask, counts, time)
         return Logits(_certain(guess.atoms, known_atoms), _certain(guess.bonds, known_bonds))

@@ -9,7 +9,8 @@ from rdkit import Chem
 
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.encoding import encode
-from fedmol.chem.listing import IN_PIECES, Entry, entries, listing
+from fedmol.chem.fragments import read_scaffold
+from fedmol.chem.listing import IN_PIECES, NO_SCAFFOLD, Entry, entries, isomers_of, listing
 from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs, concatenate
 
@@ -38,9 +39,19 @@ def test_entries_say_what_each_graph_is_worth() -> None:
     assert "C, 5" in broken.reason
 
 
-def test_pieces_can_be_refused() -> None:
-    pieces = entries(some_graphs(), VOCABULARY, whole=True)[2]
+def test_with_a_scaffold_only_whole_molecules_that_contain_it_are_valid() -> None:
+    ethanol, pyridine, pieces, charged, _ = entries(some_graphs(), VOCABULARY, scaffold=read_scaffold("CO", VOCABULARY))
+    assert (ethanol.valid, ethanol.relaxed, ethanol.reason) == (True, True, "")
+    assert (pyridine.valid, pyridine.relaxed, pyridine.reason) == (False, False, NO_SCAFFOLD)
     assert (pieces.valid, pieces.relaxed, pieces.reason) == (False, False, IN_PIECES)
+    assert (charged.valid, charged.relaxed) == (False, False)
+    assert "N, 4" in charged.reason
+
+
+def test_what_lost_its_aromaticity_is_not_what_was_asked_for() -> None:
+    graphs = encode(["Cn1ccc(=O)cc1", "CC1C2=CC(=O)C1=CN2"], VOCABULARY).graphs
+    found = entries(graphs, VOCABULARY, scaffold=read_scaffold("O=c1cc[nH]cc1", VOCABULARY))
+    assert [entry.reason for entry in found] == ["", NO_SCAFFOLD]
 
 
 @pytest.fixture
@@ -48,7 +59,9 @@ def written(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """All entries in the format of the suffix that the test names."""
     path = tmp_path / f"molecules{request.param}"
     form = listing(path)
-    path.write_text(form.head + "".join(form.entry(entry) for entry in entries(some_graphs(), VOCABULARY, {"CCO"})))
+    path.write_text(
+        form.head + "".join(form.rows(entry, None) for entry in entries(some_graphs(), VOCABULARY, {"CCO"}))
+    )
     return path
 
 
@@ -74,6 +87,49 @@ def test_structures_read_back_with_coordinates(written: Path) -> None:
     assert found[1].GetProp("novel") == "true"
     assert not found[1].GetConformer().Is3D()
     assert found[1].GetConformer().GetPositions().std() > 0.5
+
+
+def expanded(tmp_path: Path, suffix: str, most: int) -> Path:
+    """Molecules with four, two and one stereoisomers, and a carbon with five bonds."""
+    path = tmp_path / f"isomers{suffix}"
+    form = listing(path, stereo=True)
+    graphs = concatenate([encode(["CC(O)C(C)F", "CC=CC", "CC"], VOCABULARY).graphs, some_graphs()[4:]])
+    found = [(entry, isomers_of(entry, most)) for entry in entries(graphs, VOCABULARY)]
+    path.write_text(form.head + "".join(form.rows(entry, isomers) for entry, isomers in found))
+    return path
+
+
+def test_a_table_of_isomers_names_the_molecule_and_their_number(tmp_path: Path) -> None:
+    table = pd.read_csv(expanded(tmp_path, ".csv", 3))
+    assert table.columns.tolist()[-2:] == ["drawn", "isomers"]
+    assert table.drawn.tolist()[:-1] == ["CC(O)C(C)F"] * 3 + ["CC=CC"] * 2 + ["CC"]
+    assert table.isomers.tolist()[:-1] == [4] * 3 + [2] * 2 + [1]
+    assert table.valid.tolist() == [True] * 6 + [False]
+    assert table.iloc[-1][["smiles", "drawn", "isomers"]].isna().all()
+    assert table.smiles[:-1].is_unique
+
+
+def test_a_list_of_isomers_has_a_line_for_each(tmp_path: Path) -> None:
+    lines = expanded(tmp_path, ".smi", 16).read_text().splitlines()
+    assert len(lines) == 7
+    assert lines[4:] == ["C/C=C/C", "C/C=C\\C", "CC"]
+
+
+def test_structures_of_isomers_read_back_with_their_stereo(tmp_path: Path) -> None:
+    lines = expanded(tmp_path, ".smi", 16).read_text().splitlines()
+    found = list(Chem.SDMolSupplier(str(expanded(tmp_path, ".sdf", 16))))
+    assert [Chem.MolToSmiles(mol) for mol in found] == [mol.GetProp("smiles") for mol in found] == lines
+    assert [mol.GetProp("isomers") for mol in found] == ["4"] * 4 + ["2"] * 2 + ["1"]
+    assert found[0].GetProp("drawn") == "CC(O)C(C)F"
+    assert [mol.GetIntProp("_MolFileChiralFlag") for mol in found] == [1] * 4 + [0] * 3
+
+
+def test_isomers_that_were_not_counted_have_no_number(tmp_path: Path) -> None:
+    entry = Entry("C" + "C(F)" * 20 + "Cl", valid=True, relaxed=True, connected=True, novel=None, reason="")
+    isomers = isomers_of(entry, 2)
+    assert listing(tmp_path / "a.csv", stereo=True).rows(entry, isomers).count(f"{entry.smiles},\n") == 2
+    (tmp_path / "a.sdf").write_text(listing(tmp_path / "a.sdf", stereo=True).rows(entry, isomers))
+    assert [mol.HasProp("isomers") for mol in Chem.SDMolSupplier(str(tmp_path / "a.sdf"))] == [0, 0]
 
 
 def test_an_unknown_format_is_refused() -> None:

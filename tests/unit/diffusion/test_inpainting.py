@@ -12,9 +12,11 @@ from fedmol.diffusion.schedule import cosine_alphas_bar
 # Three atoms in a row, the last of them of any type and the only one that grows.
 FRAGMENT = Fragment(
     torch.tensor([0, 1, FREE]),
-    torch.tensor([[0, 2, 0], [2, 0, 1], [0, 1, 0]]),
+    torch.tensor([[[0, 2, 0], [2, 0, 1], [0, 1, 0]]]),
     torch.tensor([True, True, False]),
 )
+# The same with its double bond at either place.
+FORMS = Fragment(FRAGMENT.atoms, torch.cat([FRAGMENT.bonds, FRAGMENT.bonds.flip(1, 2)]), FRAGMENT.closed)
 
 
 def uniform(atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
@@ -34,6 +36,28 @@ def test_every_sampler_keeps_the_fragment(sampler: Sampler) -> None:
     assert (made.atoms[:, :2] == torch.tensor([0, 1])).all()
     assert (made.bonds[:, :3, :3] == FRAGMENT.bonds).all()
     assert (made.bonds[:, :2, 3:] == 0).all()
+
+
+@pytest.mark.parametrize("sampler", [ANCESTRAL, FEW_STEP], ids=lambda sampler: sampler.name)
+def test_the_graphs_of_a_batch_take_the_forms_in_turn_and_keep_them(sampler: Sampler) -> None:
+    noise, generator = between(some_noise(), 4, 4), torch.Generator().manual_seed(0)
+    made = sample(Inpainting(uniform, FORMS), noise, 7, generator, 5, sampler=sampler)
+    for row, bonds in enumerate(made.bonds[:, :3, :3]):
+        assert (bonds == FORMS.bonds[row % 2]).all()
+    assert (made.bonds == made.bonds.mT).all()
+    assert (made.bonds[:, :2, 3:] == 0).all()
+
+
+def test_the_denoiser_sees_the_form_that_is_kept() -> None:
+    seen: list[Tensor] = []
+
+    def watches(atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+        seen.append(bonds[:, :3, :3])
+        return uniform(atoms, bonds, counts, time)
+
+    sample(Inpainting(watches, FORMS), between(some_noise(), 4, 4), 4, torch.Generator().manual_seed(0), 3)
+    assert len(seen) == 4
+    assert all((bonds == FORMS.bonds[[0, 1, 0, 1]]).all() for bonds in seen)
 
 
 def test_the_free_atom_and_what_grows_are_left_to_the_denoiser() -> None:
@@ -86,7 +110,7 @@ def test_an_exact_denoiser_makes_the_rest_fit_the_fragment() -> None:
         pair = joined.sum((1, 2)).log()[:, None, None].expand(-1, 2, 2, 2)
         return Logits(torch.stack([joined.sum((2, 3)), joined.sum((1, 3))], 1).log(), pair)
 
-    given = Fragment(torch.tensor([0, 1]), torch.full((2, 2), FREE), torch.tensor([False, False]))
+    given = Fragment(torch.tensor([0, 1]), torch.full((1, 2, 2), FREE), torch.tensor([False, False]))
     made = sample(Inpainting(exact, given), noise, 500, torch.Generator().manual_seed(0), sampler=ANCESTRAL)
     assert (made.bonds[:, 0, 1] == 0).double().mean().item() > 0.95
 
@@ -97,5 +121,5 @@ def test_sizes_keep_their_proportions() -> None:
 
 
 def test_the_smallest_graph_has_something_left_to_choose() -> None:
-    assert Fragment(torch.tensor([0, 1]), torch.tensor([[0, 1], [1, 0]]), torch.tensor([False, False])).least == 3
+    assert Fragment(torch.tensor([0, 1]), torch.tensor([[[0, 1], [1, 0]]]), torch.tensor([False, False])).least == 3
     assert FRAGMENT.least == 3
