@@ -10,7 +10,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULTS: dict[str, list[str]] = json.loads((ROOT / "docs/results/faults.json").read_text())
-ROWS = (*(f"S{number}" for number in range(1, 17)), *(f"R{number}" for number in range(1, 10)))
+ROWS = (
+    *(f"S{number}" for number in range(1, 17)),
+    *(f"R{number}" for number in range(1, 10)),
+    *(f"D{number}" for number in range(1, 13)),
+)
 LEFT_OUT = {"skip", "skipif", "xfail", "long", "cluster", "container"}  # marks of what CI does not always run
 
 
