@@ -141,7 +141,7 @@ def _refuse_pages(path: Path, first: str) -> None:
         raise bad_data(
             f"{path} is a page (HTML or XML), not a table", "look at it: a server may have sent it in place of the file"
         )
-    if begin.startswith(_JSON):
+    if begin.startswith(_JSON) or begin.rstrip() == "[":
         raise bad_data(f"{path} is JSON, which fedmol does not read", "export the molecules as CSV, SMILES or SDF")
 
 
