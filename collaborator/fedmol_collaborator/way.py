@@ -16,7 +16,8 @@ from urllib.request import getproxies_environment, proxy_bypass
 from fedmol.errors import Exit, FedmolError
 
 _VARIABLES = "grpc", "https", "http"  # whose `_proxy` counts, in the order in which gRPC looks for it
-_FOR_GOOD = "40"  # how the codes begin with which a proxy says that it will not
+_WHO_IS_THERE = "407"  # the code with which a proxy asks for a user and a password
+_FOR_GOOD = "40"  # how the codes begin with which it says that it will not
 _NAMES = "localhost", "localhost.localdomain", "ip6-localhost"
 
 
@@ -79,6 +80,12 @@ def connect(host: str, port: int, patience: float) -> socket.socket:
     except ConnectionRefusedError:
         raise ConnectionError(f"the proxy {proxy.shown} does not answer") from None
     except OSError as error:
+        if f": {_WHO_IS_THERE}" in str(error):
+            raise FedmolError(
+                Exit.AGGREGATOR_UNREACHABLE,
+                f"the proxy {proxy.shown} asks for {'another' if proxy.url.username else 'a'} user and password",
+                f"write them into {proxy.variable}, as http://user:password@host:port",
+            ) from None
         if f": {_FOR_GOOD}" in str(error):
             raise FedmolError(
                 Exit.AGGREGATOR_UNREACHABLE,

@@ -47,6 +47,13 @@ def test_a_place_that_cannot_be_written(command: str, out: str, said: str, capsy
     assert said in capsys.readouterr().err
 
 
+def test_a_folder_that_has_to_be_made_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["data", "make", "--limit", "5", "--out", "resutls/deep/made.csv"]) == Exit.DONE
+    assert "resutls/deep does not exist: the folder will be made" in capsys.readouterr().err
+    assert run(["data", "make", "--limit", "5", "--out", "resutls/deep/made.csv"]) == Exit.DONE
+    assert "will be made" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("command", ["sample", "train", "evaluate", "data make"])
 @pytest.mark.parametrize("seed", [str(2**64), "-1", "one"])
 def test_a_seed_that_is_none(command: str, seed: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,8 +3,15 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import pytest
+import torch
+
 from fedmol.cli.main import run
+from fedmol.diffusion import sample, samplers
 from fedmol.models import shipped
+from fedmol.training import load_model
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_model_that_comes_along_makes_valid_molecules(tmp_path: Path) -> None:
@@ -15,6 +22,23 @@ def test_the_model_that_comes_along_makes_valid_molecules(tmp_path: Path) -> Non
     assert len(rows) == 100
     assert sum(row["valid"] == "true" for row in rows) >= 90
     assert len({row["smiles"] for row in rows}) >= 90
+
+
+@pytest.mark.parametrize("steps", [None, 20])
+def test_the_network_calls_that_readme_and_results_name_are_those_that_are_made(steps: int | None) -> None:
+    model, calls = load_model(shipped()), list[int]()
+    model.denoiser.register_forward_hook(lambda *_: calls.append(1))
+    sample(model.denoiser, model.noise, 1, torch.Generator().manual_seed(0), steps)
+    readme, results = ((ROOT / name).read_text() for name in ("README.md", "docs/results/model.md"))
+    default = samplers.FEW_STEP.steps
+    if steps is None:
+        assert f"the default makes {len(calls)})" in readme
+        assert f"(the default is {default} by now, {len(calls)} calls)" in results
+    else:
+        assert f"{len(calls)} network calls each (`--steps {steps}`;" in readme
+        assert f"in {steps} steps, which are {len(calls)} network calls\n" in results
+        assert f"-n 10000 --steps {steps} " in results
+        assert f"10,000 samples in {steps} steps of the few-step sampler" in shipped().with_suffix(".md").read_text()
 
 
 def test_it_is_small_and_has_its_card() -> None:

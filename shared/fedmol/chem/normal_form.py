@@ -14,6 +14,9 @@ from rdkit import Chem
 
 EMPTY = "empty cell"
 SYNTAX = "not a SMILES"
+INCHI = "an InChI, not a SMILES"
+INCHI_KEY = "an InChIKey, not a SMILES"
+REACTION = "a reaction, not a molecule"
 TEXT_AFTER = "text after the SMILES"
 EXTENSION = "CXSMILES extension that cannot be read"
 VALENCE = "impossible valence"
@@ -29,6 +32,11 @@ MOST_ATOMS = 1000  # heavy atoms; what is larger is no small molecule, and takes
 _LONG = 4 * MOST_ATOMS  # characters, from which on atoms are counted before anything slower is done
 _MARKED = re.compile(r"\[\d|\[H|:\d+\]")  # isotopes, hydrogens as atoms, atom maps
 _STEREO = frozenset("@/\\")
+_OTHER_NOTATIONS = {  # of texts that are no SMILES; an arrow of a dative bond is none of a reaction
+    INCHI: re.compile(r"InChI="),
+    INCHI_KEY: re.compile(r"[A-Z]{14}-[A-Z]{10}-[A-Z]\Z"),
+    REACTION: re.compile(r"(?:[^>]|(?<=-)>)*(?<!-)>.*>"),
+}
 _MANY = frozenset({"SRU", "MON", "MER", "COP", "CRO", "MOD", "GRA", "COM", "MIX", "FOR", "ANY"})  # of CTfile's Sgroups
 
 
@@ -113,7 +121,7 @@ def _parse(text: str) -> Chem.Mol:
     if not words:
         raise RejectedError(EMPTY)
     if len(words) > 1 and not words[1].startswith("|"):  # RDKit would take it for a name
-        raise RejectedError(TEXT_AFTER if Chem.MolFromSmiles(words[0], _LOOSE) is not None else SYNTAX)
+        raise RejectedError(TEXT_AFTER if Chem.MolFromSmiles(words[0], _LOOSE) is not None else _no_smiles(words[0]))
     if len(text) > _LONG:
         check_size(Chem.MolFromSmiles(words[0], _LOOSE))
     mol = Chem.MolFromSmiles(text)
@@ -143,10 +151,15 @@ def _fault(text: str, words: list[str]) -> str:
     """Why RDKit does not read it."""
     mol = Chem.MolFromSmiles(words[0], _LOOSE)
     if mol is None:
-        return SYNTAX
+        return _no_smiles(words[0])
     if len(words) > 1 and Chem.MolFromSmiles(text, _LOOSE) is None:
         return EXTENSION
     return fault(mol)
+
+
+def _no_smiles(text: str) -> str:
+    """What it is instead."""
+    return next((what for what, form in _OTHER_NOTATIONS.items() if form.match(text)), SYNTAX)
 
 
 def fault(mol: Chem.Mol) -> str:

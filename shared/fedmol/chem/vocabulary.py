@@ -164,7 +164,7 @@ def get(name: str, recipe: Recipe = "none") -> Vocabulary:
         raise FedmolError(
             Exit.BAD_SETTINGS,
             f"there is no vocabulary {name!r}",
-            f"set model.vocabulary to one of {', '.join(VOCABULARIES)}, or to the atoms and sizes of your own "
-            "(fedmol data vocabulary FILE proposes them)",
+            f"take one of {', '.join(VOCABULARIES)} (--vocabulary on the command line, model.vocabulary in the "
+            "settings), or say the atoms and sizes of your own, which fedmol data vocabulary FILE proposes",
         )
     return replace(VOCABULARIES[name], recipe=recipe)

@@ -22,9 +22,11 @@ def call(command: click.Command, arguments: Sequence[str], name: str) -> int:
     except FedmolError as error:
         _say(f"error: {error}")
         return error.exit
+    except click.exceptions.NoArgsIsHelpError as error:
+        _say(error.format_message())
+        return Exit.USAGE
     except click.ClickException as error:
-        with suppress(OSError):
-            error.show()
+        _say(f"error: {_wrong_call(error, name)}")
         return Exit.USAGE
     except (KeyboardInterrupt, click.Abort):
         _say("interrupted")
@@ -48,6 +50,37 @@ def _say(last_words: str) -> None:
     """On standard error, where it takes them: it may be a file on a disk that is full."""
     with suppress(OSError):
         click.echo(last_words, err=True)
+
+
+def _wrong_call(error: click.ClickException, name: str) -> FedmolError:
+    """What click says of the arguments, and what to do about it, which click does not say."""
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    called = context.command_path if context else name
+    manual = f"{called} --help"
+    match error:
+        case click.exceptions.NoSuchCommand():
+            cure = f"take one of the commands that {manual} lists"
+        case click.NoSuchOption():
+            cure = f"take one of the options that {manual} lists"
+        case click.MissingParameter() if context:
+            cure = f"call it so: {_usage(context)}; {manual} says what each part means"
+        case click.BadParameter():
+            cure = f"give another value: {manual} says what is possible"
+        case _ if context:
+            cure = f"call it so: {_usage(context)}; options are listed by {manual}"
+        case _:
+            cure = f"look at {manual}"
+    return FedmolError(Exit.USAGE, f"{called}: {error.format_message().rstrip('.')}", cure)
+
+
+def _usage(context: click.Context) -> str:
+    """The form of a call, with what has to be given: `fedmol train [OPTIONS] FILE`."""
+    needed = [
+        f"{max(one.opts, key=len)} {one.make_metavar(context)}"
+        for one in context.command.get_params(context)
+        if isinstance(one, click.Option) and one.required
+    ]
+    return " ".join([context.command_path, *context.command.collect_usage_pieces(context), *needed])
 
 
 def ended_by_the_system(error: OSError) -> FedmolError:

@@ -49,7 +49,7 @@ vocabulary = click.option(
 
 
 class OutputFile(click.ParamType[Path]):
-    """A file that can be written, or written over, when the work is done."""
+    """A file that can be written, or written over, when the work is done; says which folder will be made for it."""
 
     name = "path"
 
@@ -67,4 +67,6 @@ class OutputFile(click.ParamType[Path]):
         except OSError as error:
             what = f"{path} cannot be written: {error.strerror}"
             raise FedmolError(Exit.USAGE, what, "name a file in a folder that you may write to") from None
+        if folder != path.absolute().parent:
+            click.echo(f"{path.parent} does not exist: the folder will be made", err=True)
         return path

@@ -11,13 +11,24 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedmol.chem.coding import TOO_LARGE, UNKNOWN_CHARGE, UNKNOWN_ELEMENT
-from fedmol.chem.normal_form import FRAGMENTS
+from fedmol.chem.normal_form import FRAGMENTS, INCHI, INCHI_KEY, REACTION, SYNTAX
 from fedmol.chem.vocabulary import Recipe, Vocabulary
 from fedmol.documents import DocumentError, read_json
 from fedmol.errors import Exit, FedmolError
+from fedmol.formats import number
 from fedmol.ragged import RaggedGraphs
 
 EXAMPLES = 5
+
+
+_CURES = {  # by reason; what holds for every reason is said where there is none of these
+    SYNTAX: "check that the column holds SMILES, not names or numbers (--column on the command line, data.column in "
+    "the settings), and correct or remove these rows",
+    INCHI: "name a column with SMILES (--column, data.column), or convert InChI to SMILES, with RDKit or Open Babel",
+    INCHI_KEY: "name a column with SMILES (--column, data.column): an InChIKey does not hold the structure",
+    REACTION: "write the molecules of reactions one to a row",
+    FRAGMENTS: "data.standardise: parent (on the command line --standardise parent) removes counter-ions",
+}
 
 
 class _Section(BaseModel):
@@ -174,19 +185,20 @@ def check(card: DataCard, least: int = 2, most_rejected: float = 0.5) -> None:
     """
     if card.kept >= least and card.rejected_rows <= most_rejected * (card.read - card.blank):
         return
+    filled = card.read - card.blank
     if not card.rejected:
         raise FedmolError(
             Exit.BAD_DATA,
-            f"{card.source} holds {card.kept} different molecules in {card.read - card.blank} rows, and at least "
+            f"{card.source} holds {number(card.kept, 'different molecule')} in {number(filled, 'row')}, and at least "
             f"{least} are needed",
             "name a file with more molecules",
         )
     by_count = sorted(card.rejected.items(), key=lambda item: -item[1].count)
-    reasons = "".join(f"\n  {r.count} rows: {reason} (lines {', '.join(map(str, r.lines))})" for reason, r in by_count)
-    message = (
-        f"{card.source}: only {card.kept} of {card.read - card.blank} rows can be used ({card.duplicates} are "
-        f"duplicates){reasons}"
-    )
+    reasons = "".join(f"\n  {number(r.count, 'row')}: {reason} ({r.where})" for reason, r in by_count)
+    where = f"{card.source}, column {card.column!r}" if card.column else card.source
+    usable = f"{f'only {card.kept}' if card.kept else 'none'} of {filled:,} rows can be used"
+    besides = f" ({number(card.duplicates, 'duplicate')} besides)" if card.duplicates else ""
+    message = f"{where}: {usable}{besides}{reasons}"
     if card.foreign_rows * 2 > card.rejected_rows:
         raise FedmolError(
             Exit.VOCABULARY_DIFFERS,
@@ -195,9 +207,5 @@ def check(card: DataCard, least: int = 2, most_rejected: float = 0.5) -> None:
             "parties, --vocabulary on the command line; drug holds drug-like molecules, fedmol data vocabulary FILE "
             "proposes one), or leave these molecules out",
         )
-    salts = "; data.standardise: parent (on the command line --standardise parent) removes counter-ions"
-    raise FedmolError(
-        Exit.BAD_DATA,
-        message,
-        "correct or remove these rows, and check that the column holds SMILES" + salts * (FRAGMENTS in card.rejected),
-    )
+    cures = "; ".join(cure for reason, cure in _CURES.items() if reason in card.rejected)
+    raise FedmolError(Exit.BAD_DATA, message, cures or "correct or remove these rows")

@@ -84,12 +84,12 @@ def _is_closed(cell: str) -> bool:
 
 
 def lines_of(path: Path, text: str) -> list[str]:
-    """The lines of a text that ends its lines with LF, CR or both.
+    """The lines of a text that ends its lines with LF, CR, both, or CR CR LF, which copying can make of them.
 
     Raises:
         FedmolError: BAD_DATA if one of them is no line of a table.
     """
-    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    lines = text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if not lines[-1]:
         lines.pop()
     for number, line in enumerate(lines, start=1):
@@ -149,7 +149,9 @@ class _Header(NamedTuple):
 
 
 def by_number(path: Path, lines: list[str], column: int) -> Dialect:
-    """The same for a table whose column is named by its number, counted from 1: it need not have a header.
+    """The same for a table without a header, whose column is named by its number, counted from 1.
+
+    Every line is a row. Whether the first one is a header could only be guessed: `CO` is a name and a molecule.
 
     Raises:
         FedmolError: BAD_DATA if there are not so many columns.
@@ -165,9 +167,7 @@ def by_number(path: Path, lines: list[str], column: int) -> Dialect:
     width = len(header.names)
     if not 1 <= column <= width:
         raise bad_data(f"{path} has {width} columns, and no column {column}", "name one that there is (--column)")
-    if is_smiles(header.names[column - 1]):  # it is a row already
-        header = header._replace(names=[str(place + 1) for place in range(width)], first=start)
-    return _dialect(header, column - 1)
+    return _dialect(header._replace(names=[str(place + 1) for place in range(width)], first=0), column - 1)
 
 
 def _header(lines: list[str], start: int, delimiter: str) -> _Header:
@@ -177,7 +177,9 @@ def _header(lines: list[str], start: int, delimiter: str) -> _Header:
 
 
 def _fit(lines: list[str], header: _Header, column: str) -> tuple[bool, bool, int, int]:
-    """What speaks for a delimiter: the column has the very name, is not the only one, and rows have as many fields."""
+    """What speaks for a delimiter: the column has the very name, is not the only one, rows have as many fields, and the
+    header has many.
+    """
     how = _dialect(header, columns.find(header.names, column)[0])
     agreeing = sum(not row.fault and not row.blank for row in rows_of(lines[: how.first + _LOOKED_AT], how))
     return bool(columns.called(header.names, column)), len(how.names) > 1, agreeing, len(how.names)
@@ -236,7 +238,13 @@ def rows_of(lines: list[str], how: Dialect) -> Iterator[Row]:
 
 
 def _with_quotes(lines: list[str], start: int, how: Dialect) -> tuple[list[Row], int]:
-    """What begins with a line that has quotes in it: its rows, and how many lines they take."""
+    """What begins with a line that has quotes in it: its rows, and how many lines they take.
+
+    `whole` are the lines within the quotes that would be rows with a SMILES by themselves: without any, the quotes
+    are those of a cell. They are `likely` to be rows if nearly all lines are, and their SMILES are more than letters
+    that any text has. A quote that is `alone` in its field is no part of a name: it may open or close a cell, or mean
+    ditto, so that it cannot be told.
+    """
     span = _span(lines, start, how.delimiter or ",")
     if span is not None and span.taken == 1:
         return [how.row(start + 1, span.cells)], 1

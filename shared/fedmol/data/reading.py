@@ -82,10 +82,11 @@ def read_table(path: Path, column: str = columns.DEFAULT) -> Table:
     """Every row of a file of molecules.
 
     - Tables (comma, tab, semicolon or bar; with a header): the SMILES stand in `column`, which is found whatever its
-      case and padding, and as `canonical_smiles` and the like too. A number names it where there is no header.
+      case and padding, and as `canonical_smiles` and the like too. A number names it where there is no header: then
+      every line is a row, the first one too.
     - SMILES files (.smi, .smiles, .ism, .cxsmiles, .can, .txt): the first word of a line counts, and a CXSMILES
       extension; the rest is its name. A first line that says "smiles" is a header. A .txt file may be a table.
-    - SDF and molfiles, known by content. Parquet.
+    - SDF and molfiles, known by content, which have no columns. Parquet.
 
     Packed with gzip, bzip2, xz, zstandard, or alone in a zip archive, all known by content.
 
@@ -104,6 +105,11 @@ def _text_rows(path: Path, name: Path, text: str, column: str) -> tuple[str, Ite
         raise bad_data(f"{path} is empty", "name a file with molecules in it")
     suffix = name.suffix.lower()
     if _MOLFILE_ENDS in text and (suffix in _STRUCTURES or (_RECORD_ENDS in lines and _is_structures(lines))):
+        if columns.plain(column) != columns.DEFAULT:
+            raise bad_data(
+                f"{path} holds structures (SDF), which have no column {column!r}",
+                "leave the column out (--column on the command line, data.column in the settings)",
+            )
         return "", structures.rows_of(lines)
     _refuse_pages(path, first)
     if column.isdigit():
@@ -122,8 +128,14 @@ def _is_structures(lines: list[str]) -> bool:
 
 
 def _is_table(first: str, column: str) -> bool:
-    """True if a file whose name says SMILES has a header in which these do not come first, as ChEMBL's."""
-    return any(0 not in (columns.find(first.split(delimiter), column) or [0]) for delimiter in "\t,;|")
+    """True if a file whose name says SMILES has a header in which these do not come first, as ChEMBL's.
+
+    Bars make a table in any order: a bar after a SMILES would begin its extension.
+    """
+    headers = {delimiter: first.split(delimiter) for delimiter in "\t,;|"}
+    if len(headers["|"]) > 1 and columns.called(headers["|"], column):
+        return True
+    return any(0 not in (columns.find(names, column) or [0]) for names in headers.values())
 
 
 def _refuse_blanks(path: Path, words: list[str]) -> None:
@@ -141,7 +153,7 @@ def _refuse_pages(path: Path, first: str) -> None:
         raise bad_data(
             f"{path} is a page (HTML or XML), not a table", "look at it: a server may have sent it in place of the file"
         )
-    if begin.startswith(_JSON):
+    if begin.startswith(_JSON) or begin.rstrip() == "[":
         raise bad_data(f"{path} is JSON, which fedmol does not read", "export the molecules as CSV, SMILES or SDF")
 
 

@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 from rdkit import Chem, rdBase
 
-from fedmol.chem.normal_form import NO_ATOM, RejectedError, check_one, check_size, fault
+from fedmol.chem.normal_form import MOST_ATOMS, NO_ATOM, RejectedError, check_one, check_size, fault
+from fedmol.data import placeholders
 from fedmol.data.delimited import Row
 
 RECORD = "structure that cannot be read"
 _END, _MOLFILE_END = "$$$$", "M  END"
+_ATOM = 15  # characters of the shortest line of an atom; what is short enough cannot have too many
 
 
 def rows_of(lines: list[str]) -> Iterator[Row]:
@@ -31,20 +33,31 @@ def _row(line: int, block: list[str]) -> Row:
     if sum(one.startswith(_MOLFILE_END) for one in block) > 1:  # RDKit would read the first, and nobody the others
         return Row(line, fault=RECORD)
     try:
-        return Row(line, _smiles("\n".join(block) + "\n"))
+        return Row(line, _smiles(block))
     except RejectedError as reason:
         return Row(line, fault=str(reason))
 
 
-def _smiles(text: str) -> str:
-    loose = Chem.MolFromMolBlock(text, sanitize=False, removeHs=False)
-    if loose is None:
-        raise RejectedError(RECORD)
-    if not loose.GetNumAtoms():
-        raise RejectedError(NO_ATOM)
-    check_size(loose)
+def _smiles(block: list[str]) -> str:
+    text = "\n".join(block) + "\n"
+    if len(text) > _ATOM * MOST_ATOMS:
+        check_size(_loose(text))
     mol = Chem.MolFromMolBlock(text, removeHs=False)
     if mol is None:
-        raise RejectedError(fault(loose))
+        raise RejectedError(_why_not(text, block))
+    if not mol.GetNumAtoms():
+        raise RejectedError(NO_ATOM)
     check_one(mol, groups=True)
+    placeholders.check(mol, block)
     return str(Chem.MolToSmiles(mol))
+
+
+def _loose(text: str) -> Chem.Mol | None:
+    return Chem.MolFromMolBlock(text, sanitize=False, removeHs=False)
+
+
+def _why_not(text: str, block: list[str]) -> str:
+    loose = _loose(text)
+    if loose is None:
+        return placeholders.unknown_symbol(block) or RECORD
+    return fault(loose)

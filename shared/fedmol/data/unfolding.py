@@ -28,6 +28,7 @@ _OPENERS: dict[bytes, tuple[str, Callable[[Any], Any]]] = {
     b"\x28\xb5\x2f\xfd": ("zstandard", zstd.open),
 }
 _ZIP = b"PK\x03\x04", b"PK\x05\x06"
+_TAR, _TAR_AT = b"ustar", 257
 _FOREIGN = {
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a RAR archive",
@@ -56,6 +57,12 @@ def unfold(path: Path, content: bytes) -> tuple[str, bytes]:
             if content.startswith(magic):
                 name, content = _stem(name), _read(path, kind, open_packed, io.BytesIO(content), most)
                 break
+    if content.startswith((*_ZIP, *_OPENERS)):
+        raise bad_data(f"{path} is packed more than {_LAYERS} times over", "unpack it, and name the file within")
+    if content[_TAR_AT:].startswith(_TAR):
+        raise bad_data(
+            f"{path} is a tar archive, which fedmol does not read", "unpack it, and name the file with the molecules"
+        )
     for magic, kind in _FOREIGN.items():
         if content.startswith(magic):
             raise bad_data(

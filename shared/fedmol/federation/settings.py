@@ -221,7 +221,8 @@ def load(path: Path, overrides: dict[str, Any] | None = None) -> Settings:
     document = read_settings(path, "name one with --settings")
     for dotted, value in (overrides or {}).items():
         _lay_over(document, dotted, value)
-    return parse(document, str(path))
+    given = ", ".join(f"{dotted}={value}" for dotted, value in (overrides or {}).items())
+    return parse(document, f"{path} with {given}" if given else str(path))
 
 
 def _lay_over(document: Any, dotted: str, value: Any) -> None:

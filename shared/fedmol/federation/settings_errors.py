@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,9 +28,10 @@ def read_settings(path: Path, cure: str) -> Any:
     try:
         return read_yaml(path)
     except FileNotFoundError:
-        raise FedmolError(Exit.BAD_SETTINGS, f"there is no settings file {path}", cure) from None
+        raise FedmolError(Exit.BAD_SETTINGS, f"there is no file {path}", cure) from None
     except (OSError, DocumentError) as error:
-        raise FedmolError(Exit.BAD_SETTINGS, f"{path} cannot be read as YAML: {error}", "correct the file") from None
+        cure = "correct the file: entries of one section begin in one column, after blanks and never after tabs"
+        raise FedmolError(Exit.BAD_SETTINGS, f"{path} cannot be read as YAML: {error}", cure) from None
 
 
 def checked(kind: type[T], document: Any, origin: str) -> T:
@@ -43,11 +45,13 @@ def checked(kind: type[T], document: Any, origin: str) -> T:
         settings = kind.model_validate(document)
     except ValidationError as error:
         for one in first_causes(error.errors()):
-            wrong.setdefault(entry(document, one["loc"], one["type"] == "missing"), what_is_wrong(one))
+            wrong.setdefault(entry(document, one["loc"], one["type"] == "missing"), what_is_wrong(one, kind))
     if wrong or settings is None:
         listed = "\n".join(f"  {place}: {what}" for place, what in wrong.items())
         raise FedmolError(
-            Exit.BAD_SETTINGS, f"{origin} has wrong entries:\n{listed}", "correct the entries named above"
+            Exit.BAD_SETTINGS,
+            f"{origin} has wrong entries:\n{listed}",
+            "correct the entries named above; settings.yaml in the folder of any run shows every entry",
         )
     return settings
 
@@ -58,14 +62,28 @@ def first_causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     return [one for one in errors if not any(place[: len(one["loc"])] == one["loc"] != place for place in places)]
 
 
-def what_is_wrong(error: ErrorDetails) -> str:
+def what_is_wrong(error: ErrorDetails, kind: type[BaseModel]) -> str:
     if error["type"] == "union_tag_not_found":
         return "it has no name, such as name: fedavg"
     if error["type"] == "extra_forbidden":
-        return "there is no such entry"
+        return "there is no such entry" + _alike(kind, error["loc"])
+    if error["type"] == "model_type":
+        return "it has no entries: write them in the lines below it, indented"
     if error["type"] == "string_pattern_mismatch":
         return _what_form(str(error["loc"][-1]), str(error["input"]))
     return error["msg"].removeprefix("Value error, ")
+
+
+def _alike(kind: type[BaseModel], place: tuple[int | str, ...]) -> str:
+    """The entry of that section which was probably meant, if its name is like one."""
+    *sections, name = place
+    for section in sections:
+        field = kind.model_fields.get(str(section))
+        if field is None or not isinstance(field.annotation, type) or not issubclass(field.annotation, BaseModel):
+            return ""
+        kind = field.annotation
+    near = get_close_matches(str(name), kind.model_fields, n=1)
+    return f"; {near[0]} may be meant" if near else ""
 
 
 def _what_form(name: str, said: str) -> str:

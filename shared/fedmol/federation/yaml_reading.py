@@ -15,6 +15,15 @@ LARGEST = 2**18  # bytes: the settings of thousands of sites
 _DECIMAL = re.compile(r"[-+]?(0|[1-9][0-9_]*)")
 
 
+_PROBLEMS = {  # of PyYAML
+    "expected <block end>": "it does not begin in the same column as the entries before it",
+    "'\\t'": "a tab stands where blanks belong",
+    "mapping values are not allowed": "a colon is too many, or the line does not begin in the column where it should",
+    "could not find expected ':'": "an entry has no colon after its name",
+    "got '<stream end>'": "a bracket or brace is not closed",
+}
+
+
 class _Loader(yaml.SafeLoader):
     """Refuses aliases: a few lines of them unfold to millions of entries."""
 
@@ -63,10 +72,19 @@ def parse_yaml(text: str) -> Any:
     except DocumentError:
         raise
     except (yaml.YAMLError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise DocumentError(str(error)) from None
+        raise DocumentError(_in_words(error)) from None
     finally:
         if loader is not None:
             loader.dispose()
+
+
+def _in_words(error: Exception) -> str:
+    """Where a YAML file breaks off, and why, without the parser's own names of things where we know better."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or problem is None:
+        return str(error)
+    why = next((words for said, words in _PROBLEMS.items() if said in problem), problem)
+    return f"line {mark.line + 1}, column {mark.column + 1}: {why}"
 
 
 def read_yaml(path: Path) -> Any:

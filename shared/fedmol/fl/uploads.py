@@ -25,7 +25,7 @@ import numpy as np
 from blake3 import blake3
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.files import read_bytes
+from fedmol.files import open_to_write, read_bytes
 from fedmol.fl.payload import MODEL, Payload, Section, Sections, Vector
 from fedmol.fl.scratch import Scratch
 from fedmol.fl.tasks import SECONDS, TASKS, Task
@@ -157,7 +157,7 @@ class Reception:
             os.replace(self._writers.pop(name).path, self._folder / _file_name(name, digest))
         path = self._folder / f"{record.site}.{record.task}.json"
         unready = path.with_suffix(".partial")
-        with unready.open("wb", buffering=0) as file:
+        with os.fdopen(open_to_write(unready, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), "wb", buffering=0) as file:
             _write_whole(file, memoryview(_write_record(record)))
         os.replace(unready, path)
 

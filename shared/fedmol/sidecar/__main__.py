@@ -87,12 +87,19 @@ def serve(watch: Watch, listening: socket.socket, answer_to: Sequence[str] | Non
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)  # the server raises the signal again once it has stopped
-    host, port = listening.getsockname()[:2]
-    click.echo(f"showing {watch.folder} on http://{f'[{host}]' if ':' in host else host}:{port}/", err=True)
+    click.echo(f"showing {watch.folder} on {_address(*listening.getsockname()[:2])}", err=True)
     app = create_app(watch, answer_to=answer_to)
     config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_GRACE, server_header=False)
     gc.freeze()  # what is loaded stays: looking through it again would cost a request now and then 50 ms
     Server(config).run([listening])
+
+
+def _address(host: str, port: int) -> str:
+    """What to open in a browser: 0.0.0.0 and :: stand for every address of this machine, and are none themselves."""
+    address = ipaddress.ip_address(host)
+    if address.is_unspecified:
+        return f"{_address('127.0.0.1' if address.version == 4 else '::1', port)} and this machine's other addresses"
+    return f"http://{f'[{host}]' if address.version == 6 else host}:{port}/"
 
 
 def _listen(host: str, port: int) -> socket.socket:

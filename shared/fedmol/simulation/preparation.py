@@ -14,11 +14,13 @@ from fedmol.data.card import DataCard, check, left_out
 from fedmol.data.processes import Progress
 from fedmol.data.shards import encode_table, held_out, shard_of
 from fedmol.data.splits import holdout, names, split
+from fedmol.diffusion import samplers
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation import certificates
 from fedmol.federation.assembly import vocabulary_of
 from fedmol.federation.identity import digest
 from fedmol.federation.settings import Settings, dump, load
+from fedmol.network.config import preset
 from fedmol.simulation.processes import AGGREGATOR
 
 SETTINGS = "settings.yaml"
@@ -37,11 +39,16 @@ def prepare(
     """Fill a new run folder; the settings come back with the port that was chosen.
 
     `tell` is told, in a line, what of the source cannot be used.
+
+    Raises:
+        FedmolError: USAGE, BAD_SETTINGS, BAD_DATA, VOCABULARY_DIFFERS; the folder is not made then.
     """
     if folder.exists():
         raise FedmolError(
             Exit.USAGE, f"there is a run in {folder} already", "go on with it by --resume, or choose another --run-id"
         )
+    preset(settings.model.preset)  # the names that no part of the preparation looks up
+    samplers.get(settings.evaluation.sampler)
     resolved = _resolve(settings)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:

@@ -88,6 +88,9 @@ def load_model(path: Path) -> TrainedModel:
         if all(entry.dtype == "F32" for entry in entries):  # rounding the weights changes their digest
             _check_digest(flatten(denoiser), said.meta)
         return TrainedModel(denoiser.eval(), said.noise, said.preset, said.vocabulary, said.meta)
+    except FileNotFoundError:
+        cure = "name a model that training wrote, such as model.safetensors in the folder of a run"
+        raise FedmolError(Exit.BAD_MODEL, f"there is no file {path}", cure) from None
     except OSError as error:
         raise _unusable(path, error.strerror or str(error)) from None
     except ValueError as error:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
+import threading
+
 import pytest
 
 from fedmol.errors import Exit, FedmolError
-from fedmol_collaborator.way import channel_options, proxy_to, through
+from fedmol_collaborator.way import channel_options, connect, proxy_to, through
 
 
 @pytest.fixture(autouse=True)
@@ -55,3 +58,31 @@ def test_a_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("https_proxy", "user:secret@proxy:3128")
     assert through("fl.example.org") == " through the proxy proxy:3128 (https_proxy)"
     assert channel_options("fl.example.org") == [("grpc.http_proxy", "http://user:secret@proxy:3128")]
+
+
+@pytest.mark.parametrize(
+    ("code", "credentials", "message", "cure"),
+    [
+        (407, "", "asks for a user and password", "write them into https_proxy"),
+        (407, "me:wrong@", "asks for another user and password", "write them into https_proxy"),
+        (403, "", "does not let this site connect to fl.example.org, port 443", "have it allow CONNECT"),
+    ],
+)
+def test_what_a_proxy_refuses_has_the_cure_for_that(
+    code: int, credentials: str, message: str, cure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+
+        def answer() -> None:
+            line, _ = proxy.accept()
+            with line:
+                line.recv(4096)
+                line.sendall(f"HTTP/1.1 {code} No\r\nContent-Length: 0\r\n\r\n".encode())
+
+        threading.Thread(target=answer, daemon=True).start()
+        monkeypatch.setenv("https_proxy", f"http://{credentials}127.0.0.1:{proxy.getsockname()[1]}")
+        with pytest.raises(FedmolError, match=message) as refused:
+            connect("fl.example.org", 443, 30.0)
+    assert refused.value.exit is Exit.AGGREGATOR_UNREACHABLE
+    assert cure in refused.value.cure
+    assert "wrong" not in str(refused.value)

@@ -50,6 +50,11 @@ def structures(*smiles: str, v3000: bool = False) -> str:
     return "".join(f"{block}> <activity>\n5\n\n$$$$\n" for block in blocks)
 
 
+def labelled(lines: str, smiles: str = "CCO") -> str:
+    """A structure with more lines among its properties."""
+    return structures(smiles).replace("M  END", f"{lines}\nM  END")
+
+
 def parquet(*smiles: str) -> bytes:
     with tempfile.TemporaryDirectory() as folder, duckdb.connect() as database:
         rows = ", ".join(f"('{one}', {number})" for number, one in enumerate(smiles))
@@ -60,6 +65,7 @@ def parquet(*smiles: str) -> bytes:
 DIALECTS = [
     text("commas", PLAIN, lines=(2, 3)),
     text("tabs", "id\tsmiles\n1\tCCO\n2\tCCN\n", "site.tsv"),
+    text("commas, CR CR LF", "id,smiles\r\r\n1,CCO\r\r\n2,CCN\r\r\n", lines=(2, 3)),
     text("semicolons, CRLF", "id;smiles\r\n1;CCO\r\n2;CCN\r\n"),
     text("bars", "id|smiles\n1|CCO\n2|CCN\n", "export.txt"),
     text("line ends of old Macs (CR)", "id,smiles\r1,CCO\r2,CCN\r", lines=(2, 3)),
@@ -118,11 +124,22 @@ DIALECTS = [
     text("several columns of SMILES", "cid,IsomericSMILES,CanonicalSMILES\n1,OCC,CCO\n2,NCC,CCN\n"),
     text("a column named on the command line", "a,b\nC,CCO\nC,CCN\n", column="b"),
     text("no header, a column named by number (PubChem)", "1\tCCO\n2\tCCN\n", "CID-SMILES", column="2", lines=(1, 2)),
+    text(
+        "a header, a column named by number",
+        "id\tsmiles\n1\tCCO\n2\tCCN\n",
+        "site.tsv",
+        column="2",
+        smiles=("smiles", "CCO", "CCN"),
+        lines=(1, 2, 3),
+    ),
+    text("a header that is a SMILES, by number", "id,CO\n1,CCO\n", column="2", smiles=("CO", "CCO"), lines=(1, 2)),
+    text("blank rows, a column named by number", "\n1,CCO\n\n2,CCN\n", column="2", blank=2, lines=(2, 4)),
     text("SMILES alone (GuacaMol)", "CCO\nCCN\n", "train.smiles", lines=(1, 2)),
     text("SMILES and split (MOSES)", "SMILES,SPLIT\nCCO,train\nCCN,test\n"),
     text("SMILES with names", "CCO ethanol, dried\n\nCCN\tethylamine\n", "site.smi", blank=1, lines=(1, 3)),
     text("SMILES with names and a header", "SMILES Name\nCCO ethanol\nCCN ethylamine\n", "SITE.SMI", lines=(2, 3)),
     text("SMILES with names after commas", "CCO,ethanol\nCCN;ethylamine\n", "site.smi"),
+    text("SMILES first, then bars", "smiles|name\nCCO|a b\nCCN|c\n", "export.txt", lines=(2, 3)),
     text("SMILES with extensions", "CCO |&1:0| name\nCCN\n", "site.cxsmiles", smiles=("CCO |&1:0|", "CCN")),
     text("SDF, V2000", structures("CCO", "CCN"), "site.sdf", lines=(1, 15)),
     text("SDF, V3000", structures("CCO", "CCN", v3000=True), "site.sdf"),
@@ -138,6 +155,32 @@ DIALECTS = [
         structures("CCO") + structures("CCC").replace("$$$$\n", "") + structures("N") + structures("CCN"),
         "site.sdf",
         faults={15: "structure that cannot be read"},
+    ),
+    text("SDF, CR CR LF", structures("CCO", "CCN").replace("\n", "\r\r\n"), "site.sdf", lines=(1, 15)),
+    text(
+        "SDF with abbreviations whose atoms are there",
+        labelled("M  STY  1   1 SUP\nM  SAL   1  2   2   3\nM  SMT   1 EtOH") + labelled("A    1\nH3C", "CCN"),
+        "site.sdf",
+    ),
+    text(
+        "SDF with aliases, group abbreviations, or labels in place of atoms",
+        structures("CCO")
+        + labelled("A    1\nPh")
+        + labelled("G    1  2\nBoc")
+        + labelled("M  STY  1   1 SUP\nM  SAL   1  1   1\nM  SMT   1 Ph")
+        + structures("CCO").replace(" O  ", " Ph ")
+        + structures("CCO").replace(" O  ", " R1 ")
+        + labelled("A    1\nsee page 5, below")
+        + structures("CCN"),
+        "site.sdf",
+        faults={
+            15: "an atom that stands for others: Ph",
+            31: "an atom that stands for others: Boc",
+            47: "an atom that stands for others: Ph",
+            64: "an atom that stands for others: Ph",
+            78: "an atom that stands for others: R1",
+            92: "an atom that stands for others: with another text as its label",
+        },
     ),
     text("a table with molfiles in it", 'smiles,molfile\nCCO,"x\n\n\n  1  0  V2000\nM  END"\nCCN,"y\nM  END"\n'),
     Dialect("Parquet", parquet("CCO", "CCN"), "site.parquet", lines=(1, 2)),

@@ -5,6 +5,7 @@ import gzip
 import io
 import lzma
 import os
+import tarfile
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ from backports import zstd
 from fedmol.data.reading import read_table
 from fedmol.data.sources import write_table
 from fedmol.errors import Exit, FedmolError
+from tests.unit.data.dialects import structures
 
 PLAIN = b"id,smiles\n1,CCO\n2,CCN\n"
 
@@ -30,6 +32,15 @@ def zipped(*names: str) -> bytes:
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in names:
             archive.writestr(name, PLAIN)
+    return buffer.getvalue()
+
+
+def tarred() -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        member = tarfile.TarInfo("site.csv")
+        member.size = len(PLAIN)
+        archive.addfile(member, io.BytesIO(PLAIN))
     return buffer.getvalue()
 
 
@@ -54,6 +65,10 @@ def zipped(*names: str) -> bytes:
         (gzip.compress(PLAIN)[:-9], "damaged gzip"),
         (gzip.compress(PLAIN)[:12] + b"\xff" * 20, "damaged gzip"),
         (bytes(range(256)), "not a text file"),
+        ("smiles,name\nCCO,äthanol\nCCN,\0\n".encode("cp1252"), "not a text file: line 3 has the byte 0x00"),
+        (tarred(), "a tar archive"),
+        (gzip.compress(tarred()), "a tar archive"),
+        (gzip.compress(gzip.compress(gzip.compress(PLAIN))), "packed more than 2 times over"),
         (PLAIN.decode().encode("utf-16")[:-1], "not a text file"),
         (b"smiles,smiles\nC,N\n", "more than one column"),
     ],
@@ -76,6 +91,22 @@ def test_columns_that_blanks_separate_are_refused_where_smiles_are_not_first(tmp
     with pytest.raises(FedmolError, match="separates its columns by blanks") as caught:
         read_table(write(tmp_path, b"code smiles\nC NC(CS)C(=O)O\n", "codes.txt"))
     assert caught.value.exit is Exit.BAD_DATA
+
+
+def test_a_column_of_structures_is_refused(tmp_path: Path) -> None:
+    path = write(tmp_path, structures("CCO", "CCN").encode(), "site.sdf")
+    assert len(read_table(path, " SMILES")) == 2
+    for column in ("activity", "2"):
+        with pytest.raises(FedmolError, match=f"structures .SDF., which have no column '{column}'") as caught:
+            read_table(path, column)
+        assert "--column" in caught.value.cure
+
+
+def test_structures_are_read_as_they_would_be_without_the_short_cut(tmp_path: Path) -> None:
+    path = write(tmp_path, structures("C" * 1001, "C" * 900).encode(), "site.sdf")
+    table = read_table(path)
+    assert table.faults == {0: "too large to be looked at (more than 1,000 heavy atoms)"}
+    assert table.smiles[1] == "C" * 900
 
 
 def test_a_column_that_is_not_there_is_named_in_text_files_too(tmp_path: Path) -> None:

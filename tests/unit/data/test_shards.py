@@ -136,8 +136,8 @@ def test_a_cache_whose_lengths_differ_is_made_again(tmp_path: Path, name: str) -
     ("smiles", "code", "message"),
     [
         (["CCO", "x", "y", "C.C"], Exit.BAD_DATA, r"only 1 of 4 rows .*2 rows: not a SMILES \(lines 3, 4\)"),
-        (["x"], Exit.BAD_DATA, "only 0 of 1 rows"),
-        (["CCO", "OCC"], Exit.BAD_DATA, "holds 1 different molecules in 2 rows, and at least 2"),
+        (["x"], Exit.BAD_DATA, "none of 1 rows"),
+        (["CCO", "OCC"], Exit.BAD_DATA, "holds 1 different molecule in 2 rows, and at least 2"),
         (["CCO", "CCN", "CBr", "CCl", "C" * 30, "x"], Exit.VOCABULARY_DIFFERS, "only 2 of 6 rows"),
     ],
     ids=["rubbish", "nothing", "one molecule", "other vocabulary"],

@@ -9,12 +9,13 @@ import sys
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from fedmol.cli.ending import call
 from fedmol.errors import Exit
-from fedmol.sidecar.__main__ import command
+from fedmol.sidecar.__main__ import command, serve
 from fedmol.sidecar.app import LOOPBACK
 from fedmol.sidecar.watch import Watch
 
@@ -48,6 +49,27 @@ def test_it_answers_to_loopback_and_the_names_that_are_given(tmp_path: Path, mon
     ):
         assert call(command, ["--log", str(tmp_path), "--port", "0", *options], "fedmol-sidecar") == Exit.DONE
     assert answered == [LOOPBACK, None, (*LOOPBACK, "a.example", "[fd::7]")]
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("0.0.0.0", "http://127.0.0.1:{port}/ and this machine's other addresses"),
+        ("::", "http://[::1]:{port}/ and this machine's other addresses"),
+        ("127.0.0.1", "http://127.0.0.1:{port}/"),
+    ],
+)
+def test_it_names_an_address_that_one_can_open(
+    host: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Listening:
+        def getsockname(self) -> tuple[str, int]:
+            return host, 8080
+
+    monkeypatch.setattr("uvicorn.Server.run", lambda *_: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    serve(Watch(tmp_path), cast(socket.socket, Listening()), None)
+    assert capsys.readouterr().err == f"showing {tmp_path} on {said.format(port=8080)}\n"
 
 
 def test_it_stops_when_it_is_asked_to_even_while_someone_listens(story: Story) -> None:
