@@ -46,7 +46,9 @@ class RaggedGraphs:
         return Graphs(atoms, bonds, counts)
 
     def select(self, rows: Tensor | slice) -> RaggedGraphs:
-        """The graphs of `rows`, indices, a mask or a slice, still one after the other."""
+        """The graphs of `rows`, indices, a mask or a slice, still one after the other; those of a slice are views."""
+        if isinstance(rows, slice) and rows.step in (None, 1):
+            return self._between(*rows.indices(len(self))[:2])
         return concatenated([EMPTY, *(self._chosen(part) for part in torch.split(self._indices(rows), _BLOCK))])
 
     @cached_property
@@ -86,6 +88,39 @@ class RaggedGraphs:
         found = len(self.atoms), len(self.bond_counts), len(self.ends), len(self.bonds)
         return found == (atoms, len(self), bonds, bonds)
 
+    def within(self, atom_types: int, bond_types: int, most_atoms: int) -> bool:
+        """True if the arrays are what they are said to be here, and their codes are of a vocabulary of these sizes.
+
+        Nothing is taken for granted, so that graphs of a file can be asked; little more memory is used.
+        """
+        if not all(getattr(self, name).dtype is kind for name, kind in _TYPES.items()):
+            return False
+        shapes = [getattr(self, name).shape[1:] for name in _ARRAYS if getattr(self, name).dim()]
+        return (
+            shapes == [(), (), (), (2,), ()]
+            and _between(self.counts, 1, most_atoms)
+            and _between(self.bond_counts, 0, most_atoms * (most_atoms - 1) // 2)
+            and _between(self.atoms, 0, atom_types - 1)
+            and _between(self.bonds, 1, bond_types - 1)
+            and self.fits()
+            and all(self.select(slice(k, k + _BLOCK))._bonds_join(most_atoms) for k in range(0, len(self), _BLOCK))
+        )
+
+    def _bonds_join(self, most_atoms: int) -> bool:
+        """True if each bond joins two atoms of its graph, the lower first, and bonds are in order, none twice."""
+        graph = torch.repeat_interleave(torch.arange(len(self)), self.bond_counts)
+        i, j = self.ends.long().unbind(1)
+        order = (graph * most_atoms + i) * most_atoms + j
+        return bool(((i >= 0) & (i < j) & (j < self.counts[graph])).all() and (order.diff() > 0).all())
+
+    def _between(self, start: int, stop: int) -> RaggedGraphs:
+        """The graphs from `start` to before `stop`, as views."""
+        stop = max(start, stop)
+        counts, bond_counts = self.counts[start:stop], self.bond_counts[start:stop]
+        atom, bond = int(self.counts[:start].sum()), int(self.bond_counts[:start].sum())
+        atoms, bonds = slice(atom, atom + int(counts.sum())), slice(bond, bond + int(bond_counts.sum()))
+        return RaggedGraphs(counts, self.atoms[atoms], bond_counts, self.ends[bonds], self.bonds[bonds])
+
     def _indices(self, rows: Tensor | slice) -> Tensor:
         if isinstance(rows, slice):
             return torch.arange(len(self))[rows]
@@ -100,6 +135,10 @@ class RaggedGraphs:
 
 
 AnyGraphs = Graphs | RaggedGraphs  # of which `graphs[rows]`, `graphs.counts` and `len(graphs)` are the same
+
+
+def _between(values: Tensor, low: int, high: int) -> bool:
+    return not len(values) or bool(values.min() >= low and values.max() <= high)
 
 
 def _entries(first: Tensor, lengths: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,6 +166,13 @@ def concatenated(parts: list[RaggedGraphs]) -> RaggedGraphs:
     return RaggedGraphs(*(torch.cat([getattr(part, name) for part in parts]) for name in _ARRAYS))
 
 
-_ARRAYS = "counts", "atoms", "bond_counts", "ends", "bonds"
+_TYPES = {
+    "counts": torch.int64,
+    "atoms": torch.int8,
+    "bond_counts": torch.int64,
+    "ends": torch.int16,
+    "bonds": torch.int8,
+}
+_ARRAYS = tuple(_TYPES)
 _NONE = torch.zeros(0, dtype=torch.int64)
 EMPTY = RaggedGraphs(_NONE, _NONE.to(torch.int8), _NONE, torch.zeros(0, 2, dtype=torch.int16), _NONE.to(torch.int8))

@@ -6,6 +6,8 @@ file.
 
     save(path, {"model": np.zeros(3, np.float32)}, {"round": 7})
     arrays, meta = load(path, largest=2**20)
+
+Arrays that memory should not hold come from `mapped`, as tensors whose pages are read from the file when they are used.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from blake3 import blake3
@@ -24,6 +26,9 @@ from safetensors import SafetensorError, safe_open
 from fedmol.documents import check_depth, parse_json
 from fedmol.errors import Exit, FedmolError
 from fedmol.files import NO_FILE, open_regular, replacing
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 META = "fedmol"
 
@@ -54,7 +59,8 @@ def save(
 
     `over` is a file beside it to write over, see `fedmol.files.replacing`.
     """
-    contents = {name: np.ascontiguousarray(arrays[name]).reshape(-1).view(np.uint8).data for name in sorted(arrays)}
+    arrays = {name: arrays[name] for name in sorted(arrays, key=lambda one: (-arrays[one].itemsize, one))}  # aligned
+    contents = {name: np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for name, array in arrays.items()}
     header = _header(arrays, meta)
     hashed = blake3(header)
     for content in contents.values():
@@ -73,9 +79,22 @@ def load(path: Path, largest: int) -> tuple[dict[str, NDArray[Any]], dict[str, A
         FedmolError: STATE_UNUSABLE when the file is missing, too large, damaged, or not a sealed one.
         OSError: it may not, or cannot, be read now, which says nothing of its content.
     """
+    return _open(path, largest, "np")
+
+
+def mapped(path: Path, largest: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The same as tensors on the file itself: the digest is taken in pieces, and no array is read before it is used.
+
+    Pages that are written to are this process's own copies. The file must be replaced, as `save` does it, and never
+    written to while a tensor of it is in use. Errors as of `load`.
+    """
+    return _open(path, largest, "pt")
+
+
+def _open(path: Path, largest: int, library: Literal["np", "pt"]) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         _check(path, largest)
-        with safe_open(path, "np") as file:
+        with safe_open(path, library) as file:
             meta = parse_json(file.metadata()[META].encode())
             return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 (not a dict)
     except (*_NO_FILE, SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
@@ -91,8 +110,7 @@ def _header(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> byte
     metadata = {"blake3": _NO_DIGEST.decode(), META: json.dumps(meta, sort_keys=True)}
     document: dict[str, Any] = {"__metadata__": metadata}
     start = 0
-    for name in sorted(arrays):
-        array = arrays[name]
+    for name, array in arrays.items():
         end = start + array.nbytes
         document[name] = {"dtype": _DTYPES[array.dtype.name], "shape": list(array.shape), "data_offsets": [start, end]}
         start = end

@@ -18,6 +18,15 @@ RAGGED = encode(["C", *embedded()[:200], "O"], CHARGED).ragged
 SIZES = len(CHARGED.atoms), len(CHARGED.bonds), CHARGED.max_atoms
 
 
+_BOND_TWICE = [
+    ([2], torch.int64),
+    ([0, 0], torch.int8),
+    ([2], torch.int64),
+    ([[0, 1], [0, 1]], torch.int16),
+    ([1, 1], torch.int8),
+]
+
+
 def equal(one: Graphs | RaggedGraphs, other: Graphs | RaggedGraphs) -> bool:
     return all(torch.equal(getattr(one, name), getattr(other, name)) for name in vars(other) if name[0] != "_")
 
@@ -36,6 +45,24 @@ def test_rows_are_those_of_the_dense_ones(rows: torch.Tensor | slice) -> None:
     assert equal(RAGGED[rows], expected)
     assert equal(RAGGED.select(rows).dense(), expected)
     assert RAGGED.select(rows).fits()
+
+
+@pytest.mark.parametrize("rows", [slice(3, 9), slice(None), slice(5, 2), slice(-3, None), slice(200, 900)])
+def test_a_slice_is_a_view(rows: slice) -> None:
+    part = RAGGED.select(rows)
+    assert equal(part, RAGGED.select(torch.arange(len(RAGGED))[rows]))
+    assert part.atoms.untyped_storage().data_ptr() == RAGGED.atoms.untyped_storage().data_ptr()
+
+
+def test_graphs_are_within_their_own_vocabulary_and_not_within_a_smaller_one() -> None:
+    most = int(RAGGED.counts.max())
+    used = int(RAGGED.atoms.max()) + 1, int(RAGGED.bonds.max()) + 1, most
+    assert RAGGED.within(*used)
+    assert EMPTY.within(*used)
+    assert not any(RAGGED.within(*(size - (k == n) for k, size in enumerate(used))) for n in range(3))
+    twice = RaggedGraphs(*(torch.tensor(values, dtype=kind) for values, kind in _BOND_TWICE))
+    assert twice.fits()
+    assert not twice.within(*used)
 
 
 def test_parts_put_together_are_the_whole() -> None:

@@ -31,6 +31,18 @@ def test_what_was_saved_comes_back_and_any_reader_of_safetensors_reads_it(tmp_pa
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_arrays_on_the_file_are_those_that_were_saved_and_it_keeps_them(tmp_path: Path) -> None:
+    path = tmp_path / "state.safetensors"
+    sealed.save(path, {**ARRAYS, "none": np.zeros((0, 2), np.int16)}, META)
+    content = path.read_bytes()
+    tensors, meta = sealed.mapped(path, LARGEST)
+    assert meta == META
+    assert all(np.array_equal(tensors[name].numpy(), ARRAYS[name]) for name in ARRAYS)
+    assert all(tensor.data_ptr() % tensor.element_size() == 0 for tensor in tensors.values())
+    tensors["model"][:] = 1
+    assert path.read_bytes() == content
+
+
 def test_equal_contents_make_equal_files(tmp_path: Path) -> None:
     sealed.save(tmp_path / "a", ARRAYS, META)
     sealed.save(tmp_path / "b", dict(reversed(ARRAYS.items())), dict(reversed(META.items())))
@@ -59,9 +71,10 @@ def test_any_damage_is_named(content: bytes, tmp_path_factory: pytest.TempPathFa
     path = tmp_path_factory.mktemp("damaged") / "state"
     path.write_bytes(damaged)
     if damaged != content:
-        with pytest.raises(FedmolError, match=str(path)) as caught:
-            sealed.load(path, LARGEST)
-        assert caught.value.exit is Exit.STATE_UNUSABLE
+        for read in (sealed.load, sealed.mapped):
+            with pytest.raises(FedmolError, match=str(path)) as caught:
+                read(path, LARGEST)
+            assert caught.value.exit is Exit.STATE_UNUSABLE
 
 
 @pytest.mark.parametrize("content", [b"", b"\0" * 8, b"\xff" * 100, b"[" * 5000])

@@ -1,4 +1,7 @@
-"""A site's shard: its molecules as graphs, with the data card, encoded once and kept in a cache."""
+"""A site's shard: its molecules as graphs, with the data card, encoded once and kept in a cache.
+
+The cache is one file (`fedmol.sealed`), and a shard that is opened from it lies there: its arrays are maps of the file.
+"""
 
 from __future__ import annotations
 
@@ -22,41 +25,59 @@ from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.card import DataCard, Rejection, check, counts, largest_scaffolds
 from fedmol.data.processes import Progress, in_blocks
 from fedmol.data.reading import Table, parse_table, read_bytes
-from fedmol.errors import FedmolError
+from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
 from fedmol.ragged import RaggedGraphs
 
-_FORMAT = "3"  # of the cache; a change makes old caches unread
+_FORMAT = "4"  # of the cache; a change makes old caches unread
 _HASH_RANGE = 1 << 64
 _GRAPHS = "counts", "atoms", "bond_counts", "ends", "bonds"
 _LARGEST_CACHE = 64 * 2**30  # bytes
+_PIECE = 1 << 22  # bytes of text that are looked at together
+_NEWLINE = ord("\n")
 _HASHED = 4096  # molecules at a time
 
 
 @dataclass(frozen=True)
 class Shard:
     """Different molecules of one source: `smiles[k]` is the canonical SMILES of graph k; `held_out[k]` is True if it
-    is for validation."""
+    is for validation. Opened from a cache, `stored` and `text` are on the disk and read when they are used."""
 
-    ragged: RaggedGraphs
-    smiles: list[str]
+    stored: RaggedGraphs  # those for training, and after them those for validation, each in the order of `smiles`
+    text: Tensor  # (bytes,) uint8, the SMILES in lines
     card: DataCard
     held_out: Tensor  # (molecules,) bool
 
     @property
+    def smiles(self) -> list[str]:
+        """Made anew whenever it is asked for: of a large shard it takes more memory than the graphs."""
+        return self.text.numpy().tobytes().decode("ascii").split("\n") if len(self) else []
+
+    @property
     def graphs(self) -> Graphs:
-        return self.ragged.dense()
+        places = torch.empty(len(self), dtype=torch.int64)
+        places[_training_first(self.held_out)] = torch.arange(len(self))
+        return self.stored.select(places).dense()
 
     @cached_property
     def training(self) -> RaggedGraphs:
-        return self.ragged.select(~self.held_out)
+        return self.stored.select(slice(self._trained_on))
 
     @cached_property
     def validation(self) -> RaggedGraphs:
-        return self.ragged.select(self.held_out)
+        return self.stored.select(slice(self._trained_on, None))
+
+    @cached_property
+    def _trained_on(self) -> int:
+        return len(self) - int(self.held_out.sum())
 
     def __len__(self) -> int:
-        return len(self.smiles)
+        return len(self.held_out)
+
+
+def _training_first(held_out: Tensor) -> Tensor:
+    """Indices of the molecules for training, and after them of those for validation."""
+    return torch.cat([(~held_out).nonzero(), held_out.nonzero()]).squeeze(1)
 
 
 def _positions(smiles: list[str]) -> NDArray[np.float64]:
@@ -114,10 +135,10 @@ def shard_of(table: Table, encoded: Encoded, vocabulary: Vocabulary, validation_
         before = first.setdefault(one, place)
         alike += encoded.originals.get(before) != encoded.originals.get(place)
     kept, smiles = list(first.values()), list(first)
-    graphs, chosen = encoded.ragged, torch.zeros(len(encoded.smiles), dtype=torch.bool)
+    chosen = torch.zeros(len(encoded.smiles), dtype=torch.bool)
     chosen[kept] = True
-    if not chosen.all():
-        graphs = graphs.select(chosen)
+    validation = held_out(smiles, validation_share) if smiles else torch.zeros(0, dtype=torch.bool)
+    graphs = encoded.ragged.select(torch.tensor(kept, dtype=torch.int64)[_training_first(validation)])
     sizes, atoms, bonds = counts(graphs, vocabulary)
     number, largest = largest_scaffolds(encoded.scaffolds[place] for place in kept)
     card = DataCard(
@@ -140,13 +161,15 @@ def shard_of(table: Table, encoded: Encoded, vocabulary: Vocabulary, validation_
         scaffolds=number,
         largest_scaffolds=largest,
     )
-    return Shard(
-        graphs, smiles, card, held_out(smiles, validation_share) if smiles else torch.zeros(0, dtype=torch.bool)
-    )
+    text = np.frombuffer(bytearray("\n".join(smiles).encode("ascii")), np.uint8)
+    return Shard(graphs, torch.from_numpy(text), card, validation)
 
 
-def _cache_file(cache: Path, path: Path, content: bytes, column: str, vocabulary: Vocabulary) -> Path:
-    parts = [_FORMAT, rdBase.rdkitVersion, path.suffix.lower(), column, coding_digest(vocabulary)]
+def _cache_file(
+    cache: Path, path: Path, content: bytes, column: str, vocabulary: Vocabulary, validation_share: float
+) -> Path:
+    coding = coding_digest(vocabulary)
+    parts = [_FORMAT, rdBase.rdkitVersion, path.suffix.lower(), column, coding, repr(validation_share)]
     key = hashlib.sha256("\n".join(parts).encode() + hashlib.sha256(content).digest()).hexdigest()
     return cache / f"shard-{key[:32]}.safetensors"
 
@@ -164,24 +187,42 @@ def shard_digest(run: str, training: RaggedGraphs, validation: RaggedGraphs) -> 
 
 
 def _store(path: Path, shard: Shard) -> None:
-    text = np.frombuffer("\n".join(shard.smiles).encode(), np.uint8)
-    graphs = {name: getattr(shard.ragged, name).numpy() for name in _GRAPHS}
-    sealed.save(path, {**graphs, "smiles": text}, {"card": shard.card.to_json()})
+    graphs = {name: getattr(shard.stored, name).numpy() for name in _GRAPHS}
+    arrays = {**graphs, "smiles": shard.text.numpy(), "held_out": shard.held_out.numpy()}
+    sealed.save(path, arrays, {"card": shard.card.to_json()})
 
 
-def _restore(path: Path, source: str, validation_share: float) -> Shard | None:
+def _restore(path: Path, source: str, vocabulary: Vocabulary) -> Shard | None:
     """The shard in the cache, None if there is none or it is damaged."""
     try:
-        arrays, meta = sealed.load(path, _LARGEST_CACHE)
-        card = DataCard.from_json(meta["card"])
-        graphs = RaggedGraphs(*(torch.from_numpy(arrays[name]) for name in _GRAPHS))
-        smiles = arrays["smiles"].tobytes().decode().split("\n")
-    except (FedmolError, OSError, KeyError, TypeError, UnicodeDecodeError):
+        arrays, meta = sealed.mapped(path, _LARGEST_CACHE)
+        card = DataCard.from_json(meta["card"]).model_copy(update={"source": source})
+        graphs = RaggedGraphs(*(arrays[name] for name in _GRAPHS))
+        shard = Shard(graphs, arrays["smiles"], card, arrays["held_out"])
+    except (FedmolError, OSError, KeyError, TypeError):
         return None
-    if len(smiles) != len(graphs) or not graphs.fits():
-        return None
-    card = card.model_copy(update={"source": source})
-    return Shard(graphs, smiles, card, held_out(smiles, validation_share))
+    return shard if _is_sound(shard, vocabulary) else None
+
+
+def _is_sound(shard: Shard, vocabulary: Vocabulary) -> bool:
+    """True if each array is what it is said to be, and all are of as many molecules."""
+    if not shard.stored.within(*vocabulary.sizes):
+        return False
+    held_out, number = shard.held_out, len(shard.stored)
+    if held_out.dtype is not torch.bool or held_out.shape != (number,) or shard.card.kept != number:
+        return False
+    return shard.text.dtype is torch.uint8 and shard.text.dim() == 1 and _lines(shard.text) == number
+
+
+def _lines(text: Tensor) -> int | None:
+    """How many lines there are, None if there are other characters than those of SMILES."""
+    ends = 0
+    for piece in torch.split(text, _PIECE):
+        between = (piece == _NEWLINE).sum()
+        if ((piece > ord(" ")) & (piece < 0x7F)).sum() + between != len(piece):
+            return None
+        ends += int(between)
+    return ends + 1
 
 
 def open_shard(
@@ -195,17 +236,31 @@ def open_shard(
     """The shard in a file of molecules, see `fedmol.data.reading.read_table`.
 
     With `cache`, a folder, the encoded graphs are kept there (readable by the owner only) under a name made from the
-    file's content, the column, the vocabulary and RDKit's version; a damaged cache is made again.
+    file's content, the column, the vocabulary, the share for validation and RDKit's version; a damaged cache is made
+    again. The shard is then one on the disk, see `Shard`.
 
     Raises:
-        FedmolError: BAD_DATA, VOCABULARY_DIFFERS: see `read_table` and `fedmol.data.card.check`.
+        FedmolError: BAD_DATA, VOCABULARY_DIFFERS: see `read_table` and `fedmol.data.card.check`. STATE_UNUSABLE if the
+            disk does not keep the cache.
     """
     content = read_bytes(path)
-    cached = None if cache is None else _cache_file(cache, path, content, column, vocabulary)
-    shard = None if cached is None else _restore(cached, str(path), validation_share)
-    if shard is None:
+
+    def build() -> Shard:
         shard = build_shard(parse_table(path, content, column), vocabulary, validation_share, on_progress)
         check(shard.card)
-        if cached is not None:
-            _store(cached, shard)
+        return shard
+
+    if cache is None:
+        return build()
+    cached = _cache_file(cache, path, content, column, vocabulary, validation_share)
+    shard = _restore(cached, str(path), vocabulary)
+    if shard is None:
+        _store(cached, build())
+        shard = _restore(cached, str(path), vocabulary)
+    if shard is None:
+        raise FedmolError(
+            Exit.STATE_UNUSABLE,
+            f"{cached} does not hold what was just written to it",
+            "look at the disk with that folder, and name a working folder on another one",
+        )
     return shard

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -120,7 +121,47 @@ def test_a_flipped_bit_anywhere_in_the_cache_makes_it_again(tmp_path: Path) -> N
         assert file.read_bytes() == content
 
 
-@pytest.mark.parametrize("name", ["atoms", "bonds", "counts", "bond_counts", "ends", "smiles"])
+def test_a_shard_on_the_disk_is_the_one_that_was_built(tmp_path: Path) -> None:
+    write_table(tmp_path / "site.csv", [*MIXED, *embedded()[:300]])
+    path, cache = tmp_path / "site.csv", tmp_path / "cache"
+    built = open_shard(path, "smiles", CHARGED, 0.3)
+    made = open_shard(path, "smiles", CHARGED, 0.3, cache)
+    for one in (made, open_shard(path, "smiles", CHARGED, 0.3, cache)):
+        assert (one.smiles, one.card) == (built.smiles, built.card)
+        assert torch.equal(one.held_out, built.held_out)
+        assert torch.equal(one.held_out, held_out(one.smiles, 0.3))
+        digests = [shard_digest("run", shard.training, shard.validation) for shard in (one, built)]
+        assert digests[0] == digests[1]
+        sides = [side.dense() for side in (one.training, one.validation)]
+        expected = [one.graphs[~one.held_out], one.graphs[one.held_out]]
+        for side, graphs in zip(sides, expected, strict=True):
+            assert torch.equal(side.bonds, graphs.trimmed().bonds)
+        entries = encode(one.smiles, CHARGED).graphs
+        assert torch.equal(one.graphs.bonds, entries.bonds)
+        assert one.training.atoms.untyped_storage().data_ptr() == one.stored.atoms.untyped_storage().data_ptr()
+
+
+def test_the_share_for_validation_has_a_cache_of_its_own(tmp_path: Path) -> None:
+    path, cache = shard_file(tmp_path, list(embedded()[:100])), tmp_path / "cache"
+    sides = {share: len(open_shard(path, "smiles", CHARGED, share, cache).validation) for share in (0.1, 0.5)}
+    assert sides[0.1] < sides[0.5]
+    assert len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+def test_what_is_opened_stays_when_the_cache_is_replaced_or_gone(tmp_path: Path, replaced: bool) -> None:
+    path, cache = shard_file(tmp_path, MIXED), tmp_path / "cache"
+    shard = open_shard(path, "smiles", CHARGED, 0.3, cache)
+    before = shard_digest("run", shard.training, shard.validation)
+    (file,) = cache.iterdir()
+    if replaced:
+        sealed.save(file, {"atoms": shard.stored.atoms.numpy() * 0}, {})
+    else:
+        file.unlink()
+    assert shard_digest("run", shard.training, shard.validation) == before
+
+
+@pytest.mark.parametrize("name", ["atoms", "bonds", "counts", "bond_counts", "ends", "smiles", "held_out"])
 def test_a_cache_whose_lengths_differ_is_made_again(tmp_path: Path, name: str) -> None:
     path, cache = shard_file(tmp_path, MIXED), tmp_path / "cache"
     open_shard(path, "smiles", CHARGED, 0.3, cache)
@@ -130,6 +171,51 @@ def test_a_cache_whose_lengths_differ_is_made_again(tmp_path: Path, name: str) -
     sealed.save(file, {**arrays, name: arrays[name][:2]}, meta)
     open_shard(path, "smiles", CHARGED, 0.3, cache)
     assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "value"),
+    [
+        ("atoms", 0, -1),
+        ("atoms", 0, len(CHARGED.atoms)),
+        ("bonds", 0, 0),
+        ("bonds", 0, len(CHARGED.bonds)),
+        ("counts", 0, 2**62),
+        ("counts", 0, 0),
+        ("bond_counts", 0, -1),
+        ("ends", (0, 0), -1),
+        ("ends", (0, 1), 3),
+        ("ends", (1, 0), 2),
+        ("smiles", 0, ord("\n")),
+        ("smiles", 0, 0),
+        ("smiles", 0, 200),
+    ],
+)
+def test_a_cache_with_other_codes_than_the_vocabulary_s_is_made_again(
+    tmp_path: Path, name: str, place: int | tuple[int, int], value: int
+) -> None:
+    path, cache = shard_file(tmp_path, ["CCO", "CCN", "CCF"]), tmp_path / "cache"
+    open_shard(path, "smiles", CHARGED, 0.3, cache)
+    (file,) = cache.iterdir()
+    content = file.read_bytes()
+    arrays, meta = sealed.load(file, 2**20)
+    arrays[name][place] = value
+    sealed.save(file, arrays, meta)
+    open_shard(path, "smiles", CHARGED, 0.3, cache)
+    assert file.read_bytes() == content
+
+
+@pytest.mark.parametrize("name", ["atoms", "bonds", "counts", "bond_counts", "ends", "smiles", "held_out"])
+def test_a_cache_of_other_types_or_shapes_is_made_again(tmp_path: Path, name: str) -> None:
+    path, cache = shard_file(tmp_path, MIXED), tmp_path / "cache"
+    open_shard(path, "smiles", CHARGED, 0.3, cache)
+    (file,) = cache.iterdir()
+    content = file.read_bytes()
+    arrays, meta = sealed.load(file, 2**20)
+    for other in (arrays[name].astype(np.float32), arrays[name][None], np.array(1)):
+        sealed.save(file, {**arrays, name: other}, meta)
+        open_shard(path, "smiles", CHARGED, 0.3, cache)
+        assert file.read_bytes() == content
 
 
 @pytest.mark.parametrize(
