@@ -13,8 +13,8 @@ from fedmol.cli.main import run
 from fedmol.data.embedded import embedded
 from fedmol.data.reading import read_table
 from fedmol.errors import Exit, FedmolError
-from fedmol.formats import number
 from fedmol.federation.settings import Settings, parse
+from fedmol.formats import number
 from fedmol.simulation.preparation import prepare
 
 
