@@ -47,7 +47,7 @@ def _rows(card: DataCard) -> list[tuple[str, str]]:
     rejected = [("rejected", f"{one.count:,}: {reason}, {one.where}") for reason, one in card.rejected.items()]
     scaffolds = ", ".join(f"{one.smiles or 'no ring'}: {one.count:,}" for one in card.largest_scaffolds)
     return [
-        *([("column", f"{card.column}, in a table without a header")] if card.column.isdigit() else []),
+        *([("column", f"{card.column}, in a table without a header")] if card.column.isdecimal() else []),
         ("rows read", f"{card.read:,}"),
         ("molecules kept", f"{card.kept:,}"),
         *([("without their", f"{listed(card.dropped)}, which are not modelled")] if card.dropped else []),

@@ -46,7 +46,7 @@ def check(mol: Chem.Mol, block: list[str]) -> None:
 def unknown_symbol(block: list[str]) -> str | None:
     """The reason why RDKit does not read a record with a symbol in it that is no element; None if it has none."""
     count = block[_HEAD - 1][:3].strip() if len(block) >= _HEAD else ""
-    written = [line[31:34].strip() for line in block[_HEAD : _HEAD + int(count)]] if count.isdigit() else []
+    written = [line[31:34].strip() for line in block[_HEAD : _HEAD + int(count)]] if count.isdecimal() else []
     written += [found[1] for found in map(_ATOM_LINE_V3000.match, block) if found]
     return next((_reason(symbol) for symbol in written if _PLAIN.fullmatch(symbol) and symbol not in _ELEMENTS), None)
 

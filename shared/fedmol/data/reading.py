@@ -112,7 +112,7 @@ def _text_rows(path: Path, name: Path, text: str, column: str) -> tuple[str, Ite
             )
         return "", structures.rows_of(lines)
     _refuse_pages(path, first)
-    if column.isdigit():
+    if column.isdecimal():
         how = delimited.by_number(path, lines, int(column))
     elif suffix in SMILES_SUFFIXES and columns.plain(column) == columns.DEFAULT and not _is_table(first, column):
         _refuse_blanks(path, first.split())

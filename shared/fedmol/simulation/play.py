@@ -44,7 +44,7 @@ def play(settings: Settings, run: str, folder: Path, display: Display) -> None:
             time.sleep(_LOOK_EVERY)
         display.show(follower.new())
         if aggregator.code not in (0, None):
-            raise _failure(aggregator, Exit(aggregator.code) if aggregator.code in set(Exit) else Exit.INTERNAL)
+            raise failure(aggregator, Exit(aggregator.code) if aggregator.code in set(Exit) else Exit.INTERNAL)
         _await(sites)
     finally:
         stop(cast)
@@ -60,12 +60,18 @@ def _revived(party: Party, display: Display) -> bool:
 def _check_quorum(settings: Settings, sites: list[Party]) -> None:
     failed = [site for site in sites if site.code is not None and site.code != 0]
     if len(sites) - len(failed) < settings.quorum:
-        raise _failure(failed[0], Exit.SITE_FAILED)
+        raise failure(failed[0], Exit.SITE_FAILED)
 
 
-def _failure(party: Party, exit: Exit) -> FedmolError:
+def failure(party: Party, exit: Exit) -> FedmolError:
+    """What the party said last, with its cure: the party's own, where it has one, or its log."""
+    what, _, said = party.last_words().removeprefix("error: ").partition("\n  cure: ")
+    cure = said.partition("\n  see: ")[0]
+    if "coordinator" in cure:
+        cure += " (in a run on one machine, that is you)"
+    log = f"its log is {party.log}"
     return FedmolError(
-        exit, f"{party.name} ended with exit code {party.code}: {party.last_words()}", f"see {party.log}"
+        exit, f"{party.name} ended with exit code {party.code}: {what}", f"{cure}; {log}" if cure else f"look: {log}"
     )
 
 

@@ -93,6 +93,11 @@ def test_columns_that_blanks_separate_are_refused_where_smiles_are_not_first(tmp
     assert caught.value.exit is Exit.BAD_DATA
 
 
+def test_a_column_that_only_looks_like_a_number_is_a_name(tmp_path: Path) -> None:
+    with pytest.raises(FedmolError, match="no column '²'"):
+        read_table(write(tmp_path, PLAIN), "²")
+
+
 def test_a_column_of_structures_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path, structures("CCO", "CCN").encode(), "site.sdf")
     assert len(read_table(path, " SMILES")) == 2

@@ -11,7 +11,10 @@ import pytest
 from in_memory import Build, Federation
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.fl.payload import Payload
 from fedmol.fl.strategies import FedAdam, FedAvg, Scaffold
+from fedmol.fl.tasks import NEGATIVE_NLL, SECONDS, VALIDATE
+from fedmol.fl.uploads import UploadStore
 
 ROUNDS = 4
 
@@ -201,3 +204,17 @@ def test_a_damaged_record_of_an_upload_is_asked_for_again(undisturbed: Federatio
     assert len(one.said("state_damaged")) == 1
     one.play(ROUNDS)
     assert one.content == undisturbed.content
+
+
+def test_a_link_in_the_place_of_an_unready_record_is_not_written_through(tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text("of somebody else")
+    store = UploadStore(tmp_path / "uploads", Payload(()))
+    upload = store.receive("north", 1, VALIDATE, {})
+    upload.metric(NEGATIVE_NLL, -80.0)
+    upload.metric(SECONDS, 1.0)
+    (store.folder / "round-0001" / f"north.{VALIDATE.name}.partial").symlink_to(other)
+    with pytest.raises(OSError, match="symbolic link, which is not followed here"):
+        upload.keep(upload.finish())
+    assert other.read_text() == "of somebody else"
+    assert store.records(1) == ([], [])

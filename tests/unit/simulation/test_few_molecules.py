@@ -14,6 +14,7 @@ from fedmol.data.embedded import embedded
 from fedmol.data.reading import read_table
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import Settings, parse
+from fedmol.formats import number
 from fedmol.simulation.preparation import prepare
 
 
@@ -36,7 +37,7 @@ def test_too_few_are_counted_and_nothing_is_left_behind(
     Path("few.smi").write_text("\n".join(embedded()[:count]))
     assert run(["run", "--data", "few.smi"]) == Exit.BAD_DATA
     said = capsys.readouterr().err
-    assert f"few.smi holds {count} different molecules" in said
+    assert f"few.smi holds {number(count, 'different molecule')}" in said
     assert "at least" in said
     assert [path for path in Path("runs").rglob("*") if path.is_file()] == []
 

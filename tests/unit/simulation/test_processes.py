@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from fedmol.errors import Exit
+from fedmol.simulation.play import failure
 from fedmol.simulation.processes import Party, stop, stop_leftovers
 
 
@@ -76,3 +78,26 @@ def test_leftovers_of_this_run_only_are_stopped(tmp_path: Path) -> None:
         assert stop_leftovers(tmp_path / "one") == []
     finally:
         stop([ours, others])
+
+
+@pytest.mark.parametrize(
+    ("said", "message", "cure"),
+    [
+        (
+            "error: too slow\n  cure: ask the coordinator\n  see:  docs/errors/x.md",
+            "too slow",
+            "ask the coordinator (in a",
+        ),
+        ("error: no room\n  cure: make room\n  see:  docs/errors/x.md", "no room", "make room; its log is"),
+        ("killed", "killed", "look: its log is"),
+    ],
+)
+def test_a_party_that_failed_is_told_with_one_cure_its_own(tmp_path: Path, said: str, message: str, cure: str) -> None:
+    party = _party(tmp_path, f"import sys; print({said!r}); sys.exit(3)")
+    party.start()
+    _await(party)
+    told = failure(party, Exit.SITE_FAILED)
+    assert told.message == f"party ended with exit code 3: {message}"
+    assert told.cure.startswith(cure)
+    assert told.cure.endswith(f"its log is {party.log}")
+    assert str(told).count("cure: ") == str(told).count("see: ") == 1
