@@ -83,7 +83,7 @@ def _training_first(held_out: Tensor) -> Tensor:
 def _positions(smiles: list[str]) -> NDArray[np.float64]:
     """A number in [0, 1) that depends on the molecule alone."""
     heads = (hashlib.sha256(one.encode()).digest()[:8] for one in smiles)
-    return np.array([int.from_bytes(head, "big") / _HASH_RANGE for head in heads])
+    return np.fromiter((int.from_bytes(head, "big") / _HASH_RANGE for head in heads), np.float64, len(smiles))
 
 
 def held_out(smiles: list[str], share: float) -> Tensor:
@@ -161,8 +161,14 @@ def shard_of(table: Table, encoded: Encoded, vocabulary: Vocabulary, validation_
         scaffolds=number,
         largest_scaffolds=largest,
     )
-    text = np.frombuffer(bytearray("\n".join(smiles).encode("ascii")), np.uint8)
-    return Shard(graphs, torch.from_numpy(text), card, validation)
+    return Shard(graphs, _in_lines(smiles), card, validation)
+
+
+def _in_lines(smiles: list[str]) -> Tensor:
+    text = bytearray()
+    for start in range(0, len(smiles), _HASHED):
+        text += b"\n" * (start > 0) + "\n".join(smiles[start : start + _HASHED]).encode("ascii")
+    return torch.from_numpy(np.frombuffer(text, np.uint8))  # (bytes,)
 
 
 def _cache_file(
