@@ -1,7 +1,4 @@
-"""Reading a whole source, and the same rows in every dialect; every row is accounted for, or this fails.
-
-`python -m benchmarks.reading.measure FILE COLUMN VOCABULARY CACHE` is the process whose time and memory are measured.
-"""
+"""Reading a whole source, and the same rows in every dialect; every row is accounted for, or this fails."""
 
 from __future__ import annotations
 
@@ -28,6 +25,8 @@ from fedmol.data.shards import build_shard, open_shard
 
 Figures = dict[str, dict[str, Any]]
 
+# The process that is measured: with a module as its main program, each worker would load that one, too.
+_PROGRAM = "from benchmarks.reading import measure; measure.main()"
 _OFTEN = 0.05  # seconds between two looks at the processes' memory
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)  # the most that a process ever had in memory
 _SHARE = 0.05  # for validation
@@ -66,7 +65,7 @@ def source(name: str, path: Path, vocabulary: str) -> Figures:
 
 def _by_another_process(path: Path, vocabulary: str, cache: str) -> tuple[dict[str, Any], int]:
     """What it says, and the sum of the peaks of the process and of all that it started."""
-    command = [sys.executable, "-m", "benchmarks.reading.measure", str(path), DEFAULT, vocabulary, cache]
+    command = [sys.executable, "-c", _PROGRAM, str(path), vocabulary, cache]
     peaks: dict[int, int] = {}
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
@@ -98,18 +97,20 @@ def _peak(pid: int | str) -> int:
     return int(found[1]) * 1024 if found else 0
 
 
-def main(path: Path, column: str, vocabulary: str, cache: Path) -> dict[str, Any]:
-    """What one process needs to open the shard."""
+def main() -> None:
+    """Say, as JSON, what this process needs to open the shard of FILE VOCABULARY CACHE."""
+    path, vocabulary, cache = sys.argv[1:]
     began = time.perf_counter(), _processor_seconds()
-    shard = open_shard(path, column, vocabularies.get(vocabulary), _SHARE, cache)
+    shard = open_shard(Path(path), DEFAULT, vocabularies.get(vocabulary), _SHARE, Path(cache))
     for graphs in (shard.training, shard.validation):
         assert graphs.fits()
-    return {
+    told = {
         "rows": rows(shard.card),
         "seconds": time.perf_counter() - began[0],
         "processor_seconds": _processor_seconds() - began[1],
         "peak_bytes": _peak("self"),
     }
+    print(json.dumps(told))
 
 
 def _processor_seconds() -> float:
@@ -147,7 +148,3 @@ def _check_rows(found: dict[str, Any], written: Sequence[Row], holds_blank: bool
     assert found["value"] == len(written), (found, len(written))
     assert found["blank"] == (blank if holds_blank else 0), (found, blank)
     assert sum(found["rejected"].values()) == bad + (0 if holds_blank else blank), (found, bad)
-
-
-if __name__ == "__main__":
-    print(json.dumps(main(Path(sys.argv[1]), sys.argv[2], sys.argv[3], Path(sys.argv[4]))))

@@ -49,7 +49,7 @@ class RaggedGraphs:
         """The graphs of `rows`, indices, a mask or a slice, still one after the other; those of a slice are views."""
         if isinstance(rows, slice) and rows.step in (None, 1):
             return self._between(*rows.indices(len(self))[:2])
-        return concatenated([EMPTY, *(self._chosen(part) for part in torch.split(self._indices(rows), _BLOCK))])
+        return self._chosen(self._indices(rows))
 
     @cached_property
     def width(self) -> int:
@@ -127,11 +127,21 @@ class RaggedGraphs:
         return rows.nonzero().squeeze(1) if rows.dtype is torch.bool else rows
 
     def _chosen(self, rows: Tensor) -> RaggedGraphs:
-        atoms, _, _ = _entries(self._first_atom, self.counts, rows)
-        bonds, _, _ = _entries(self._first_bond, self.bond_counts, rows)
-        return RaggedGraphs(
-            self.counts[rows], self.atoms[atoms], self.bond_counts[rows], self.ends[bonds], self.bonds[bonds]
+        counts, bond_counts = self.counts[rows], self.bond_counts[rows]
+        atoms, bonds = int(counts.sum()), int(bond_counts.sum())
+        made = RaggedGraphs(
+            counts, self.atoms.new_empty(atoms), bond_counts, self.ends.new_empty(bonds, 2), self.bonds.new_empty(bonds)
         )
+        atom = bond = 0
+        for part in torch.split(rows, _BLOCK):
+            entries, _, _ = _entries(self._first_atom, self.counts, part)
+            made.atoms[atom : atom + len(entries)] = self.atoms[entries]
+            atom += len(entries)
+            entries, _, _ = _entries(self._first_bond, self.bond_counts, part)
+            made.ends[bond : bond + len(entries)] = self.ends[entries]
+            made.bonds[bond : bond + len(entries)] = self.bonds[entries]
+            bond += len(entries)
+        return made
 
 
 AnyGraphs = Graphs | RaggedGraphs  # of which `graphs[rows]`, `graphs.counts` and `len(graphs)` are the same

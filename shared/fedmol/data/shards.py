@@ -83,7 +83,7 @@ def _training_first(held_out: Tensor) -> Tensor:
 def _positions(smiles: list[str]) -> NDArray[np.float64]:
     """A number in [0, 1) that depends on the molecule alone."""
     heads = (hashlib.sha256(one.encode()).digest()[:8] for one in smiles)
-    return np.array([int.from_bytes(head, "big") / _HASH_RANGE for head in heads])
+    return np.fromiter((int.from_bytes(head, "big") / _HASH_RANGE for head in heads), np.float64, len(smiles))
 
 
 def held_out(smiles: list[str], share: float) -> Tensor:
@@ -127,20 +127,26 @@ def build_shard(
     return shard_of(table, encode_table(table, vocabulary, on_progress), vocabulary, validation_share)
 
 
-def shard_of(table: Table, encoded: Encoded, vocabulary: Vocabulary, validation_share: float = 0.05) -> Shard:
-    """The shard of a table whose molecules are encoded."""
+def _different(encoded: Encoded) -> tuple[Tensor, list[str], int]:
+    """The first graph of each molecule (ascending), its SMILES, and how many of the others differ from it in what is
+    dropped or changed. What it takes to find them is freed before graphs are chosen."""
     first: dict[str, int] = {}
     alike = 0
     for place, one in enumerate(encoded.smiles):
         before = first.setdefault(one, place)
         alike += encoded.originals.get(before) != encoded.originals.get(place)
-    kept, smiles = list(first.values()), list(first)
+    return torch.tensor(list(first.values()), dtype=torch.int64), list(first), alike
+
+
+def shard_of(table: Table, encoded: Encoded, vocabulary: Vocabulary, validation_share: float = 0.05) -> Shard:
+    """The shard of a table whose molecules are encoded."""
+    kept, smiles, alike = _different(encoded)
     chosen = torch.zeros(len(encoded.smiles), dtype=torch.bool)
     chosen[kept] = True
     validation = held_out(smiles, validation_share) if smiles else torch.zeros(0, dtype=torch.bool)
-    graphs = encoded.ragged.select(torch.tensor(kept, dtype=torch.int64)[_training_first(validation)])
+    graphs = encoded.ragged.select(kept[_training_first(validation)])
     sizes, atoms, bonds = counts(graphs, vocabulary)
-    number, largest = largest_scaffolds(encoded.scaffolds[place] for place in kept)
+    number, largest = largest_scaffolds(encoded.scaffolds[place] for place in kept.tolist())
     card = DataCard(
         source=table.source,
         column=table.column,
@@ -161,8 +167,14 @@ def shard_of(table: Table, encoded: Encoded, vocabulary: Vocabulary, validation_
         scaffolds=number,
         largest_scaffolds=largest,
     )
-    text = np.frombuffer(bytearray("\n".join(smiles).encode("ascii")), np.uint8)
-    return Shard(graphs, torch.from_numpy(text), card, validation)
+    return Shard(graphs, _in_lines(smiles), card, validation)
+
+
+def _in_lines(smiles: list[str]) -> Tensor:
+    text = bytearray()
+    for start in range(0, len(smiles), _HASHED):
+        text += b"\n" * (start > 0) + "\n".join(smiles[start : start + _HASHED]).encode("ascii")
+    return torch.from_numpy(np.frombuffer(text, np.uint8))  # (bytes,)
 
 
 def _cache_file(
