@@ -29,7 +29,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
 from fedmol.ragged import RaggedGraphs
 
-_FORMAT = "4"  # of the cache; a change makes old caches unread
+_FORMAT = "5"  # of the cache; a change makes old caches unread
 _HASH_RANGE = 1 << 64
 _GRAPHS = "counts", "atoms", "bond_counts", "ends", "bonds"
 _LARGEST_CACHE = 64 * 2**30  # bytes
