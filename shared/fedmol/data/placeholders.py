@@ -52,11 +52,14 @@ def unknown_symbol(block: list[str]) -> str | None:
 
 
 def _check_label(atom: Chem.Atom, label: str) -> None:
-    """A label may say the atom itself, with its hydrogens or without: CH3, H3C or C."""
+    """A label may say the atom itself, with its hydrogens or without: CH3, H3C, C or Me."""
     symbol, hydrogens = atom.GetSymbol(), atom.GetTotalNumHs(includeNeighbors=True)
     sign = {1: "+", -1: "-"}.get(atom.GetFormalCharge(), "")
     counted = {0: "", 1: "H"}.get(hydrogens, f"H{hydrogens}")
-    if label.strip() not in ("", symbol, symbol + sign, symbol + counted + sign, counted + symbol + sign):
+    itself = {"", symbol, symbol + sign, symbol + counted + sign, counted + symbol + sign}
+    if (symbol, hydrogens, sign) == ("C", 3, ""):
+        itself.add("Me")
+    if label.strip() not in itself:
         raise RejectedError(_reason(label))
 
 

@@ -28,7 +28,7 @@ _OPENERS: dict[bytes, tuple[str, Callable[[Any], Any]]] = {
     b"\x28\xb5\x2f\xfd": ("zstandard", zstd.open),
 }
 _ZIP = b"PK\x03\x04", b"PK\x05\x06"
-_TAR, _TAR_AT = b"ustar", 257
+_TAR, _TAR_AT = (b"ustar\0", b"ustar  \0"), 257  # of POSIX, of GNU; no text has a zero there
 _FOREIGN = {
     b"7z\xbc\xaf": "a 7z archive",
     b"Rar!": "a RAR archive",
@@ -59,7 +59,7 @@ def unfold(path: Path, content: bytes) -> tuple[str, bytes]:
                 break
     if content.startswith((*_ZIP, *_OPENERS)):
         raise bad_data(f"{path} is packed more than {_LAYERS} times over", "unpack it, and name the file within")
-    if content[_TAR_AT:].startswith(_TAR):
+    if content.startswith(_TAR, _TAR_AT):
         raise bad_data(
             f"{path} is a tar archive, which fedmol does not read", "unpack it, and name the file with the molecules"
         )

@@ -85,13 +85,16 @@ def serve(watch: Watch, listening: socket.socket, answer_to: Sequence[str] | Non
             watch.close()
             await super().shutdown(sockets)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: None)  # the server raises the signal again once it has stopped
-    click.echo(f"showing {watch.folder} on {_address(*listening.getsockname()[:2])}", err=True)
+        def stop(self, *_: object) -> None:
+            self.should_exit = True
+
     app = create_app(watch, answer_to=answer_to)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_GRACE, server_header=False)
+    server = Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_GRACE, server_header=False))
+    for number in (signal.SIGTERM, signal.SIGINT):  # until the server listens to them itself, and when it has stopped
+        signal.signal(number, server.stop)
+    click.echo(f"showing {watch.folder} on {_address(*listening.getsockname()[:2])}", err=True)
     gc.freeze()  # what is loaded stays: looking through it again would cost a request now and then 50 ms
-    Server(config).run([listening])
+    server.run([listening])
 
 
 def _address(host: str, port: int) -> str:

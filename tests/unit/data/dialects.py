@@ -163,6 +163,13 @@ DIALECTS = [
         "site.sdf",
     ),
     text(
+        "SDF with methyl groups labelled Me",
+        labelled("M  STY  1   1 SUP\nM  SAL   1  1   1\nM  SMT   1 Me") + labelled("A    2\nMe", "CCN"),
+        "site.sdf",
+        smiles=("CCO",),
+        faults={18: "an atom that stands for others: Me"},
+    ),
+    text(
         "SDF with aliases, group abbreviations, or labels in place of atoms",
         structures("CCO")
         + labelled("A    1\nPh")

@@ -93,6 +93,12 @@ def test_columns_that_blanks_separate_are_refused_where_smiles_are_not_first(tmp
     assert caught.value.exit is Exit.BAD_DATA
 
 
+def test_a_table_that_spells_the_mark_of_tar_where_tar_has_it_is_read(tmp_path: Path) -> None:
+    start = b"smiles,name\nCCO,"
+    table = read_table(write(tmp_path, start + b"x" * (257 - len(start)) + b"ustar dye\nCCN,b\n"))
+    assert table.smiles == ("CCO", "CCN")
+
+
 def test_a_column_that_only_looks_like_a_number_is_a_name(tmp_path: Path) -> None:
     with pytest.raises(FedmolError, match="no column '²'"):
         read_table(write(tmp_path, PLAIN), "²")

@@ -72,6 +72,18 @@ def test_it_names_an_address_that_one_can_open(
     assert capsys.readouterr().err == f"showing {tmp_path} on {said.format(port=8080)}\n"
 
 
+def test_it_stops_when_it_is_asked_to_before_it_serves(tmp_path: Path) -> None:
+    arguments = [sys.executable, "-m", "fedmol.sidecar", "--log", str(tmp_path), "--port", "0"]
+    with subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("showing")
+        process.send_signal(signal.SIGTERM)
+        try:
+            assert process.wait(timeout=30) == Exit.DONE
+        finally:
+            process.kill()
+
+
 def test_it_stops_when_it_is_asked_to_even_while_someone_listens(story: Story) -> None:
     story.start()
     arguments = [sys.executable, "-m", "fedmol.sidecar", "--log", str(story.folder), "--port", "0"]
