@@ -64,10 +64,12 @@ def read_scaffold(text: str, vocabulary: Vocabulary) -> Scaffold:
     _check_types(kekulised, text, vocabulary)
     atoms = torch.tensor([_atom_class(atom, vocabulary) for atom in mol.GetAtoms()])
     grows = atoms == FREE
-    if len(atoms) + int(not grows.any()) > vocabulary.max_atoms:
+    room = "" if grows.any() else ", and one has to be left to grow"
+    if len(atoms) + bool(room) > vocabulary.max_atoms:
         raise _refused(
             text,
-            f"it is too large: the model's molecules have at most {vocabulary.max_atoms} heavy atoms",
+            f"it is too large: it has {len(atoms)} heavy atoms{room}; the model's molecules have at most "
+            f"{vocabulary.max_atoms} heavy atoms",
             "take a smaller scaffold, or a model of larger molecules",
         )
     forms = [_bond_matrix(form, grows, vocabulary) for form in _kekule_forms(mol, kekulised)]

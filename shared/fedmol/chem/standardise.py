@@ -25,13 +25,21 @@ from fedmol.chem.normal_form import MOST_ATOMS, Molecule, RejectedError, read
 from fedmol.chem.vocabulary import Recipe, Vocabulary
 
 MIXTURE = "more than one substance, once counter-ions and solvents are removed"
+METAL = "metal complex, or salt of a metal that is no usual counter-ion"
+INORGANIC = "salt or mixture without carbon"
 UNSTANDARDISED = "RDKit cannot standardise it"
 
 GROUPS, SALTS = "functional groups rewritten", "counter-ions or solvents removed"
+ALL_LISTED = "one of several kept that all are listed as counter-ions or solvents"
 CHARGES, TAUTOMER = "charges neutralised", "another tautomer taken"
 MANY_TAUTOMERS = "tautomer left as written, as there are too many"
 
-_CARBON = 6
+_TOLD = MANY_TAUTOMERS, ALL_LISTED  # whether or not they changed the molecule
+# Of what accompanies a substance. Other metals make complexes, of which no ligand is the substance.
+_OF_IONS = frozenset(
+    ("H", "B", "C", "N", "O", "F", "Si", "P", "S", "Cl", "As", "Se", "Br", "I",
+     "Li", "Na", "K", "Rb", "Cs", "Mg", "Ca", "Sr", "Ba", "Al", "Zn", "Ag", "Bi")
+)  # fmt: skip
 _SULFOXIDES = "sulfoxide\t[S+;X3:1]-[O-:2]>>[S+0:1]=[O+0:2]\n"
 _MOST_TURNS = 10  # neutralise, canonical tautomer; two or three are needed
 
@@ -56,13 +64,13 @@ def standardised(molecule: Molecule, recipe: Recipe, most_atoms: int) -> tuple[M
     changed, smiles = list[str](), molecule.smiles
     try:
         for what, made in _steps(smiles, most_atoms):
-            if (made != smiles or what == MANY_TAUTOMERS) and what not in changed:
+            if (made != smiles or what in _TOLD) and what not in changed:
                 changed.append(what)
             smiles = made
     except (ValueError, RuntimeError):  # RDKit's errors for molecules and for its own assumptions
         raise RejectedError(UNSTANDARDISED) from None
     if smiles == molecule.smiles:
-        return molecule, tuple(one for one in changed if one == MANY_TAUTOMERS)
+        return molecule, tuple(one for one in changed if one in _TOLD)
     return replace(molecule, mol=_mol(smiles), smiles=smiles), tuple(changed)
 
 
@@ -71,8 +79,11 @@ def _steps(smiles: str, most_atoms: int) -> Iterator[tuple[str, str]]:
     smiles = _written(_tools().clean(_mol(smiles)))
     yield GROUPS, smiles
     if "." in smiles:
-        smiles = _parent(smiles)
+        several = _organic(smiles)
+        smiles = _parent(several)
         yield SALTS, smiles
+        if "." in several and not _tools().unlisted(_mol(several)).GetNumAtoms():
+            yield ALL_LISTED, smiles
     if _mol(smiles).GetNumHeavyAtoms() > most_atoms:
         return
     met = list[str]()
@@ -91,21 +102,38 @@ def _steps(smiles: str, most_atoms: int) -> Iterator[tuple[str, str]]:
     yield TAUTOMER, min(met[met.index(smiles) :] if smiles in met else met)  # of a circle, one that all ways agree on
 
 
+def _organic(smiles: str) -> str:
+    """The different fragments with carbon, in an order of their own.
+
+    Raises:
+        RejectedError: there is none, or a metal among the others that is no counter-ion.
+    """
+    parts = {_written(part): {a.GetSymbol() for a in part.GetAtoms()} for part in _fragments(smiles)}
+    if any(not elements <= _OF_IONS for elements in parts.values()):
+        raise RejectedError(METAL)
+    organic = [text for text, elements in parts.items() if "C" in elements]
+    if not organic:
+        raise RejectedError(INORGANIC)
+    return ".".join(sorted(organic))
+
+
 def _parent(smiles: str) -> str:
     """The one substance among the fragments.
 
     Raises:
         RejectedError: there is more than one.
     """
-    parts = {_written(part): part for part in Chem.GetMolFrags(_mol(smiles), asMols=True)}
-    organic = [text for text, part in parts.items() if any(a.GetAtomicNum() == _CARBON for a in part.GetAtoms())]
-    left = ".".join(sorted(organic or parts))
+    left = smiles
     for remove in _tools().removers:
         left = _written(remove(_mol(left)))
     neutral = {_written(_tools().uncharge(_mol(part))): part for part in sorted(left.split("."), reverse=True)}
     if len(neutral) > 1:
         raise RejectedError(MIXTURE)
     return next(iter(neutral.values()))  # of equal ones that which has no brackets: it sorts first
+
+
+def _fragments(smiles: str) -> tuple[Chem.Mol, ...]:
+    return tuple(Chem.GetMolFrags(_mol(smiles), asMols=True))
 
 
 def _mol(smiles: str) -> Chem.Mol:
@@ -126,8 +154,14 @@ class _Tools:
         self.sulfoxides = rd.NormalizerFromData(_SULFOXIDES, rd.CleanupParameters())
         acids, others = (rd.FragmentRemoverFromData(patterns(one)) for one in (ACIDS, BASES | SOLVENTS))
         self.removers = [acids.remove, rd.FragmentRemover().remove, others.remove]  # RDKit's own are acids and solvents
+        self._all = rd.FragmentRemoverFromData(patterns(ACIDS | BASES | SOLVENTS), leave_last=False)
+        self._all_of_rdkit = rd.FragmentRemover("", leave_last=False)
         self.uncharge = rd.Uncharger(canonicalOrder=True).uncharge
         self.tautomers = rd.TautomerEnumerator()
+
+    def unlisted(self, mol: Chem.Mol) -> Chem.Mol:
+        """What is left without all fragments that are listed."""
+        return self._all_of_rdkit.remove(self._all.remove(mol))
 
     def clean(self, mol: Chem.Mol) -> Chem.Mol:
         """RDKit's Cleanup, less its charged sulfoxides: vocabularies of neutral atoms hold S=O."""

@@ -58,8 +58,10 @@ class AtomType:
         match = _LABEL.fullmatch(label)
         kind = cls("") if match is None else cls(match[1], int(f"{match[2]}{match[3] or 1}") if match[2] else 0)
         if kind.label != label or not kind.can_be_coded:
-            hint = "graphs leave hydrogens out" if kind.symbol == "H" else "write an element and its charge"
-            raise ValueError(f"{label[:20]!r} is no atom type: {hint}, such as C, N+, O- or S+2")
+            form = f"write an element and a charge up to {_MOST_CHARGE}, such as C, N+, O- or S+2"
+            raise ValueError(
+                f"{label[:20]!r} is no atom type: {'graphs leave hydrogens out' if kind.symbol == 'H' else form}"
+            )
         return kind
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
+from fedmol import formats
 from fedmol.chem.normal_form import EMPTY
 from fedmol.chem.vocabulary import Recipe, Vocabulary
 from fedmol.cli.options import SEED, OutputFile, standardise, vocabulary
@@ -119,16 +120,22 @@ def propose_vocabulary(files: tuple[Path, ...], column: str, standardise: Recipe
     What is printed is YAML, for the section model of federation.yaml or a file that --vocabulary names. Comments say
     what the vocabulary leaves out, and what those that come with fedmol would leave out.
     """
-    kinds = Kinds()
+    kinds, read = Kinds(), 0
     with RowsRead(Console(stderr=True)) as rows:
         for file in files:
-            kinds.update(kinds_of(read_table(file, column).smiles, standardise, rows.follow))
+            table = read_table(file, column)
+            kinds.update(kinds_of(table.smiles, standardise, rows.follow))
+            read += len(table)
     try:
         proposal = propose(name, kinds, keep)
     except ValueError as error:
         raise FedmolError(Exit.BAD_DATA, f"{', '.join(map(str, files))}: {error}", "keep less, by --keep") from None
     for line in comments(proposal, kinds):
         click.echo(f"# {line}")
+    if read > kinds.total():
+        click.echo(
+            f"# {formats.number(read - kinds.total(), 'row')} that no vocabulary holds: see fedmol data card FILE"
+        )
     click.echo(proposal.yaml)
 
 

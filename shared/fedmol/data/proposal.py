@@ -73,7 +73,8 @@ def propose(name: str, kinds: Kinds, keep: float) -> Proposal:
             break
         lost += _drop(left, rarest)
     if not left or lost > spared:
-        raise ValueError(f"no vocabulary holds {keep:.1%} of the {total:,} molecules")
+        beyond = f": {lost:,} have more than {LARGEST} heavy atoms, or atoms that no vocabulary has" if lost else ""
+        raise ValueError(f"no vocabulary holds {keep:.1%} of the {total:,} molecules{beyond}")
     types = _types(left)
     ordered = sorted(types, key=lambda kind: (kind.charge != 0, -types[kind], kind.label))
     vocabulary = made(name, [kind.label for kind in ordered], max_atoms=max(2, max(size for _, size in left)))

@@ -43,13 +43,14 @@ AnyVocabulary = Annotated[
 
 
 def read_vocabulary(path: Path) -> Vocabulary:
-    """The vocabulary in a YAML file, by itself or below `vocabulary`, as `fedmol data vocabulary` writes it.
+    """The vocabulary in a YAML file, by itself or as settings have it, as `fedmol data vocabulary` writes it.
 
     Raises:
         FedmolError: BAD_SETTINGS, with every wrong entry.
     """
     document = read_settings(path, "name a vocabulary, or make one: fedmol data vocabulary FILE")
-    if isinstance(document, dict) and document.keys() == {"vocabulary"}:
-        document = document["vocabulary"]
+    for section in ("model", "vocabulary"):
+        if isinstance(document, dict) and document.keys() == {section}:
+            document = document[section]
     own = checked(OwnVocabulary, document, str(path))
     return made(own.name, own.atoms, own.max_atoms)

@@ -115,4 +115,4 @@ def entry(document: Any, place: tuple[int | str, ...], missing: bool) -> str:
             if not (within and missing and key == place[-1]):
                 continue
         path.append(str(key))
-    return ".".join(path) or "federation"
+    return ".".join(path) or "the whole"

@@ -9,9 +9,12 @@ from fedmol.chem.encoding import encode
 from fedmol.chem.normal_form import RejectedError, read
 from fedmol.chem.recipes import coding_digest
 from fedmol.chem.standardise import (
+    ALL_LISTED,
     CHARGES,
     GROUPS,
+    INORGANIC,
     MANY_TAUTOMERS,
+    METAL,
     MIXTURE,
     SALTS,
     TAUTOMER,
@@ -43,7 +46,7 @@ ASPIRIN = "CC(=O)Oc1ccccc1C(=O)O"
         ("C[S+]([O-])CCl", "CS(=O)CCl", (GROUPS,)),
         ("F[B-](F)(F)F.C[n+]1ccccc1", "C[n+]1ccccc1", (SALTS,)),
         ("CC#N.O.CCN", "CCN", (SALTS,)),
-        ("OC(=O)C=CC(O)=O.Cc1ccccc1C", "Cc1ccccc1C", (SALTS,)),
+        ("OC(=O)C=CC(O)=O.Cc1ccccc1C", "Cc1ccccc1C", (SALTS, ALL_LISTED)),
     ],
 )
 def test_the_parent_of_a_substance_and_what_is_told_of_it(said: str, parent: str, changed: tuple[str, ...]) -> None:
@@ -56,6 +59,28 @@ def test_the_parent_of_a_substance_and_what_is_told_of_it(said: str, parent: str
 def test_a_mixture_is_refused(said: str) -> None:
     with pytest.raises(RejectedError, match=MIXTURE):
         read_by("parent", said)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("[Na+].[Cl-]", INORGANIC),
+        ("O.Cl", INORGANIC),
+        ("Cl[Pt]Cl.N.N", METAL),
+        ("N[Pt](N)(Cl)Cl", METAL),
+        ("[Fe+2].c1cc[cH-]c1.c1cc[cH-]c1", METAL),
+        ("[Cu+2].CC(=O)[O-].CC(=O)[O-]", METAL),
+    ],
+)
+def test_what_has_no_substance_in_it_is_refused(said: str, reason: str) -> None:
+    with pytest.raises(RejectedError, match=reason):
+        read_by("parent", said)
+
+
+def test_a_salt_of_which_either_part_may_be_meant_is_told() -> None:
+    found, told = read_by("parent", "OC(=O)c1ccccc1O.CCN(CC)CC")
+    assert (found.smiles, told) == ("CCN(CC)CC", (SALTS, ALL_LISTED))
+    assert ALL_LISTED not in read_by("parent", "OC(=O)c1ccccc1O.CN1CCCC1c1cccnc1")[1]
 
 
 @pytest.mark.parametrize("name", [*ACIDS, *BASES, *SOLVENTS])

@@ -58,11 +58,14 @@ def test_kinds_are_counted_by_the_recipe() -> None:
 
 def test_what_is_proposed_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, vocabulary = tmp_path / "shard.smi", tmp_path / "ours.yaml"
-    file.write_text("\n".join([*embedded()[:300], "CCCCC[As](C)C", "C" * 40]))
+    file.write_text("\n".join([*embedded()[:300], "CCCCC[As](C)C", "C" * 40, "CCN.Cl"]))
     assert run(["data", "vocabulary", str(file), "--name", "mine"]) == 0
     said = capsys.readouterr().out
     assert "# it holds 301 of 302 molecules" in said
     assert "# larger than 9 heavy atoms: 1" in said
+    assert "# 1 row that no vocabulary holds" in said
+    vocabulary.write_text("model:\n  " + said.splitlines()[-1])
+    assert read_vocabulary(vocabulary).name == "mine"
     vocabulary.write_text(said)
     proposed = read_vocabulary(vocabulary)
     assert (proposed.name, proposed.max_atoms) == ("mine", 9)
@@ -82,7 +85,9 @@ def test_what_is_proposed_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixt
         ("{name: ours, atoms: [C]}", "max_atoms: Field required"),
         ("{name: ours, atoms: [C], max_atoms: many}", "max_atoms"),
         ("{name: ours, atoms: [C], max_atoms: 9, bonds: [single]}", "there is no such entry"),
-        ("[C, N]", "wrong entries"),
+        ("[C, N]", "the whole: "),
+        ("{name: ours, atoms: [C, H], max_atoms: 9}", "graphs leave hydrogens out"),
+        ("{name: ours, atoms: [C, O+9], max_atoms: 9}", "a charge up to 4"),
     ],
 )
 def test_a_file_that_says_no_vocabulary(
