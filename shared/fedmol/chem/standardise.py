@@ -108,7 +108,8 @@ def _organic(smiles: str) -> str:
     Raises:
         RejectedError: there is none, or a metal among the others that is no counter-ion.
     """
-    parts = {_written(part): {a.GetSymbol() for a in part.GetAtoms()} for part in _fragments(smiles)}
+    fragments = Chem.GetMolFrags(_mol(smiles), asMols=True)
+    parts = {_written(part): {atom.GetSymbol() for atom in part.GetAtoms()} for part in fragments}
     if any(not elements <= _OF_IONS for elements in parts.values()):
         raise RejectedError(METAL)
     organic = [text for text, elements in parts.items() if "C" in elements]
@@ -130,10 +131,6 @@ def _parent(smiles: str) -> str:
     if len(neutral) > 1:
         raise RejectedError(MIXTURE)
     return next(iter(neutral.values()))  # of equal ones that which has no brackets: it sorts first
-
-
-def _fragments(smiles: str) -> tuple[Chem.Mol, ...]:
-    return tuple(Chem.GetMolFrags(_mol(smiles), asMols=True))
 
 
 def _mol(smiles: str) -> Chem.Mol:

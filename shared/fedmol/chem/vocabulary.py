@@ -132,9 +132,15 @@ def made(
     if tuple(bonds) not in _BONDS:
         raise ValueError(f"its bonds are not {', '.join(_KEKULISED)}")
     vocabulary = Vocabulary(name, types, tuple(bonds), max_atoms, recipe)
-    if name in VOCABULARIES and replace(vocabulary, recipe="none") not in (VOCABULARIES[name], FORMER.get(name)):
-        raise ValueError(f"{name} is the name of a vocabulary that comes with fedmol: give it another name")
+    if replace(vocabulary, recipe="none") not in (VOCABULARIES.get(name), FORMER.get(name)):
+        check_own_name(name)
     return vocabulary
+
+
+def check_own_name(name: str) -> None:
+    """Raises ValueError if a vocabulary that comes with fedmol has the name."""
+    if name in VOCABULARIES:
+        raise ValueError(f"{name} is the name of a vocabulary that comes with fedmol: give it another name")
 
 
 def _built_in(name: str, atoms: str, max_atoms: int, bonds: Sequence[str] = _KEKULISED) -> Vocabulary:

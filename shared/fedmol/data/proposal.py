@@ -15,6 +15,7 @@ from fedmol.chem.vocabulary import LARGEST, MOST_TYPES, VOCABULARIES, AtomType, 
 from fedmol.data.processes import Progress, in_blocks
 
 KEEP = 0.995  # share of the molecules that a proposed vocabulary holds
+_TRUTH = "N", "Y", "No"
 Kinds = Counter[tuple[frozenset[AtomType], int]]  # atom types and heavy atoms -> molecules
 
 
@@ -32,7 +33,7 @@ class Proposal:
     @property
     def yaml(self) -> str:
         """As it stands in federation.yaml, below `model`."""
-        labels, most = ", ".join(map(quoted, self.vocabulary.atom_labels)), self.vocabulary.max_atoms
+        labels, most = ", ".join(map(_quoted, self.vocabulary.atom_labels)), self.vocabulary.max_atoms
         return f"vocabulary: {{name: {self.vocabulary.name}, atoms: [{labels}], max_atoms: {most}}}"
 
 
@@ -136,9 +137,6 @@ def _types(left: Mapping[tuple[frozenset[AtomType], int], int]) -> Counter[AtomT
     return types
 
 
-def quoted(label: str) -> str:
+def _quoted(label: str) -> str:
     """The label as YAML takes it for text: nobelium is a truth value to it, as N and Y are to some of its readers."""
     return f'"{label}"' if label in _TRUTH else label
-
-
-_TRUTH = "N", "Y", "No"

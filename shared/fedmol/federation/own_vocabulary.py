@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from fedmol.chem.vocabulary import VOCABULARIES, Vocabulary, made
+from fedmol.chem.vocabulary import Vocabulary, check_own_name, made
 from fedmol.closed import Closed
 from fedmol.federation.settings_errors import checked, read_settings
 
@@ -27,8 +27,7 @@ class OwnVocabulary(Closed):
 
     @model_validator(mode="after")
     def _can_be_made(self) -> OwnVocabulary:
-        if self.name in VOCABULARIES:
-            raise ValueError(f"{self.name} is the name of a vocabulary that comes with fedmol: give it another name")
+        check_own_name(self.name)
         made(self.name, self.atoms, self.max_atoms)
         return self
 
