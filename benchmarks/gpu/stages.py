@@ -27,13 +27,13 @@ STAGES = {
         parity.run,
     ),
     "training-speed": Stage(
-        "training throughput by preset, batch size and execution; the card's own rates", 80.0, training_speed.run
+        "training throughput by preset, batch size and execution; the card's own rates", 70.0, training_speed.run
     ),
-    "kernels": Stage("where the time of a training step goes", 8.0, kernels.run),
-    "sampling-speed": Stage("sampling throughput", 20.0, sampling_speed.run),
+    "kernels": Stage("where the time of a training step goes", 20.0, kernels.run),
+    "sampling-speed": Stage("sampling throughput", 25.0, sampling_speed.run),
     "five-minutes": Stage(
         "five minutes of training on QM9, both NLLs, 10,000 molecules from three samplers", 325.0, five_minutes.run
     ),
     "processes": Stage("two processes sharing each batch", 25.0, processes.run),
-    "compiled": Stage("compiled steps against eager ones", 15.0, parity.run_compiled),
+    "compiled": Stage("compiled steps against eager ones", 50.0, parity.run_compiled),
 }

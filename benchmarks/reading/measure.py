@@ -27,7 +27,7 @@ Figures = dict[str, dict[str, Any]]
 
 # The process that is measured: with a module as its main program, each worker would load that one, too.
 _PROGRAM = "from benchmarks.reading import measure; measure.main()"
-_OFTEN = 0.05  # seconds between two looks at the processes' memory
+_OFTEN = 0.25  # seconds between two looks at the processes' memory
 _PEAK = re.compile(r"^VmHWM:\s+(\d+) kB", re.MULTILINE)  # the most that a process ever had in memory
 _SHARE = 0.05  # for validation
 

@@ -49,8 +49,6 @@ NAMES: dict[str, Execution] = {
     "graphs": Execution(captured=True),
     "compiled-graphs": Execution(compiled=True, captured=True),
 }
-# What `auto` stands for. On processors measured (ADR 8); on GPUs to be set by docs/results/gpu.md once it has figures.
-AUTO = {"cpu": "eager", "cuda": "eager"}
 COMPILERS = {"cpu": ("g++", "clang++"), "cuda": ("gcc", "clang")}  # that torch.compile looks for
 
 
@@ -60,7 +58,7 @@ def execution_named(name: str, device: torch.device, *, only_eager: bool = False
     Raises:
         FedmolError: BAD_SETTINGS where it cannot be had.
     """
-    execution = NAMES[AUTO[device.type] if name == "auto" else name]
+    execution = NAMES[_fastest(device, only_eager, processes) if name == "auto" else name]
     if only_eager and execution != EAGER:
         raise _impossible(name, "preset digress runs eagerly only (eigenvalues, hand-written gradients)", "eager")
     other = "compiled" if execution.compiled else "eager"
@@ -71,6 +69,11 @@ def execution_named(name: str, device: torch.device, *, only_eager: bool = False
     if execution.captured and processes > 1:
         raise _impossible(name, f"what {processes} training processes exchange is not captured", other)
     return execution
+
+
+def _fastest(device: torch.device, only_eager: bool, processes: int) -> str:
+    """What `auto` stands for, as measured: on processors in ADR 8, on a GPU in docs/results/gpu.md."""
+    return "graphs" if device.type == "cuda" and not only_eager and processes == 1 else "eager"
 
 
 def _missing_for_compiling(device: torch.device) -> str | None:

@@ -3,29 +3,52 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib import metadata
 from pathlib import Path
 
 import pytest
 import torch
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from benchmarks.gpu import molecules, page
 from benchmarks.gpu.context import Context
 from benchmarks.gpu.record import Record
 
 CPU = torch.device("cpu")
-# What else fedmol depends on: a machine with a GPU need not have it.
-ABSENT = (
-    *("click", "cryptography", "docker", "fastapi", "fcd", "grpc", "openfl", "pandas", "prometheus_client", "psutil"),
-    *("pydantic", "rdkit", "rich", "scipy", "uvicorn", "yaml"),
-)
+PRESENT = ("torch", "numpy", "safetensors", "blake3")  # on a machine with a GPU, with whatever these need
+
+
+def _with_what_they_need(names: Iterable[str]) -> set[str]:
+    """The distributions of these names, and those that they require here."""
+    found: set[str] = set()
+    waiting = [*names]
+    while waiting:
+        name = canonicalize_name(waiting.pop())
+        if name not in found:
+            found.add(name)
+            wanted = map(Requirement, metadata.requires(name) or [])
+            waiting += [one.name for one in wanted if one.marker is None or one.marker.evaluate({"extra": ""})]
+    return found
+
+
+def _absent() -> list[str]:
+    """Every other module that is installed here, but this repository's and what setuptools brings along."""
+    present = _with_what_they_need(PRESENT)
+    owners = {module: {*map(canonicalize_name, of)} for module, of in metadata.packages_distributions().items()}
+    present |= {name for of in owners.values() for name in of if name.startswith("fedmol")}
+    own = {Path(file).parts[2] for file in metadata.files("setuptools") or [] if "_vendor" in file.parts[1:-1]}
+    return sorted(module for module, of in owners.items() if not of & present and module not in own)
+
+
 BLOCKER = f"""
 import sys
 class Without:
     def __init__(self, finder):
         self.finder = finder
     def find_spec(self, name, *more):
-        return None if name.partition(".")[0] in {ABSENT!r} else self.finder.find_spec(name, *more)
+        return None if name.partition(".")[0] in {_absent()!r} else self.finder.find_spec(name, *more)
 sys.meta_path[:] = map(Without, sys.meta_path)
 """
 
@@ -39,7 +62,7 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a Python that has torch, numpy and safetensors only."""
+    """The environment of a Python that has nothing but what a machine with a GPU needs."""
     folder = tmp_path_factory.mktemp("bare")
     (folder / "sitecustomize.py").write_text(BLOCKER)
     return {**os.environ, "PYTHONPATH": f"{folder}:shared", "CUDA_VISIBLE_DEVICES": ""}

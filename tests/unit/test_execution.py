@@ -11,7 +11,7 @@ from fedmol import execution
 from fedmol.diffusion import Census, NoiseModel, loss, posterior, sample
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
 from fedmol.errors import Exit, FedmolError
-from fedmol.execution import AUTO, EAGER, NAMES, WARM_UP, Capture, Execution, execution_named
+from fedmol.execution import EAGER, NAMES, WARM_UP, Capture, Execution, execution_named
 from fedmol.federation.settings import ExecutionName
 from fedmol.graphs import Graphs
 from fedmol.network import Denoiser, build, denoiser, inputs
@@ -68,8 +68,13 @@ def trained(how: Execution, first: int = 0, last: int = 12, of: Denoiser | None 
 
 def test_settings_know_every_execution() -> None:
     assert set(get_args(ExecutionName)) == {"auto", *NAMES}
+
+
+def test_auto_is_the_fastest_that_can_be_had() -> None:
+    assert execution_named("auto", CUDA) == NAMES["graphs"]
     assert execution_named("auto", CPU) == EAGER
-    assert set(AUTO.values()) <= set(NAMES)
+    assert execution_named("auto", CUDA, only_eager=True) == EAGER
+    assert execution_named("auto", CUDA, processes=2) == EAGER
 
 
 @pytest.mark.parametrize(
