@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.client
 import ipaddress
+import re
 import socket
 from base64 import b64encode
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from urllib.request import getproxies_environment, proxy_bypass
 from fedmol.errors import Exit, FedmolError
 
 _VARIABLES = "grpc", "https", "http"  # whose `_proxy` counts, in the order in which gRPC looks for it
-_WHO_IS_THERE = "407"  # the code with which a proxy asks for a user and a password
-_FOR_GOOD = "40"  # how the codes begin with which it says that it will not
+_CODE = re.compile(r"Tunnel connection failed: (\d{3})")  # http.client's words for what a proxy answers
+_WHO_IS_THERE = 407  # it asks for a user and a password
+_LATER = 408, 425, 429  # of the codes from 400 on, those with which it does not refuse for good
 _NAMES = "localhost", "localhost.localdomain", "ip6-localhost"
 
 
@@ -80,13 +82,15 @@ def connect(host: str, port: int, patience: float) -> socket.socket:
     except ConnectionRefusedError:
         raise ConnectionError(f"the proxy {proxy.shown} does not answer") from None
     except OSError as error:
-        if f": {_WHO_IS_THERE}" in str(error):
+        answered = _CODE.match(str(error))
+        code = int(answered[1]) if answered else 0
+        if code == _WHO_IS_THERE:
             raise FedmolError(
                 Exit.AGGREGATOR_UNREACHABLE,
                 f"the proxy {proxy.shown} asks for {'another' if proxy.url.username else 'a'} user and password",
                 f"write them into {proxy.variable}, as http://user:password@host:port",
             ) from None
-        if f": {_FOR_GOOD}" in str(error):
+        if 400 <= code < 500 and code not in _LATER:
             raise FedmolError(
                 Exit.AGGREGATOR_UNREACHABLE,
                 f"the proxy {proxy.shown} does not let this site connect to {host}, port {port}: {error}",

@@ -16,7 +16,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal
 
 import numpy as np
 from blake3 import blake3
@@ -93,10 +93,11 @@ def mapped(path: Path, largest: int) -> tuple[dict[str, Tensor], dict[str, Any]]
 
 def _open(path: Path, largest: int, library: Literal["np", "pt"]) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
-        _check(path, largest)
-        with safe_open(path, library) as file:
-            meta = parse_json(file.metadata()[META].encode())
-            return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 (not a dict)
+        with _regular(path, largest) as checked:
+            _check(checked)
+            with safe_open(f"/dev/fd/{checked.fileno()}", library) as file:  # whatever stands at `path` by now
+                meta = parse_json(file.metadata()[META].encode())
+                return {name: file.get_tensor(name) for name in file.keys()}, meta  # noqa: SIM118 (not a dict)
     except (*_NO_FILE, SafetensorError, LookupError, ValueError, TypeError, RecursionError) as error:
         raise FedmolError(
             Exit.STATE_UNUSABLE,
@@ -119,27 +120,29 @@ def _header(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, Any]) -> byte
     return len(text).to_bytes(8, "little") + text
 
 
-def _check(path: Path, largest: int) -> None:
-    """Raises ValueError unless the file's content has the digest that it carries."""
+def _regular(path: Path, largest: int) -> BinaryIO:
     try:
-        opened = open_regular(path, largest)
+        return open_regular(path, largest)
     except OSError as error:
         if error.errno in NO_FILE:
             raise ValueError(error.strerror) from None
         raise
-    with opened as file:
-        size = os.fstat(file.fileno()).st_size
-        front = file.read(8)
-        length = int.from_bytes(front, "little")
-        if length > min(size, _LARGEST_HEADER):
-            raise ValueError("it is no safetensors file")
-        header = file.read(length)
-        if not header.startswith(_START):
-            raise ValueError("it carries no digest of its content")
-        check_depth(header)
-        end = len(_START) + len(_NO_DIGEST)
-        said, hashed = header[len(_START) : end], blake3(front + _START + _NO_DIGEST + header[end:])
-        while piece := file.read(_PIECE):
-            hashed.update(piece)
+
+
+def _check(file: BinaryIO) -> None:
+    """Raises ValueError unless the file's content has the digest that it carries."""
+    size = os.fstat(file.fileno()).st_size
+    front = file.read(8)
+    length = int.from_bytes(front, "little")
+    if length > min(size, _LARGEST_HEADER):
+        raise ValueError("it is no safetensors file")
+    header = file.read(length)
+    if not header.startswith(_START):
+        raise ValueError("it carries no digest of its content")
+    check_depth(header)
+    end = len(_START) + len(_NO_DIGEST)
+    said, hashed = header[len(_START) : end], blake3(front + _START + _NO_DIGEST + header[end:])
+    while piece := file.read(_PIECE):
+        hashed.update(piece)
     if hashed.hexdigest().encode() != said:
         raise ValueError("its content is not what was written: the digest differs")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 import pytest
@@ -41,6 +42,23 @@ def test_arrays_on_the_file_are_those_that_were_saved_and_it_keeps_them(tmp_path
     assert all(tensor.data_ptr() % tensor.element_size() == 0 for tensor in tensors.values())
     tensors["model"][:] = 1
     assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("opened", [sealed.load, sealed.mapped])
+def test_what_is_used_is_what_was_checked_whatever_stands_there_by_then(
+    opened: Callable[[Path, int], tuple[Any, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, check = tmp_path / "state.safetensors", sealed._check
+    sealed.save(path, ARRAYS, META)
+
+    def checked_and_replaced(file: BinaryIO) -> None:
+        check(file)
+        sealed.save(path, {"model": np.zeros(1000, np.float32)}, {"round": 8})
+
+    monkeypatch.setattr(sealed, "_check", checked_and_replaced)
+    arrays, meta = opened(path, LARGEST)
+    assert meta == META
+    assert np.array_equal(np.asarray(arrays["model"]), ARRAYS["model"])
 
 
 def test_equal_contents_make_equal_files(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from array import array
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -24,7 +25,7 @@ class Encoded:
     ragged: RaggedGraphs
     smiles: list[str]  # canonical, without stereo, one per graph
     scaffolds: list[str]  # of Murcko, one per graph; "" without a ring
-    rows: list[int]  # index into the input, one per graph
+    rows: array[int]  # index into the input, one per graph
     originals: dict[int, str] = field(default_factory=dict)  # graph -> canonical SMILES it had, if more or other
     dropped: dict[str, list[int]] = field(default_factory=dict)  # what was dropped -> graphs
     changed: dict[str, list[int]] = field(default_factory=dict)  # what standardising changed -> graphs
@@ -48,7 +49,7 @@ def encode(smiles: Sequence[str], vocabulary: Vocabulary) -> Encoded:
 
 def joined(blocks: Iterable[Block]) -> Encoded:
     """What the blocks hold, in their order."""
-    graphs, encoded, first = list[RaggedGraphs](), Encoded(EMPTY, [], [], []), 0
+    graphs, encoded, first = list[RaggedGraphs](), Encoded(EMPTY, [], [], array("q")), 0
     for block in blocks:
         before = len(encoded.smiles)
         graphs.append(_ragged(block))

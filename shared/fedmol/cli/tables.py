@@ -85,18 +85,20 @@ def _quality(quality: Quality, novelty: bool) -> Table:
 def _contents(found: Contents) -> list[str]:
     """What a reader must know of the file before its figures; nothing of what did not occur."""
     lines = ", ".join(map(str, found.invalid_lines)) + (", ..." if found.invalid > len(found.invalid_lines) else "")
+    where = f"line {lines}" if found.invalid == 1 else f"lines {lines}"
     reasons = "".join(f"\n    {many:,}: {reason}" for reason, many in found.reasons.items())
-    said = {
-        f"are no valid molecules (lines {lines}){reasons}": found.invalid,
-        "repeat a molecule that came before": found.duplicates,
-        "are in several fragments: the one with most heavy atoms is judged": found.fragmented,
-        "are ions": found.ions,
-        "have charged atoms, ions among them": found.charged_atoms,
-        "have stereo, which is not looked at": found.stereo,
-        "have isotopes, which are not looked at": found.isotopes,
-        "blank lines besides": found.blank,
-    }
-    return [number(found.rows, "row"), *(f"  {many:,} {what}" for what, many in said.items() if many)]
+    said = (
+        (found.invalid, "is no valid molecule", "are no valid molecules", f" ({where}){reasons}"),
+        (found.duplicates, "repeats", "repeat", " a molecule that came before"),
+        (found.fragmented, "is", "are", " in several fragments: the one with most heavy atoms is judged"),
+        (found.ions, "is an ion", "are ions", ""),
+        (found.charged_atoms, "has", "have", " charged atoms, ions among them"),
+        (found.stereo, "has", "have", " stereo, which is not looked at"),
+        (found.isotopes, "has", "have", " isotopes, which are not looked at"),
+        (found.blank, "blank line", "blank lines", " besides"),
+    )
+    counted = (f"  {many:,} {one if many == 1 else more}{rest}" for many, one, more, rest in said if many)
+    return [number(found.rows, "row"), *counted]
 
 
 def _print_resemblance(console: Console, found: Resemblance) -> None:

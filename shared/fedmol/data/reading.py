@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -32,17 +33,17 @@ class Table:
     source: str  # file path, "embedded" or "qm9"
     column: str  # "" where there are none
     smiles: tuple[str, ...]  # as they stand in the source, "" where there is none
-    lines: tuple[int, ...]  # line of the source, counted from 1; of a Parquet file the row
+    lines: Sequence[int]  # line of the source, counted from 1; of a Parquet file the row
     faults: dict[int, str] = field(default_factory=dict)  # index of a row that could not be told -> why
     blank: int = 0  # rows with nothing in them
 
     def __len__(self) -> int:
-        return len(self.smiles)
+        return len(self.lines)
 
-    def take(self, rows: list[int]) -> Table:
+    def take(self, rows: Sequence[int]) -> Table:
         """These rows alone, in this order."""
         faults = {k: self.faults[row] for k, row in enumerate(rows) if row in self.faults}
-        smiles, lines = tuple(self.smiles[row] for row in rows), tuple(self.lines[row] for row in rows)
+        smiles, lines = tuple(self.smiles[row] for row in rows), array("q", (self.lines[row] for row in rows))
         return Table(self.source, self.column, smiles, lines, faults)
 
 
@@ -158,7 +159,7 @@ def _refuse_pages(path: Path, first: str) -> None:
 
 
 def _table(path: Path, column: str, rows: Iterable[Row]) -> Table:
-    smiles, lines, faults, blank = list[str](), list[int](), dict[int, str](), 0
+    smiles, lines, faults, blank = list[str](), array("q"), dict[int, str](), 0
     for row in rows:
         if row.blank:
             blank += 1
@@ -169,4 +170,4 @@ def _table(path: Path, column: str, rows: Iterable[Row]) -> Table:
         lines.append(row.line)
     if not smiles:
         raise bad_data(f"{path} has no rows with molecules", "name a file with molecules in it")
-    return Table(str(path), column, tuple(smiles), tuple(lines), faults, blank)
+    return Table(str(path), column, tuple(smiles), lines, faults, blank)

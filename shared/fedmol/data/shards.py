@@ -6,6 +6,7 @@ The cache is one file (`fedmol.sealed`), and a shard that is opened from it lies
 from __future__ import annotations
 
 import hashlib
+from array import array
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -111,7 +112,7 @@ def encode_table(table: Table, vocabulary: Vocabulary, on_progress: Progress | N
     rejected = {reason: [told[row] for row in rows] for reason, rows in encoded.rejected.items()}
     for row, fault in table.faults.items():
         rejected.setdefault(fault, []).append(row)
-    return replace(encoded, rows=[told[row] for row in encoded.rows], rejected=rejected)
+    return replace(encoded, rows=array("q", (told[row] for row in encoded.rows)), rejected=rejected)
 
 
 def _rejections(table: Table, encoded: Encoded) -> dict[str, Rejection]:
@@ -124,7 +125,9 @@ def build_shard(
     table: Table, vocabulary: Vocabulary, validation_share: float = 0.05, on_progress: Progress | None = None
 ) -> Shard:
     """The shard of a table, whatever is left of it: `fedmol.data.card.check` says whether that is enough."""
-    return shard_of(table, encode_table(table, vocabulary, on_progress), vocabulary, validation_share)
+    encoded = encode_table(table, vocabulary, on_progress)
+    table = replace(table, smiles=())  # of millions they take more room than there is to spare beside the graphs
+    return shard_of(table, encoded, vocabulary, validation_share)
 
 
 def _different(encoded: Encoded) -> tuple[Tensor, list[str], int]:

@@ -44,7 +44,7 @@ CHARGED = vocabulary.get("qm9-charged")
 def test_each_reason(smiles: str, reason: str) -> None:
     encoded = encode(["CC", smiles, "CO"], CHARGED)
     assert encoded.rejected == {reason: [1]}
-    assert encoded.rows == [0, 2]
+    assert list(encoded.rows) == [0, 2]
     assert encoded.smiles == ["CC", "CO"]
     assert len(encoded.graphs) == 2
 
@@ -80,6 +80,4 @@ def test_nothing_at_all() -> None:
 def test_no_row_is_lost() -> None:
     smiles = ["C", "", "C.C", "[CH3]", "N", "Cl", "x"]
     encoded = encode(smiles, CHARGED)
-    assert sorted(encoded.rows + [row for rows in encoded.rejected.values() for row in rows]) == list(
-        range(len(smiles))
-    )
+    assert sorted(sum(encoded.rejected.values(), [*encoded.rows])) == list(range(len(smiles)))

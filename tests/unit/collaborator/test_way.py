@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -60,17 +62,9 @@ def test_a_password_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert channel_options("fl.example.org") == [("grpc.http_proxy", "http://user:secret@proxy:3128")]
 
 
-@pytest.mark.parametrize(
-    ("code", "credentials", "message", "cure"),
-    [
-        (407, "", "asks for a user and password", "write them into https_proxy"),
-        (407, "me:wrong@", "asks for another user and password", "write them into https_proxy"),
-        (403, "", "does not let this site connect to fl.example.org, port 443", "have it allow CONNECT"),
-    ],
-)
-def test_what_a_proxy_refuses_has_the_cure_for_that(
-    code: int, credentials: str, message: str, cure: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@contextmanager
+def answering(code: int) -> Iterator[int]:
+    """The port of a proxy that gives its first caller this answer."""
     with socket.create_server(("127.0.0.1", 0)) as proxy:
 
         def answer() -> None:
@@ -80,9 +74,33 @@ def test_what_a_proxy_refuses_has_the_cure_for_that(
                 line.sendall(f"HTTP/1.1 {code} No\r\nContent-Length: 0\r\n\r\n".encode())
 
         threading.Thread(target=answer, daemon=True).start()
-        monkeypatch.setenv("https_proxy", f"http://{credentials}127.0.0.1:{proxy.getsockname()[1]}")
+        yield proxy.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    ("code", "credentials", "message", "cure"),
+    [
+        (407, "", "asks for a user and password", "write them into https_proxy"),
+        (407, "me:wrong@", "asks for another user and password", "write them into https_proxy"),
+        (403, "", "does not let this site connect to fl.example.org, port 443", "have it allow CONNECT"),
+        (451, "", "does not let this site connect to fl.example.org, port 443", "have it allow CONNECT"),
+    ],
+)
+def test_what_a_proxy_refuses_has_the_cure_for_that(
+    code: int, credentials: str, message: str, cure: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(code) as port:
+        monkeypatch.setenv("https_proxy", f"http://{credentials}127.0.0.1:{port}")
         with pytest.raises(FedmolError, match=message) as refused:
             connect("fl.example.org", 443, 30.0)
     assert refused.value.exit is Exit.AGGREGATOR_UNREACHABLE
     assert cure in refused.value.cure
     assert "wrong" not in str(refused.value)
+
+
+@pytest.mark.parametrize("code", [408, 429, 502, 503])
+def test_what_a_proxy_cannot_do_now_is_tried_again(code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(code) as port:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        with pytest.raises(OSError, match=str(code)):
+            connect("fl.example.org", 443, 30.0)
