@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from rdkit import Chem
 
 from fedmol.cli.main import run
 from fedmol.diffusion import sample, samplers
@@ -22,6 +23,18 @@ def test_the_model_that_comes_along_makes_valid_molecules(tmp_path: Path) -> Non
     assert len(rows) == 100
     assert sum(row["valid"] == "true" for row in rows) >= 90
     assert len({row["smiles"] for row in rows}) >= 90
+
+
+@pytest.mark.parametrize("scaffold", ["c1cc[nH]c1", "O=c1cc[nH]cc1", "C1CC1.C#N"])
+def test_it_grows_scaffolds_aromatic_ones_and_ones_in_several_parts(scaffold: str, tmp_path: Path) -> None:
+    out = tmp_path / "molecules.csv"
+    assert run(["sample", "-n", "60", "--scaffold", scaffold, "--out", str(out)]) == 0
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    valid = [Chem.MolFromSmiles(row["smiles"]) for row in rows if row["valid"] == "true"]
+    assert len(valid) >= 48
+    for part in scaffold.split("."):
+        assert all(mol.HasSubstructMatch(Chem.MolFromSmiles(part)) for mol in valid)
 
 
 @pytest.mark.parametrize("steps", [None, 20])
