@@ -3,22 +3,30 @@ from __future__ import annotations
 import shutil
 from typing import get_args
 
+import numpy as np
 import pytest
 import torch
 from torch import Generator, Tensor, nn
 
 from fedmol import execution
 from fedmol.diffusion import Census, NoiseModel, loss, posterior, sample
+from fedmol.diffusion.denoising import Denoises
+from fedmol.diffusion.inpainting import Fragment, Inpainting
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
 from fedmol.errors import Exit, FedmolError
 from fedmol.execution import EAGER, NAMES, WARM_UP, Capture, Execution, execution_named
 from fedmol.federation.settings import ExecutionName
+from fedmol.fl.local_methods import LocalMethod, OnGradient, Vectors
+from fedmol.fl.local_methods.fedprox import FedProx
+from fedmol.fl.local_methods.scaffold import Scaffold
+from fedmol.fl.payload import CONTROL, MODEL
 from fedmol.graphs import Graphs
 from fedmol.network import Denoiser, build, denoiser, inputs
 from fedmol.network.layout import unordered_pairs
 from fedmol.network.reference import Residual
 from fedmol.training import TrainingConfig, batches, build_optimizer, flatten, loop, muon, train
 from fedmol.training.batches import DeviceBatches
+from fedmol.training.local_round import LocalRound
 from fedmol.training.ranks import ALONE
 from tests.unit.stand_ins import GpuCasting, NoWaits, at_once, taped
 
@@ -38,6 +46,12 @@ def molecules() -> Graphs:
 
 GRAPHS = molecules()
 NOISE = NoiseModel.from_census(Census.take(GRAPHS, 4, 5, 9))
+# Two forms of a ring of three atoms, of which one may have further bonds.
+RING = Fragment(
+    torch.tensor([0, 1, 0]),
+    torch.tensor([[[0, 1, 2], [1, 0, 1], [2, 1, 0]], [[0, 2, 1], [2, 0, 1], [1, 1, 0]]]),
+    torch.tensor([True, True, False]),
+)
 
 
 @pytest.fixture
@@ -56,11 +70,17 @@ def like_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "one_hot", lambda codes, k: (codes[..., None] == torch.arange(k)).long())
 
 
-def trained(how: Execution, first: int = 0, last: int = 12, of: Denoiser | None = None) -> tuple[Denoiser, float]:
+def trained(
+    how: Execution,
+    first: int = 0,
+    last: int = 12,
+    of: Denoiser | None = None,
+    on_gradient: OnGradient | None = None,
+) -> tuple[Denoiser, float]:
     model = of or build("small", 4, 5, 9, seed=0, layers=1)
     optimizer = build_optimizer(model, CONFIG)
     optimizer.keep_on_device()
-    numbers = {"first_step": first, "steps": last - first, "total_steps": 20}
+    numbers = {"first_step": first, "steps": last - first, "total_steps": 20, "on_gradient": on_gradient}
     generator = Generator().manual_seed(3)
     report = train(model, optimizer, NOISE, GRAPHS, **numbers, config=CONFIG, generator=generator, execution=how)  # type: ignore[arg-type]
     return model, report.last_loss
@@ -135,6 +155,20 @@ def test_captured_steps_are_the_steps_themselves() -> None:
 
 
 @pytest.mark.usefixtures("captures", "like_a_gpu")
+@pytest.mark.parametrize("method", [Scaffold(name="scaffold"), FedProx(name="fedprox", mu=0.1)])
+def test_what_a_local_method_does_to_gradients_is_captured_with_the_step(method: LocalMethod) -> None:
+    weights, sums = [], []
+    for how in (EAGER, NAMES["graphs"]):
+        model = build("small", 4, 5, 9, seed=0, layers=1)
+        start: Vectors = {MODEL: flatten(model), CONTROL: flatten(model) / np.float32(100)}
+        local = LocalRound(method, start)
+        weights.append(flatten(trained(how, of=model, on_gradient=local.begin(model))[0]))
+        sums.append([vector.tobytes() for vector in local.so_far().values()])
+    assert weights[0].tobytes() == weights[1].tobytes() != flatten(trained(EAGER)[0]).tobytes()
+    assert sums[0] == sums[1]
+
+
+@pytest.mark.usefixtures("captures", "like_a_gpu")
 def test_a_captured_step_that_diverges_changes_nothing() -> None:
     model = build("small", 4, 5, 9, seed=0, layers=1)
     watched = flatten(trained(EAGER, last=8, of=model)[0])
@@ -158,8 +192,10 @@ def test_a_captured_step_that_diverges_changes_nothing() -> None:
 
 @pytest.mark.usefixtures("captures")
 @pytest.mark.parametrize("sampler", [FEW_STEP, ANCESTRAL])
-def test_captured_sampling_makes_the_same_molecules(sampler: Sampler) -> None:
-    model = build("small", 4, 5, 9, seed=0, layers=1)
+@pytest.mark.parametrize("scaffold", [False, True])
+def test_captured_sampling_makes_the_same_molecules(sampler: Sampler, scaffold: bool) -> None:
+    model: Denoises = build("small", 4, 5, 9, seed=0, layers=1)
+    model = Inpainting(model, RING) if scaffold else model
     made = [
         sample(model, NOISE, 50, Generator().manual_seed(1), 8, batch_size=10, sampler=sampler, execution=how)
         for how in (EAGER, NAMES["graphs"])
@@ -185,13 +221,15 @@ def test_no_part_of_a_step_waits_for_the_device() -> None:
 
 
 @pytest.mark.usefixtures("captures", "like_a_gpu")
-def test_no_step_of_sampling_waits_for_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("scaffold", [False, True])
+def test_no_step_of_sampling_waits_for_the_device(scaffold: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     def watched(work: execution.Work, given: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         with NoWaits():
             return work(*given)
 
     monkeypatch.setattr(execution, "_on_side_stream", watched)
-    model = build("small", 4, 5, 9, seed=0, layers=1)
+    model: Denoises = build("small", 4, 5, 9, seed=0, layers=1)
+    model = Inpainting(model, RING) if scaffold else model
     for width in range(2, 10):
         unordered_pairs(width, CPU)  # index maps are made once for each size
     assert len(sample(model, NOISE, 20, Generator().manual_seed(1), 2, execution=NAMES["graphs"])) == 20
