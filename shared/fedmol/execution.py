@@ -1,6 +1,6 @@
 """How the work of a step reaches its device: kernel by kernel, compiled, or captured once and then replayed.
 
-A training step of preset `base` launches some 1,250 kernels. On a processor that costs nothing; on a GPU every launch
+A training step of preset `base` launches some 1,600 kernels. On a processor that costs nothing; on a GPU every launch
 takes the host about as long as such a small kernel runs. Compiling makes fewer kernels of them, and a CUDA graph
 launches all of them at once.
 """
