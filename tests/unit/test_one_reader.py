@@ -11,8 +11,10 @@ from fedmol.chem import vocabulary
 from fedmol.chem.encoding import encode
 from fedmol.chem.scaffolds import scaffolds
 from fedmol.cli.evaluate import evaluate
+from fedmol.cli.sample import sample
 from fedmol.data.shards import open_shard
 from fedmol.data.splits import names
+from fedmol.errors import FedmolError
 from fedmol.evaluation.reference import real_molecules, training_molecules
 
 CHARGED = vocabulary.get("qm9-charged")
@@ -50,6 +52,24 @@ def test_what_is_known_is_not_novel_however_it_is_written(tmp_path: Path, writte
         made.write_text(one)
         known.write_text(other)
         assert "novelty strict distinct valid 0 / 1" in " ".join(report(made, "--known", known).split())
+
+
+def test_known_rows_that_are_no_molecules_are_told_and_some_must_be(tmp_path: Path) -> None:
+    made, known = tmp_path / "made.smi", tmp_path / "known.csv"
+    made.write_text("CCO\nCCN\n")
+    known.write_text('SMILES\nCCO\nethanol\n"InChI=1S/CH4/h1H4"\nCC(:O):O\nwater\n')
+    sampling = ["-n", "4", "--out", str(tmp_path / "drawn.smi"), "--known", str(known)]
+    for said in (report(made, "--known", known), CliRunner().invoke(sample, sampling).output):
+        assert "known molecules: 2 rows of 5 left out: not a SMILES (lines 3, 6)" in said
+        assert "known molecules: 1 row of 5 left out: aromatic bond outside an aromatic ring (line 5)" in said
+    assert "novel" in said
+    known.write_text("SMILES\nethanol\nwater\n")
+    for command, arguments in ((evaluate, [str(made), "--known", str(known)]), (sample, sampling)):
+        refused = CliRunner().invoke(command, arguments).exception
+        assert isinstance(refused, FedmolError)
+        assert (
+            "none of 2 rows is a known molecule\n  2 rows of 2 left out: not a SMILES (lines 2, 3)" in refused.message
+        )
 
 
 def test_what_a_figure_leaves_out_is_said(tmp_path: Path) -> None:

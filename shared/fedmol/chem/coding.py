@@ -25,7 +25,7 @@ UNKNOWN_CHARGE = "charge not in the vocabulary"
 TOO_LARGE = "too large"
 CHARGES = "charges"  # dropped, by a vocabulary of neutral atoms
 
-_ORDERS = {"single": 1, "double": 2, "triple": 3}  # the adjacency matrix of a kekulised molecule has no others
+_ORDERS, _HIGHEST = {"single": 1, "double": 2, "triple": 3}, 3
 _ELEMENTS = 119  # that RDKit knows, and 0 for an open atom
 _UNUSUAL = frozenset("<>~$")  # in SMILES: dative, unknown and quadruple bonds
 
@@ -58,10 +58,10 @@ class Codes:
         for (number, charge), kind in self.atoms.items():
             if not charge:
                 self.neutral[number] = kind
-        self.bonds = np.zeros(4, np.int8)  # bond class by order, 0 where there is none
+        self.bonds = np.zeros(2 * _HIGHEST + 1, np.int8)  # bond class by twice the order, 0 where there is none
         for name, order in _ORDERS.items():
             if name in vocabulary.bonds:
-                self.bonds[order] = vocabulary.bonds.index(name)
+                self.bonds[2 * order] = vocabulary.bonds.index(name)
 
     def code(self, molecule: Molecule, changed: tuple[str, ...] = ()) -> Coded:
         """The graph of a molecule, which is used up by it.
@@ -78,7 +78,7 @@ class Codes:
         orders = Chem.GetAdjacencyMatrix(mol, useBO=True, force=True)
         i, j = np.nonzero(orders)
         i, j = i[i < j], j[i < j]
-        ends, bonds = np.stack([i, j], 1).astype(np.int16), self.bonds[orders[i, j].astype(np.int64)]
+        ends, bonds = np.stack([i, j], 1).astype(np.int16), self.bonds[(2 * orders[i, j]).astype(np.int64)]
         if not bonds.all():
             raise RejectedError(BOND)
         if charged and not self.keeps_charges:

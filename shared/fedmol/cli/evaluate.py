@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -117,14 +117,13 @@ def _of_model(
     report: Progress,
 ) -> Evaluation:
     from fedmol.evaluation import evaluate
-    from fedmol.evaluation.reference import training_molecules
     from fedmol.training.device import device_named
     from fedmol.training.model_file import load_model
 
     model = load_model(path).to(device_named(device))
     types = model.vocabulary
     real = None if test is None else _real(test, column, types)
-    trained = set[str]() if known is None else training_molecules(known, column, types)
+    trained = _known(known, column, types)
     return evaluate(model, real, trained, settings, seed, report, samples_out)
 
 
@@ -133,11 +132,10 @@ def _of_file(
 ) -> Evaluation:
     from fedmol.data.reading import read_table
     from fedmol.evaluation import evaluate_table
-    from fedmol.evaluation.reference import training_molecules
 
     table = read_table(path, column)
     real = None if test is None else _real(test, column, types)
-    trained = set[str]() if known is None else training_molecules(known, column, types)
+    trained = _known(known, column, types)
     return evaluate_table(table, real, trained, types, report)
 
 
@@ -150,6 +148,15 @@ def _real(test: str, column: str, vocabulary: Vocabulary) -> Graphs:
     for line in left_out(real.card):
         click.echo(f"test molecules: {line}", err=True)
     return real.graphs
+
+
+def _known(known: str | None, column: str, vocabulary: Vocabulary) -> Collection[str]:
+    """The molecules that novelty is told by; says of what was left out of them."""
+    from fedmol.evaluation.reference import training_molecules
+
+    if known is None:
+        return ()
+    return training_molecules(known, column, vocabulary, lambda line: click.echo(f"known molecules: {line}", err=True))
 
 
 @contextmanager

@@ -108,11 +108,12 @@ def sample(
     how = execution_named(execution, place, only_eager=trained.denoiser.config.only_eager)
     how.prepare(trained.denoiser)
     vocabulary = trained.vocabulary
-    known_smiles = None if known is None else training_molecules(str(known), column, vocabulary)
+    known_smiles = known if known is None else training_molecules(str(known), column, vocabulary, _say_of_known)
     around = None if scaffold is None else read_scaffold(scaffold, vocabulary)
     denoiser, noise = _asked(trained, around, atoms)
     steps = steps or (_SCAFFOLD_STEPS if around and way is samplers.FEW_STEP else None)
-    console, tally, expansion = Console(), _Tally(NO_SCAFFOLD if around else None), _Expansion()
+    console, expansion = Console(), _Expansion()
+    tally = _Tally(NO_SCAFFOLD if around else None, novelty=known is not None)
     with files.replacing(out) as file, _Bar(console, count) as bar:
         file.write(form.head.encode())
         for graphs in _blocks(denoiser, noise, count, way, steps, seed, how, bar.reach):
@@ -125,6 +126,10 @@ def sample(
     if stereo is not None:
         console.print(f"stereo is not modelled: wrote {expansion}, at most {stereo:,} of each", highlight=False)
     console.print(f"written: {out}", markup=False)
+
+
+def _say_of_known(line: str) -> None:
+    click.echo(f"known molecules: {line}", err=True)
 
 
 def _asked(trained: TrainedModel, scaffold: Scaffold | None, atoms: int | None) -> tuple[Denoises, NoiseModel]:
@@ -176,9 +181,10 @@ def _blocks(
 class _Tally:
     """What has come out so far."""
 
-    def __init__(self, misfit: str | None) -> None:
+    def __init__(self, misfit: str | None, novelty: bool) -> None:
         self.misfit = misfit  # the reason of entries that lack the scaffold, None where none is asked for
-        self.total = self.valid = self.connected = self.misfits = 0
+        self.novelty = novelty  # whether known molecules were named
+        self.total = self.valid = self.connected = self.misfits = self.novel = 0
         self.different: set[str] = set()
 
     def is_new(self, entry: Entry) -> bool:
@@ -187,6 +193,7 @@ class _Tally:
         self.total += 1
         self.misfits += entry.reason == self.misfit
         self.connected += entry.connected
+        self.novel += bool(entry.novel)
         if entry.valid:
             self.valid += 1
             self.different.add(entry.smiles)
@@ -194,9 +201,10 @@ class _Tally:
 
     def __str__(self) -> str:
         misfits = "" if self.misfit is None else f" ({self.misfits:,} without the scaffold)"
+        novel = f", {self.novel:,} novel" if self.novelty else ""
         return (
             f"{self.valid:,} valid ({len(self.different):,} different), {self.total - self.valid:,} invalid of "
-            f"{self.total:,}{misfits}; {self.connected:,} connected"
+            f"{self.total:,}{misfits}; {self.connected:,} connected{novel}"
         )
 
 

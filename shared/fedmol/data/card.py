@@ -11,8 +11,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedmol.chem.coding import TOO_LARGE, UNKNOWN_CHARGE, UNKNOWN_ELEMENT
-from fedmol.chem.normal_form import FRAGMENTS, INCHI, INCHI_KEY, REACTION, SYNTAX
+from fedmol.chem.normal_form import AROMATIC, FRAGMENTS, INCHI, INCHI_KEY, REACTION, SYNTAX
 from fedmol.chem.vocabulary import Recipe, Vocabulary
+from fedmol.data.delimited import QUOTES
 from fedmol.documents import DocumentError, read_json
 from fedmol.errors import Exit, FedmolError
 from fedmol.formats import number
@@ -26,6 +27,8 @@ _CURES = {  # by reason; what holds for every reason is said where there is none
     "the settings), and correct or remove these rows",
     INCHI: "name a column with SMILES (--column, data.column), or convert InChI to SMILES, with RDKit or Open Babel",
     INCHI_KEY: "name a column with SMILES (--column, data.column): an InChIKey does not hold the structure",
+    AROMATIC: "write single and double bonds, with charges, in place of aromatic ones",
+    QUOTES: "put every cell into quotes, and double those within (csv.QUOTE_ALL in Python)",
     REACTION: "write the molecules of reactions one to a row",
     FRAGMENTS: "data.standardise: parent (on the command line --standardise parent) removes counter-ions",
 }

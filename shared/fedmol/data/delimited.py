@@ -2,7 +2,7 @@
 
 Quotes are the hard part. `"a, b"` is one cell and may go over several lines; a name such as `2,2',2"` or `"5-deoxy` has
 quotes that mean nothing. A line whose quotes do not close is therefore read on its own, with its quotes as they stand,
-if that gives a whole row, unless only the lines after it, read together with it, do.
+if that gives a whole row, unless the lines after it, read together with it, do so too.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _LONGEST_CELL = 1 << 17
 _MOST_LINES = 500  # of one row
 _LOOKED_AT = 200  # lines, to tell how a table is written
 _MOSTLY, _LETTERS = 0.9, 3  # of lines that are rows by themselves; of their SMILES: any text has an N somewhere
+_SEVERAL = 3  # lines that no text has by chance
 _DELIMITERS = ",", "\t", ";", "|"
 _SEPARATOR = re.compile(r'"?sep=(?P<delimiter>[^"])"?\s*', re.IGNORECASE)  # a first line for Excel
 
@@ -64,7 +65,7 @@ class Dialect:
             return Row(line, blank=True)
         if len(cells) < width or any(map(str.strip, cells[width:])) or (len(cells) > width and self.smiles):
             return Row(line, fault=FIELDS.format(found=len(cells), expected=width))
-        if tuple(map(str.strip, cells[:width])) == self.names:
+        if [cell.strip().casefold() for cell in cells[:width]] == [name.casefold() for name in self.names]:
             return Row(line, fault=HEADER)
         return Row(line, cells[self.smiles].strip())
 
@@ -240,14 +241,15 @@ def rows_of(lines: list[str], how: Dialect) -> Iterator[Row]:
 def _with_quotes(lines: list[str], start: int, how: Dialect) -> tuple[list[Row], int]:
     """What begins with a line that has quotes in it: its rows, and how many lines they take.
 
-    `whole` are the lines within the quotes that would be rows with a SMILES by themselves: without any, the quotes
-    are those of a cell. They are `likely` to be rows if nearly all lines are, and their SMILES are more than letters
-    that any text has. A quote that is `alone` in its field is no part of a name: it may open or close a cell, or mean
-    ditto, so that it cannot be told.
+    A cell in quotes before the one that opens shows that quotes are those around cells. `whole` are the lines within
+    them that would be rows with a SMILES by themselves: without any, they are so too. The lines are `likely` to be rows
+    if nearly all are, and their SMILES are more than letters that any text has; one or two of them may still be text,
+    unless tabs stand in them. A quote that is `alone` in its field is no part of a name: it may open or close a cell,
+    or mean ditto, so that it cannot be told.
     """
     span = _span(lines, start, how.delimiter or ",")
-    if span is not None and span.taken == 1:
-        return [how.row(start + 1, span.cells)], 1
+    if span is not None and (span.taken == 1 or _quotes_cells(lines[start], how.delimiter)):
+        return [how.row(start + 1, span.cells)], span.taken
     literal = how.literally(start + 1, lines[start])
     if span is None:
         return [literal], 1
@@ -259,7 +261,18 @@ def _with_quotes(lines: list[str], start: int, how: Dialect) -> tuple[list[Row],
     if not whole:
         return [how.row(start + 1, span.cells)], span.taken
     likely = len(whole) >= _MOSTLY * len(inner) and sum(map(len, whole)) >= _LETTERS * len(whole)
+    likely = likely and (how.delimiter == "\t" or len(inner) >= _SEVERAL)
     alone = any('"' in map(str.strip, lines[index].split(how.delimiter)) for index in (start, numbers[-1] - 1))
     if likely and not literal.fault and is_smiles(literal.smiles) and not alone:
         return [literal], 1  # the quotes of two rows that have nothing to do with each other
     return [Row(number, fault=QUOTES) for number in (start + 1, *numbers)], span.taken
+
+
+def _quotes_cells(line: str, delimiter: str | None) -> bool:
+    """True if a cell of the line is in quotes before one begins whose quotes do not close on it."""
+    closed = False
+    for cell in line.split(delimiter or ","):
+        if cell.startswith('"') and not _is_closed(cell):
+            return closed
+        closed |= _is_closed(cell)
+    return False

@@ -119,10 +119,11 @@ def names(smiles: Sequence[str]) -> list[str]:
     return [text if name is None else name for text, name in zip(smiles, _all(canonical_smiles, smiles), strict=True)]
 
 
-def readable(table: Table, vocabulary: Vocabulary) -> list[str]:
-    """The canonical SMILES of those rows that hold a molecule, standardised by the vocabulary's recipe."""
-    written = partial(canonical_smiles, recipe=vocabulary.recipe, most_atoms=vocabulary.max_atoms)
-    return [name for name in _all(written, table.smiles) if name is not None]
+def readable(table: Table, vocabulary: Vocabulary) -> list[str | None]:
+    """The canonical SMILES of each row, standardised by the vocabulary's recipe; None where it holds no molecule."""
+    return list(
+        _all(partial(canonical_smiles, recipe=vocabulary.recipe, most_atoms=vocabulary.max_atoms), table.smiles)
+    )
 
 
 def holdout(names: Sequence[str], share: float, seed: int) -> tuple[Indices, Indices]:

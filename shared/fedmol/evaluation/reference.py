@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from rdkit import rdBase
 
-from fedmol.chem.standardise import known_molecules
+from fedmol.chem.normal_form import RejectedError
+from fedmol.chem.standardise import known_molecules, read_by
 from fedmol.chem.vocabulary import Vocabulary
-from fedmol.data.card import check
+from fedmol.data.card import Rejection, check
 from fedmol.data.reading import Table, read_table
 from fedmol.data.shards import Shard, build_shard, encode_table, held_out
 from fedmol.data.sources import cache_folder, qm9
 from fedmol.data.splits import Indices, holdout, names, readable
+from fedmol.errors import bad_data
 from fedmol.federation.settings import DataSettings
+from fedmol.formats import number
 
 Part = Literal["test", "training"]
 
@@ -39,18 +43,54 @@ def real_molecules(source: str, column: str, vocabulary: Vocabulary, part: Part 
     return shard
 
 
-def training_molecules(source: str, column: str, vocabulary: Vocabulary) -> Collection[str]:
-    """Canonical SMILES of the different molecules of a file, or of QM9 less those held out; errors as `real_molecules`.
+def training_molecules(
+    source: str, column: str, vocabulary: Vocabulary, tell: Callable[[str], None] | None = None
+) -> Collection[str]:
+    """Canonical SMILES of the different molecules of a file, or of QM9 less those held out.
 
     They are written as generated molecules are: without charges if the vocabulary has none. Of a vocabulary with a
-    recipe they are standardised, and so is what is looked for among them.
+    recipe they are standardised, and so is what is looked for among them. `tell` is given a line for each reason why
+    rows are left out.
+
+    Raises:
+        FedmolError: BAD_DATA if no row can be used, and as of `fedmol.data.reading.read_table`.
     """
     table = _table(source, "training", column)
-    if not vocabulary.keeps_charges:
-        return known_molecules(encode_table(table, vocabulary).smiles, vocabulary)
-    if table.source in (QM9, QM9_DIGRESS) and vocabulary.recipe == "none":
+    if vocabulary.keeps_charges and table.source in (QM9, QM9_DIGRESS) and vocabulary.recipe == "none":
         return set(table.smiles)
-    return known_molecules(readable(table, vocabulary), vocabulary)
+    if vocabulary.keeps_charges:
+        written = readable(table, vocabulary)
+        rejected = _why_not(table, [row for row, one in enumerate(written) if one is None], vocabulary)
+        known = [one for one in written if one is not None]
+    else:
+        encoded = encode_table(table, vocabulary)
+        rejected, known = encoded.rejected, encoded.smiles
+    lines = [
+        f"{number(len(rows), 'row')} of {len(table):,} left out: {why} "
+        f"({Rejection.of([table.lines[row] for row in rows]).where})"
+        for why, rows in sorted(rejected.items())
+    ]
+    if not known:
+        raise bad_data(
+            "".join([f"{source}: none of {len(table):,} rows is a known molecule", *(f"\n  {line}" for line in lines)]),
+            "check that the column holds SMILES (--column), and correct or remove these rows",
+        )
+    if tell is not None:
+        for line in lines:
+            tell(line)
+    return known_molecules(known, vocabulary)
+
+
+def _why_not(table: Table, rows: Sequence[int], vocabulary: Vocabulary) -> dict[str, list[int]]:
+    """The reasons why these rows hold no molecule."""
+    found: dict[str, list[int]] = {}
+    with rdBase.BlockLogs():
+        for row in rows:
+            try:
+                read_by(vocabulary.recipe, table.smiles[row], vocabulary.max_atoms)
+            except RejectedError as reason:
+                found.setdefault(table.faults.get(row, str(reason)), []).append(row)
+    return found
 
 
 def _table(source: str, part: Part, column: str) -> Table:

@@ -76,7 +76,7 @@ DIALECTS = [
     Dialect("UTF-16 without a mark", PLAIN.encode("utf-16-be")),
     Dialect("an old code page", "smiles,name\nCCO,äthanol\nCCN,µ\n".encode("cp1252")),
     text("a padded header in capitals", " SMILES ,id\n CCO ,1\nCCN,2\n"),
-    text("a header that is repeated", "smiles,id\nCCO,1\nsmiles,id\nCCN,2\n", faults={3: "the header once more"}),
+    text("a header that is repeated", "smiles,id\nCCO,1\nSMILES,ID\nCCN,2\n", faults={3: "the header once more"}),
     text("a line break in the header", '"IC50\n(nM)",smiles\n5,CCO\n6,CCN\n', lines=(3, 4)),
     text("comments above the header", "# SMILES by a tool\n# on Monday\nsmiles,id\nCCO,1\nCCN,2\n", lines=(4, 5)),
     text("line breaks in cells", 'note,smiles\n"two\nlines",CCO\n"three\n\nlines",CCN\n', lines=(2, 4)),
@@ -93,13 +93,28 @@ DIALECTS = [
         faults={2: "quotes that do not close", 3: "quotes that do not close"},
     ),
     text(
+        "a line break in a cell that could be one between rows",
+        'smiles,note\nCCC,"first\nCCCC,was here"\nCCO,x\nCCN,y\n',
+        faults={2: "quotes that do not close", 3: "quotes that do not close"},
+    ),
+    text(
+        "the same after a cell in quotes",
+        '"smiles","note"\n"CCO","first\nCCCC,was here"\n"CCN","no, NO\nN, not now"\n',
+        lines=(2, 4),
+    ),
+    text(
+        "several rows between quotes in names",
+        'name,smiles\n"5-deoxy,CCO\nx,CCCO\ny,CCCN\n2",CCN\n',
+        smiles=("CCO", "CCCO", "CCCN", "CCN"),
+    ),
+    text(
         "ditto marks",
         'name\tsmiles\nx\tCCO\n"\tCCCO\ny\tCCN\n"\tCCCN\n',
         "site.tsv",
         smiles=("CCO",),
         faults=dict.fromkeys((3, 4, 5), "quotes that do not close"),
     ),
-    text("a quote that never closes", 'name,smiles\n"a,b,CCC\nx,CCO\ny,CCN\n', faults={2: "quotes that do not close"}),
+    text("a quote that never closes", 'name,smiles\n"a,b,CCC\nx,CCO\n"y,CCN\n', faults={2: "quotes that do not close"}),
     text(
         "names with commas and without quotes",
         "name,smiles\nN,N,O-trimethylhydroxylamine,CN(C)OC\nx,CCO\ny,CCN\n",
