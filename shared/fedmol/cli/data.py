@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from fedmol import formats
+from fedmol.chem.encoding import Encoded
 from fedmol.chem.normal_form import EMPTY
 from fedmol.chem.vocabulary import Recipe, Vocabulary
 from fedmol.cli.options import SEED, OutputFile, standardise, vocabulary
@@ -19,9 +22,10 @@ from fedmol.cli.rows_read import RowsRead
 from fedmol.data.card import DataCard, Rejection, check
 from fedmol.data.proposal import KEEP, Kinds, comments, kinds_of, propose
 from fedmol.data.reading import Table, read_table
-from fedmol.data.shards import build_shard
+from fedmol.data.shards import encode_table, shard_of
 from fedmol.data.sources import load, write_table
 from fedmol.data.splits import split
+from fedmol.data.writing import write_file
 from fedmol.errors import Exit, FedmolError
 from fedmol.federation.own_vocabulary import OwnVocabulary
 from fedmol.federation.settings import DataSettings, Split
@@ -77,6 +81,16 @@ def _grid(card: DataCard) -> Grid:
     return grid
 
 
+def _write_rejected(out: Path, table: Table, encoded: Encoded) -> None:
+    """All of them, in the order of the source."""
+    reasons = {row: reason for reason, rows in encoded.rejected.items() for row in rows}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("line", "reason", "smiles"))
+    writer.writerows((table.lines[row], reasons[row], table.smiles[row]) for row in sorted(reasons))
+    write_file(out, text.getvalue().encode(), 0o600)
+
+
 @data.command()
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
@@ -88,11 +102,18 @@ def _grid(card: DataCard) -> Grid:
 @vocabulary
 @standardise
 @click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
-def card(file: Path, column: str, vocabulary: Vocabulary, standardise: Recipe, as_json: bool) -> None:
+@click.option("--rejected", type=OutputFile(), help="CSV file to write all rejected rows to: line, reason, SMILES.")
+def card(
+    file: Path, column: str, vocabulary: Vocabulary, standardise: Recipe, as_json: bool, rejected: Path | None
+) -> None:
     """Print what a site's FILE holds, and why rows of it cannot be used."""
     types = replace(vocabulary, recipe=standardise)
+    table = read_table(file, column)
     with RowsRead(Console(stderr=True)) as rows:
-        made = build_shard(read_table(file, column), types, on_progress=rows.follow).card
+        encoded = encode_table(table, types, rows.follow)
+    made = shard_of(table, encoded, types).card
+    if rejected is not None:
+        _write_rejected(rejected, table, encoded)
     if as_json:
         click.echo(made.to_json())
     else:
@@ -126,6 +147,12 @@ def propose_vocabulary(files: tuple[Path, ...], column: str, standardise: Recipe
             table = read_table(file, column)
             kinds.update(kinds_of(table.smiles, standardise, rows.follow))
             read += len(table)
+    if not kinds:
+        raise FedmolError(
+            Exit.BAD_DATA,
+            f"{', '.join(map(str, files))}: none of {formats.number(read, 'row')} holds a molecule",
+            "see why: fedmol data card FILE; name the column with the SMILES by --column",
+        )
     try:
         proposal = propose(name, kinds, keep)
     except ValueError as error:

@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fedmol.chem.coding import TOO_LARGE, UNKNOWN_CHARGE, UNKNOWN_ELEMENT
-from fedmol.chem.normal_form import AROMATIC, FRAGMENTS, INCHI, INCHI_KEY, REACTION, SYNTAX
+from fedmol.chem.normal_form import AROMATIC, FRAGMENTS, INCHI, INCHI_KEY, REACTION, SYNTAX, TEXT_AFTER
 from fedmol.chem.vocabulary import Recipe, Vocabulary
 from fedmol.data.delimited import QUOTES
 from fedmol.documents import DocumentError, read_json
@@ -30,7 +30,9 @@ _CURES = {  # by reason; what holds for every reason is said where there is none
     AROMATIC: "write single and double bonds, with charges, in place of aromatic ones",
     QUOTES: "put every cell into quotes, and double those within (csv.QUOTE_ALL in Python)",
     REACTION: "write the molecules of reactions one to a row",
-    FRAGMENTS: "data.standardise: parent (on the command line --standardise parent) removes counter-ions",
+    FRAGMENTS: "data.standardise: parent in the settings (fedmol run: --set data.standardise=parent; other commands: "
+    "--standardise parent) removes counter-ions",
+    TEXT_AFTER: "separate columns by commas or tabs, or name a file of SMILES and names .smi",
 }
 
 

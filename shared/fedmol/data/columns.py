@@ -57,6 +57,6 @@ def require(path: Path, names: Sequence[str], column: str) -> int:
         )
     raise bad_data(
         f"{path} has no column {column!r}; its columns are {listed}",
-        "name the one with the SMILES (--column on the command line, data.column in the settings); "
-        "in a file without a header it is named by its number, counted from 1",
+        "name the one with the SMILES (--column on the command line, data.column in the settings), and remove lines "
+        "above the header; in a file without a header it is named by its number, counted from 1",
     )

@@ -17,8 +17,9 @@ from typing import NamedTuple
 from fedmol.chem.normal_form import is_smiles
 from fedmol.data import columns
 from fedmol.errors import bad_data
+from fedmol.formats import number
 
-FIELDS = "{found} fields where the header has {expected}"
+FIELDS = "{found} where the header has {expected}"
 QUOTES = "quotes that do not close"
 HEADER = "the header once more"
 
@@ -27,6 +28,7 @@ _LONGEST_CELL = 1 << 17
 _MOST_LINES = 500  # of one row
 _LOOKED_AT = 200  # lines, to tell how a table is written
 _MOSTLY, _LETTERS = 0.9, 3  # of lines that are rows by themselves; of their SMILES: any text has an N somewhere
+_WHOLE_CELL = re.compile(r'"(?:[^"]|"")*"')
 _SEVERAL = 3  # lines that no text has by chance
 _DELIMITERS = ",", "\t", ";", "|"
 _SEPARATOR = re.compile(r'"?sep=(?P<delimiter>[^"])"?\s*', re.IGNORECASE)  # a first line for Excel
@@ -64,7 +66,7 @@ class Dialect:
         if not any(map(str.strip, cells)):
             return Row(line, blank=True)
         if len(cells) < width or any(map(str.strip, cells[width:])) or (len(cells) > width and self.smiles):
-            return Row(line, fault=FIELDS.format(found=len(cells), expected=width))
+            return Row(line, fault=FIELDS.format(found=number(len(cells), "field"), expected=width))
         if [cell.strip().casefold() for cell in cells[:width]] == [name.casefold() for name in self.names]:
             return Row(line, fault=HEADER)
         return Row(line, cells[self.smiles].strip())
@@ -93,10 +95,10 @@ def lines_of(path: Path, text: str) -> list[str]:
     lines = text.replace("\r\r\n", "\n").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if not lines[-1]:
         lines.pop()
-    for number, line in enumerate(lines, start=1):
+    for place, line in enumerate(lines, start=1):
         if len(line) > LONGEST_LINE:
             raise bad_data(
-                f"{path}, line {number} has more than {LONGEST_LINE:,} characters",
+                f"{path}, line {place} has more than {LONGEST_LINE:,} characters",
                 "write one molecule a line, and leave out columns that are not needed",
             )
     return lines
@@ -272,7 +274,8 @@ def _quotes_cells(line: str, delimiter: str | None) -> bool:
     """True if a cell of the line is in quotes before one begins whose quotes do not close on it."""
     closed = False
     for cell in line.split(delimiter or ","):
-        if cell.startswith('"') and not _is_closed(cell):
+        whole = _WHOLE_CELL.fullmatch(cell) is not None
+        if cell.startswith('"') and not whole:
             return closed
-        closed |= _is_closed(cell)
+        closed |= whole
     return False

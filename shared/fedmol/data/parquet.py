@@ -13,7 +13,9 @@ from fedmol.errors import bad_data
 MAGIC = b"PAR1"
 _UNFOLDING, _FREE = 100, 64 << 20  # as of packed files
 
-_NAMES = "SELECT name FROM parquet_schema(?) WHERE type IS NOT NULL"
+_COLUMNS = "SELECT column_name, column_type FROM (DESCRIBE SELECT * FROM read_parquet(?))"
+_BYTES = "BLOB"  # as writers have it that do not say that their bytes are text
+_TEXT = "VARCHAR", _BYTES
 _SIZE = "SELECT sum(total_uncompressed_size) FROM parquet_metadata(?) WHERE path_in_schema = ?"
 
 
@@ -30,17 +32,20 @@ def open_column(path: Path, content: bytes, column: str) -> tuple[str, Iterator[
         file.flush()
         try:
             with duckdb.connect(config={"threads": 1}) as database:
-                names = [str(name) for (name,) in database.execute(_NAMES, [file.name]).fetchall()]
-                name = names[columns.require(path, names, column)]
+                kinds = {str(one[0]): str(one[1]) for one in database.execute(_COLUMNS, [file.name]).fetchall()}
+                name = list(kinds)[columns.require(path, list(kinds), column)]
+                if kinds[name] not in _TEXT:
+                    raise bad_data(
+                        f"{path}: column {name!r} does not hold text but {kinds[name]}",
+                        "name a column of text with --column, or write the SMILES into one",
+                    )
                 (size,) = database.execute(_SIZE, [file.name, name]).fetchone() or (0,)
                 if int(size or 0) > max(_FREE, _UNFOLDING * len(content)):
                     raise bad_data(f"{path} unfolds to {size:,} bytes, which molecules do not", "look at what is in it")
                 quoted = '"' + name.replace('"', '""') + '"'
-                found = database.execute(f"SELECT {quoted} FROM read_parquet(?)", [file.name])
-                kind, cells = str(found.description[0][1]), found.fetchall()
+                text = f"decode({quoted})" if kinds[name] == _BYTES else quoted
+                cells = database.execute(f"SELECT {text} FROM read_parquet(?)", [file.name]).fetchall()
         except duckdb.Error as error:
             what = f"{path} is a damaged Parquet file: {str(error).splitlines()[0].replace(file.name, 'it')}"
             raise bad_data(what, "copy the file again from where it came from") from None
-    if kind != "VARCHAR":
-        raise bad_data(f"{path}: column {name!r} does not hold text but {kind}", "name the column with the SMILES")
     return name, (Row(number, (cell or "").strip()) for number, (cell,) in enumerate(cells, start=1))

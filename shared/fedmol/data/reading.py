@@ -22,7 +22,7 @@ _STRUCTURES = frozenset({".sdf", ".sd", ".mol"})
 _LARGEST = 8 << 30  # bytes of a file
 _MOLFILE_ENDS, _RECORD_ENDS = "M  END", "$$$$"
 _COUNTS = re.compile(r"^[ \d]{6}.*V[23]000\s*$")
-_PAGES = "<!doctype", "<html", "<head", "<body", "<?xml"
+_PAGE = "<"  # that no table and no SMILES begins with
 _JSON = "{", "[{", '["'
 
 
@@ -150,7 +150,7 @@ def _refuse_blanks(path: Path, words: list[str]) -> None:
 
 def _refuse_pages(path: Path, first: str) -> None:
     begin = first.lstrip().lower()
-    if begin.startswith(_PAGES):
+    if begin.startswith(_PAGE):
         raise bad_data(
             f"{path} is a page (HTML or XML), not a table", "look at it: a server may have sent it in place of the file"
         )

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedmol.events import Event
-from fedmol.formats import duration, fixed, misses, size
+from fedmol.formats import duration, fixed, misses, number, size
 from fedmol.shown import plain
 from fedmol.telemetry import kinds
 from fedmol.telemetry.kinds import Misfit, Record, told
@@ -148,5 +148,5 @@ def _line(event: Event, said: Record, run: Run) -> str | None:
             return f"{event.site} holds the final model"
         case kinds.RunFinished():
             absent = f", {misses(said.missed_rounds)}" if said.missed_rounds else ""
-            return f"finished {said.rounds} rounds: {said.outcome}{absent}"
+            return f"finished {number(said.rounds, 'round')}: {said.outcome}{absent}"
     return f"{event.site} is back" if event.kind == "site_returned" else None

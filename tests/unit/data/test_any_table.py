@@ -67,6 +67,40 @@ def test_by_csv(tmp_path: Path, rows: list[Any], delimiter: str, quoting: Any, e
 
 @property_test
 @given(
+    rows=st.lists(
+        st.tuples(
+            st.lists(st.sampled_from(["N", "CCO", "a b", ",", ";", '"', "'", "\n"]), max_size=9)
+            .map("".join)
+            .filter(lambda text: text.count("\n") < 3),
+            st.sampled_from(["CC", "CCN", "c1ccccc1"]),
+        ),
+        min_size=1,
+        max_size=5,
+    ),
+    first=st.booleans(),
+    delimiter=st.sampled_from(",;"),
+    quoting=st.sampled_from([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+)
+def test_no_row_is_made_of_text(
+    tmp_path: Path, rows: list[tuple[str, str]], first: bool, delimiter: str, quoting: Any
+) -> None:
+    """However much a cell's lines look like rows: what cannot be told is rejected."""
+    text, written = io.StringIO(), {}
+    writer = csv.writer(text, delimiter=delimiter, quoting=quoting, lineterminator="\n")
+    for name, smiles in [("name", "smiles"), *rows]:
+        written[text.getvalue().count("\n") + 1] = smiles
+        writer.writerow([smiles, name] if first else [name, smiles])
+    path = tmp_path / "table.csv"
+    path.write_text(text.getvalue())
+    table = read_table(path)
+    read = {table.lines[row]: table.smiles[row] for row in range(len(table)) if row not in table.faults}
+    assert read.items() <= written.items()
+    if quoting == csv.QUOTE_ALL and first:
+        assert not table.faults
+
+
+@property_test
+@given(
     rows=ROWS,
     separator=st.sampled_from(",;\t"),
     index=st.booleans(),

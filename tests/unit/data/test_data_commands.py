@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 from pathlib import Path
@@ -31,6 +32,28 @@ def test_card_shows_counts_and_every_reason(tmp_path: Path) -> None:
         assert text in result.output
     document = json.loads(call("card", path, "--json").output)
     assert (document["read"], document["kept"]) == (5, 3)
+
+
+def test_every_rejected_row_can_be_had(tmp_path: Path) -> None:
+    path, out = tmp_path / "site.csv", tmp_path / "rejected.csv"
+    path.write_text("smiles,name\nCCO,a\n" + "ethanol,b\n" * 7 + "CC,c,d\nCCN,e\n" + '"C.C",f\nCCC,g\n')
+    assert failure("card", path, "--rejected", out).exit is Exit.BAD_DATA
+    with out.open(newline="") as file:
+        found = [tuple(row) for row in csv.reader(file)]
+    assert found == [
+        ("line", "reason", "smiles"),
+        *((str(line), "not a SMILES", "ethanol") for line in range(3, 10)),
+        ("10", "3 fields where the header has 2", ""),
+        ("12", "more than one fragment (salt, solvate or mixture)", "C.C"),
+    ]
+
+
+def test_a_vocabulary_for_no_molecule_is_refused_for_that(tmp_path: Path) -> None:
+    path = tmp_path / "site.csv"
+    path.write_text("smiles\nethanol\nwater\n")
+    refused = failure("vocabulary", path)
+    assert "none of 2 rows holds a molecule" in refused.message
+    assert "fedmol data card" in refused.cure
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import tracemalloc
 import zipfile
 from pathlib import Path
 
+import duckdb
 import pytest
 from backports import zstd
 
@@ -60,6 +61,7 @@ def tarred() -> bytes:
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
         (b"%PDF-1.7\n", "a PDF document"),
         (b"<!DOCTYPE html>\n<html>Please sign in</html>", "a page .HTML or XML., not a table"),
+        (b"\n<!-- saved -->\n<table><tr><td>CCO</td></tr></table>", "a page .HTML or XML., not a table"),
         (b'[{"smiles": "CCO"}]', "is JSON"),
         (b"PAR1" + bytes(40), "damaged Parquet"),
         (gzip.compress(PLAIN)[:-9], "damaged gzip"),
@@ -80,6 +82,25 @@ def test_what_cannot_be_read_says_why(tmp_path: Path, content: bytes, message: s
     assert caught.value.exit is Exit.BAD_DATA
     assert "site.csv" in caught.value.message
     assert caught.value.cure
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ("{'smiles': 'CCO'} AS molecule", "no column 'smiles'; its columns are 'molecule'"),
+        ("['CCO'] AS smiles", "column 'smiles' does not hold text but VARCHAR"),
+        ("1 AS smiles", "column 'smiles' does not hold text but INTEGER"),
+    ],
+)
+def test_columns_of_parquet_that_hold_no_text_are_named(tmp_path: Path, values: str, message: str) -> None:
+    duckdb.sql(f"COPY (SELECT {values}) TO '{tmp_path}/site.parquet' (FORMAT parquet)")
+    with pytest.raises(FedmolError, match=message):
+        read_table(tmp_path / "site.parquet")
+
+
+def test_parquet_that_does_not_say_that_its_bytes_are_text_is_read(tmp_path: Path) -> None:
+    duckdb.sql(f"COPY (SELECT encode('CCO') AS smiles) TO '{tmp_path}/site.parquet' (FORMAT parquet)")
+    assert read_table(tmp_path / "site.parquet").smiles == ("CCO",)
 
 
 def test_wrong_column_lists_those_there_are(tmp_path: Path) -> None:
