@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from rdkit import Chem
 
 from fedmol.chem import vocabulary
 from fedmol.chem.encoding import encode
 from fedmol.chem.scaffolds import scaffolds
 from fedmol.cli.evaluate import evaluate
 from fedmol.cli.sample import sample
-from fedmol.data.shards import open_shard
+from fedmol.data.reading import read_table
+from fedmol.data.shards import build_shard, open_shard
 from fedmol.data.splits import names
 from fedmol.errors import FedmolError
 from fedmol.evaluation.reference import real_molecules, training_molecules
@@ -37,6 +39,20 @@ def test_for_every_use(tmp_path: Path, written: str, canonical: str) -> None:
     assert training_molecules(str(path), "smiles", CHARGED) == {canonical, "CCCC"}
     assert names([written]) == [canonical]
     assert scaffolds([written]) == scaffolds([canonical])
+
+
+def test_bonds_of_molfiles_that_are_neither_single_nor_double_are_refused(tmp_path: Path) -> None:
+    """Type 4 in an acetate, and in a ring of benzene, where it means what it says."""
+    acetate, benzene = Chem.MolFromSmiles("CC(=O)[O-]"), Chem.MolFromSmiles("c1ccccc1")
+    for bond in list(acetate.GetBonds())[1:]:
+        bond.SetBondType(Chem.BondType.AROMATIC)
+    path = tmp_path / "site.sdf"
+    blocks = [Chem.MolToMolBlock(mol, kekulize=False) for mol in (acetate, benzene)]
+    assert all("  4  0" in block for block in blocks)
+    path.write_text("".join(f"{block}$$$$\n" for block in blocks))
+    shard = build_shard(read_table(path), CHARGED)
+    assert shard.smiles == ["c1ccccc1"]
+    assert list(shard.card.rejected) == ["aromatic bond outside an aromatic ring"]
 
 
 def report(*arguments: object) -> str:
