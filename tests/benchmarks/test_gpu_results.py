@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,19 @@ from fedmol.errors import Exit, FedmolError
 
 
 @pytest.mark.slow
-def test_the_results_say_what_was_measured_and_leave_the_docs_alone(finished: Path, encoded: Path) -> None:
+def test_the_results_say_what_was_measured_and_leave_the_docs_alone(
+    finished: Path, encoded: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(finished, tmp_path / "run")
     before = [path.read_bytes() for path in (page.DATA, page.PAGE, page.README)]
-    assert evaluate.main([str(finished), "--molecules", str(encoded)]) == 0
+    assert evaluate.main([str(run), "--molecules", str(encoded)]) == 0
     assert [path.read_bytes() for path in (page.DATA, page.PAGE, page.README)] == before
-    figures = json.loads((finished / "gpu.json").read_text())
+    figures = json.loads((run / "gpu.json").read_text())
     assert set(HEADLINES) <= set(figures)
     for figure in figures.values():
         assert {"value", "low", "high", "command", "commit", "device", "driver", "torch"} <= set(figure)
         assert figure["value"] is None or figure["low"] <= figure["value"] <= figure["high"]
-    text = (finished / "gpu.md").read_text()
+    text = (run / "gpu.md").read_text()
     assert "not run" not in text
     assert "it shows that the stages work, and measures nothing" in text
     assert "| parity digress bfloat16 | gradients |" in text
