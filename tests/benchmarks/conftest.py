@@ -42,13 +42,13 @@ def _absent() -> list[str]:
     return sorted(module for module, of in owners.items() if not of & present and module not in own)
 
 
-BLOCKER = f"""
+_BLOCKER = """
 import sys
 class Without:
     def __init__(self, finder):
         self.finder = finder
     def find_spec(self, name, *more):
-        return None if name.partition(".")[0] in {_absent()!r} else self.finder.find_spec(name, *more)
+        return None if name.partition(".")[0] in ABSENT else self.finder.find_spec(name, *more)
 sys.meta_path[:] = map(Without, sys.meta_path)
 """
 
@@ -64,7 +64,7 @@ def encoded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bare(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """The environment of a Python that has nothing but what a machine with a GPU needs."""
     folder = tmp_path_factory.mktemp("bare")
-    (folder / "sitecustomize.py").write_text(BLOCKER)
+    (folder / "sitecustomize.py").write_text(f"ABSENT = {_absent()!r}{_BLOCKER}")
     return {**os.environ, "PYTHONPATH": f"{folder}:shared", "CUDA_VISIBLE_DEVICES": ""}
 
 

@@ -76,15 +76,16 @@ def test_known_rows_that_are_no_molecules_are_told_and_some_must_be(tmp_path: Pa
     known.write_text('SMILES\nCCO\nethanol\n"InChI=1S/CH4/h1H4"\nCC(:O):O\nwater\n')
     sampling = ["-n", "4", "--out", str(tmp_path / "drawn.smi"), "--known", str(known)]
     for said in (report(made, "--known", known), CliRunner().invoke(sample, sampling).output):
-        assert "known molecules: 2 rows of 5 left out: not a SMILES (lines 3, 6)" in said
-        assert "known molecules: 1 row of 5 left out: aromatic bond outside an aromatic ring (line 5)" in said
+        assert "known molecules: 2 of 5 rows are left out: not a SMILES (lines 3, 6)" in said
+        assert "known molecules: 1 of 5 rows are left out: aromatic bond outside an aromatic ring (line 5)" in said
     assert "novel" in said
     known.write_text("SMILES\nethanol\nwater\n")
     for command, arguments in ((evaluate, [str(made), "--known", str(known)]), (sample, sampling)):
         refused = CliRunner().invoke(command, arguments).exception
         assert isinstance(refused, FedmolError)
         assert (
-            "none of 2 rows is a known molecule\n  2 rows of 2 left out: not a SMILES (lines 2, 3)" in refused.message
+            "none of 2 rows is a known molecule\n  2 of 2 rows are left out: not a SMILES (lines 2, 3)"
+            in refused.message
         )
 
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 from fedmol.errors import FedmolError
@@ -84,5 +84,4 @@ class Evaluator:
     def _known(self) -> Collection[str]:
         if self.known is None:
             return ()
-        vocabulary = vocabulary_of(self.run.settings())
-        return training_molecules(str(self.known), COLUMN, vocabulary, partial(log.warning, "known molecules: %s"))
+        return training_molecules(str(self.known), COLUMN, vocabulary_of(self.run.settings()), log.warning)

@@ -25,7 +25,7 @@ UNKNOWN_CHARGE = "charge not in the vocabulary"
 TOO_LARGE = "too large"
 CHARGES = "charges"  # dropped, by a vocabulary of neutral atoms
 
-_ORDERS, _HIGHEST = {"single": 1, "double": 2, "triple": 3}, 3
+_ORDERS = {"single": 1, "double": 2, "triple": 3}
 _ELEMENTS = 119  # that RDKit knows, and 0 for an open atom
 _UNUSUAL = frozenset("<>~$")  # in SMILES: dative, unknown and quadruple bonds
 
@@ -58,7 +58,9 @@ class Codes:
         for (number, charge), kind in self.atoms.items():
             if not charge:
                 self.neutral[number] = kind
-        self.bonds = np.zeros(2 * _HIGHEST + 1, np.int8)  # bond class by twice the order, 0 where there is none
+        self.bonds = np.zeros(
+            2 * max(_ORDERS.values()) + 1, np.int8
+        )  # bond class by twice the order, 0 where there is none
         for name, order in _ORDERS.items():
             if name in vocabulary.bonds:
                 self.bonds[2 * order] = vocabulary.bonds.index(name)

@@ -73,14 +73,21 @@ def _ragged(block: Block) -> RaggedGraphs:
     return RaggedGraphs(counts.long(), atoms, bond_counts.long(), ends, bonds)
 
 
-def canonical_smiles(smiles: Sequence[str], recipe: Recipe = "none", most_atoms: int = MOST_ATOMS) -> list[str | None]:
-    """Canonical SMILES in normal form of each, see `fedmol.chem.standardise`; None for what any vocabulary rejects."""
+def canonical_smiles(smiles: Sequence[str]) -> list[str | None]:
+    """Canonical SMILES in normal form of each; None for what any vocabulary rejects."""
+    return [name for name, _ in written(smiles)]
 
-    def one(text: str) -> str | None:
+
+def written(
+    smiles: Sequence[str], recipe: Recipe = "none", most_atoms: int = MOST_ATOMS
+) -> list[tuple[str, str] | tuple[None, str]]:
+    """The canonical SMILES of each by the recipe, see `fedmol.chem.standardise`; or None, and why it is rejected."""
+
+    def one(text: str) -> tuple[str, str] | tuple[None, str]:
         try:
-            return read_by(recipe, text, most_atoms)[0].smiles
-        except RejectedError:
-            return None
+            return read_by(recipe, text, most_atoms)[0].smiles, ""
+        except RejectedError as reason:
+            return None, str(reason)
 
     with rdBase.BlockLogs():
         return [one(text) for text in smiles]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -156,7 +157,7 @@ def _known(known: str | None, column: str, vocabulary: Vocabulary) -> Collection
 
     if known is None:
         return ()
-    return training_molecules(known, column, vocabulary, lambda line: click.echo(f"known molecules: {line}", err=True))
+    return training_molecules(known, column, vocabulary, partial(click.echo, err=True))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -108,7 +109,8 @@ def sample(
     how = execution_named(execution, place, only_eager=trained.denoiser.config.only_eager)
     how.prepare(trained.denoiser)
     vocabulary = trained.vocabulary
-    known_smiles = known if known is None else training_molecules(str(known), column, vocabulary, _say_of_known)
+    tell = partial(click.echo, err=True)
+    known_smiles = None if known is None else training_molecules(str(known), column, vocabulary, tell)
     around = None if scaffold is None else read_scaffold(scaffold, vocabulary)
     denoiser, noise = _asked(trained, around, atoms)
     steps = steps or (_SCAFFOLD_STEPS if around and way is samplers.FEW_STEP else None)
@@ -126,10 +128,6 @@ def sample(
     if stereo is not None:
         console.print(f"stereo is not modelled: wrote {expansion}, at most {stereo:,} of each", highlight=False)
     console.print(f"written: {out}", markup=False)
-
-
-def _say_of_known(line: str) -> None:
-    click.echo(f"known molecules: {line}", err=True)
 
 
 def _asked(trained: TrainedModel, scaffold: Scaffold | None, atoms: int | None) -> tuple[Denoises, NoiseModel]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -167,6 +167,11 @@ def largest_scaffolds(scaffolds: Iterable[str]) -> tuple[int, tuple[ScaffoldCoun
     return len(tally), tuple(ScaffoldCount(smiles=one, count=n) for one, n in first)
 
 
+def why_rejected(rejected: Mapping[str, Rejection], read: int) -> list[str]:
+    """One line for each reason why some of the rows that were read are rejected."""
+    return [f"{one.count:,} of {read:,} rows are left out: {why} ({one.where})" for why, one in rejected.items()]
+
+
 def left_out(card: DataCard) -> list[str]:
     """One line for each thing that the molecules which are kept are without, and for each kind of rejected row."""
 
@@ -174,10 +179,7 @@ def left_out(card: DataCard) -> list[str]:
         *(f"{n:,} of {card.kept:,} molecules are kept without their {what}" for what, n in card.dropped.items() if n),
         *(f"{n:,} of {card.kept:,} molecules are standardised: {what}" for what, n in card.changed.items() if n),
         *([f"{card.alike:,} are left out: they differ from others only in {card.likeness}"] if card.alike else []),
-        *(
-            f"{one.count:,} of {card.read:,} rows are left out: {why} ({one.where})"
-            for why, one in card.rejected.items()
-        ),
+        *why_rejected(card.rejected, card.read),
     ]
 
 

@@ -11,6 +11,7 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +58,11 @@ class Dialect:
     def column(self) -> str:
         return self.names[self.smiles]
 
+    @cached_property
+    def _header(self) -> tuple[str, ...]:
+        """As every row is compared with it."""
+        return tuple(name.casefold() for name in self.names)
+
     def row(self, line: int, cells: list[str]) -> Row:
         """The row of these cells, if they are as many as the header has.
 
@@ -67,7 +73,7 @@ class Dialect:
             return Row(line, blank=True)
         if len(cells) < width or any(map(str.strip, cells[width:])) or (len(cells) > width and self.smiles):
             return Row(line, fault=FIELDS.format(found=number(len(cells), "field"), expected=width))
-        if [cell.strip().casefold() for cell in cells[:width]] == [name.casefold() for name in self.names]:
+        if tuple(cell.strip().casefold() for cell in cells[:width]) == self._header:
             return Row(line, fault=HEADER)
         return Row(line, cells[self.smiles].strip())
 
@@ -262,8 +268,11 @@ def _with_quotes(lines: list[str], start: int, how: Dialect) -> tuple[list[Row],
     whole = [row.smiles for row in inner if not row.fault and is_smiles(row.smiles)]
     if not whole:
         return [how.row(start + 1, span.cells)], span.taken
-    likely = len(whole) >= _MOSTLY * len(inner) and sum(map(len, whole)) >= _LETTERS * len(whole)
-    likely = likely and (how.delimiter == "\t" or len(inner) >= _SEVERAL)
+    likely = (
+        (how.delimiter == "\t" or len(inner) >= _SEVERAL)
+        and len(whole) >= _MOSTLY * len(inner)
+        and sum(map(len, whole)) >= _LETTERS * len(whole)
+    )
     alone = any('"' in map(str.strip, lines[index].split(how.delimiter)) for index in (start, numbers[-1] - 1))
     if likely and not literal.fault and is_smiles(literal.smiles) and not alone:
         return [literal], 1  # the quotes of two rows that have nothing to do with each other

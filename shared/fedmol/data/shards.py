@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from array import array
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -115,10 +116,9 @@ def encode_table(table: Table, vocabulary: Vocabulary, on_progress: Progress | N
     return replace(encoded, rows=array("q", (told[row] for row in encoded.rows)), rejected=rejected)
 
 
-def _rejections(table: Table, encoded: Encoded) -> dict[str, Rejection]:
-    return {
-        reason: Rejection.of([table.lines[row] for row in rows]) for reason, rows in sorted(encoded.rejected.items())
-    }
+def rejections(table: Table, rejected: Mapping[str, list[int]]) -> dict[str, Rejection]:
+    """The lines of rejected rows, by reason."""
+    return {reason: Rejection.of([table.lines[row] for row in rows]) for reason, rows in sorted(rejected.items())}
 
 
 def build_shard(
@@ -163,7 +163,7 @@ def shard_of(table: Table, encoded: Encoded, vocabulary: Vocabulary, validation_
         blank=table.blank,
         dropped={what: int(chosen[places].sum()) for what, places in sorted(encoded.dropped.items())},
         changed={what: int(chosen[places].sum()) for what, places in sorted(encoded.changed.items())},
-        rejected=_rejections(table, encoded),
+        rejected=rejections(table, encoded.rejected),
         sizes=sizes,
         atoms=atoms,
         bonds=bonds,

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
 from functools import partial
 from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fedmol.chem.encoding import canonical_smiles
+from fedmol.chem.encoding import canonical_smiles, written
 from fedmol.chem.scaffolds import scaffolds
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.processes import in_blocks
@@ -20,6 +21,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.federation.settings import Dirichlet, Iid, Scaffold, Split, Uneven
 
 Indices = NDArray[np.int64]
+T = TypeVar("T")
 
 
 def sizes_of(total: int, weights: Sequence[float]) -> list[int]:
@@ -70,7 +72,7 @@ def _spread(groups: list[Indices], sites: int, alpha: float, rng: np.random.Gene
     return [rows[site == k] for k in range(sites)]
 
 
-def _all(of: Callable[[Sequence[str]], list[str | None]], smiles: Sequence[str]) -> Iterator[str | None]:
+def _all(of: Callable[[Sequence[str]], list[T]], smiles: Sequence[str]) -> Iterator[T]:
     return chain.from_iterable(in_blocks(of, smiles))
 
 
@@ -119,11 +121,16 @@ def names(smiles: Sequence[str]) -> list[str]:
     return [text if name is None else name for text, name in zip(smiles, _all(canonical_smiles, smiles), strict=True)]
 
 
-def readable(table: Table, vocabulary: Vocabulary) -> list[str | None]:
-    """The canonical SMILES of each row, standardised by the vocabulary's recipe; None where it holds no molecule."""
-    return list(
-        _all(partial(canonical_smiles, recipe=vocabulary.recipe, most_atoms=vocabulary.max_atoms), table.smiles)
-    )
+def readable(table: Table, vocabulary: Vocabulary) -> tuple[list[str], dict[str, list[int]]]:
+    """Canonical SMILES of the rows that hold a molecule, by the vocabulary's recipe, and the other rows by reason."""
+    known, rejected = list[str](), dict[str, list[int]]()
+    of = partial(written, recipe=vocabulary.recipe, most_atoms=vocabulary.max_atoms)
+    for row, (name, reason) in enumerate(_all(of, table.smiles)):
+        if name is None:
+            rejected.setdefault(table.faults.get(row, reason), []).append(row)
+        else:
+            known.append(name)
+    return known, rejected
 
 
 def holdout(names: Sequence[str], share: float, seed: int) -> tuple[Indices, Indices]:

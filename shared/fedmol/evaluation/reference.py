@@ -8,19 +8,16 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from rdkit import rdBase
 
-from fedmol.chem.normal_form import RejectedError
-from fedmol.chem.standardise import known_molecules, read_by
+from fedmol.chem.standardise import known_molecules
 from fedmol.chem.vocabulary import Vocabulary
-from fedmol.data.card import Rejection, check
+from fedmol.data.card import check, why_rejected
 from fedmol.data.reading import Table, read_table
-from fedmol.data.shards import Shard, build_shard, encode_table, held_out
+from fedmol.data.shards import Shard, build_shard, encode_table, held_out, rejections
 from fedmol.data.sources import cache_folder, qm9
 from fedmol.data.splits import Indices, holdout, names, readable
 from fedmol.errors import bad_data
 from fedmol.federation.settings import DataSettings
-from fedmol.formats import number
 
 Part = Literal["test", "training"]
 
@@ -59,17 +56,11 @@ def training_molecules(
     if vocabulary.keeps_charges and table.source in (QM9, QM9_DIGRESS) and vocabulary.recipe == "none":
         return set(table.smiles)
     if vocabulary.keeps_charges:
-        written = readable(table, vocabulary)
-        rejected = _why_not(table, [row for row, one in enumerate(written) if one is None], vocabulary)
-        known = [one for one in written if one is not None]
+        known, rejected = readable(table, vocabulary)
     else:
         encoded = encode_table(table, vocabulary)
-        rejected, known = encoded.rejected, encoded.smiles
-    lines = [
-        f"{number(len(rows), 'row')} of {len(table):,} left out: {why} "
-        f"({Rejection.of([table.lines[row] for row in rows]).where})"
-        for why, rows in sorted(rejected.items())
-    ]
+        known, rejected = encoded.smiles, encoded.rejected
+    lines = why_rejected(rejections(table, rejected), len(table) + table.blank)
     if not known:
         raise bad_data(
             "".join([f"{source}: none of {len(table):,} rows is a known molecule", *(f"\n  {line}" for line in lines)]),
@@ -77,20 +68,8 @@ def training_molecules(
         )
     if tell is not None:
         for line in lines:
-            tell(line)
+            tell(f"known molecules: {line}")
     return known_molecules(known, vocabulary)
-
-
-def _why_not(table: Table, rows: Sequence[int], vocabulary: Vocabulary) -> dict[str, list[int]]:
-    """The reasons why these rows hold no molecule."""
-    found: dict[str, list[int]] = {}
-    with rdBase.BlockLogs():
-        for row in rows:
-            try:
-                read_by(vocabulary.recipe, table.smiles[row], vocabulary.max_atoms)
-            except RejectedError as reason:
-                found.setdefault(table.faults.get(row, str(reason)), []).append(row)
-    return found
 
 
 def _table(source: str, part: Part, column: str) -> Table:
