@@ -15,9 +15,9 @@ from benchmarks.stock import load
 from benchmarks.suite import Effort, Suite
 from benchmarks.table import print_results
 from fedmol import files
-from fedmol.cli.ending import call
-from fedmol.federation.settings import ModelSettings
-from fedmol.network import PRESETS
+from fedmol.models import PRESETS
+from fedmol.runtime import call
+from fedmol.settings import ModelSettings
 
 _BATCH = {"cpu": 128, "cuda": 1024}
 _SAMPLED = {"cpu": 256, "cuda": 1024}

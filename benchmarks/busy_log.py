@@ -11,7 +11,7 @@ from typing import Any
 
 from fedmol import files
 from fedmol.data.embedded import embedded
-from fedmol.events import EventLog
+from fedmol.telemetry.log import EventLog
 
 _STEPS = 60  # of a round
 _SIGNS = 5  # of life that are logged while a site trains in a round

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from benchmarks.contenders import BASELINE
 from benchmarks.results import Results
-from fedmol.report.charts import HEIGHT, WIDTH, Series, bars, lines
+from fedmol.report.svg_charts import HEIGHT, WIDTH, Series, bars, lines
 
 _GAP, _TITLE = 28, 26  # between panels, and above each
 _COLUMNS = 2

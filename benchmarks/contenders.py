@@ -14,7 +14,7 @@ from benchmarks.stock import ATOM_TYPES, BOND_TYPES, MAX_ATOMS
 from fedmol.diffusion import NoiseModel, sample
 from fedmol.diffusion.samplers import ANCESTRAL
 from fedmol.graphs import Graphs
-from fedmol.network import PRESETS, build
+from fedmol.models import PRESETS, build
 from fedmol.training import TrainingConfig, build_optimizer, train
 
 BASELINE = "plain"

@@ -1,6 +1,6 @@
 """What the network of DiGress sees of a noisy graph besides its one-hot codes (its setting `extra_features: all`).
 
-Written for reading: one formula per line, nothing shared with `fedmol.network`. Faults of the reference that cost no
+Written for reading: one formula per line, nothing shared with `fedmol.models`. Faults of the reference that cost no
 time are mended as preset `digress` mends them (ADR 7), so that both can be compared on the same weights: the 5-cycle
 count, the weight of empty slots, the flag of the largest component, and the eigenvectors' signs.
 """

@@ -21,9 +21,8 @@ from rich.table import Table
 from benchmarks.chart import sheet
 from benchmarks.clock import Clock
 from fedmol import files
-from fedmol.chem.reading import Reading, read_graphs
+from fedmol.chem.graphs_to_molecules import Reading, read_graphs
 from fedmol.chem.vocabulary import Vocabulary
-from fedmol.cli.ending import call
 from fedmol.data.shards import open_shard
 from fedmol.diffusion import sample
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
@@ -31,7 +30,8 @@ from fedmol.evaluation import chemnet
 from fedmol.evaluation.distances import distances
 from fedmol.evaluation.quality import measure
 from fedmol.graphs import Graphs
-from fedmol.report.charts import Series, lines
+from fedmol.report.svg_charts import Series, lines
+from fedmol.runtime import call
 from fedmol.training.model_file import TrainedModel, load_model
 
 _STEPS = {ANCESTRAL: (5, 10, 15, 25, 50, 100, 250, 500), FEW_STEP: (5, 10, 15, 25, 50, 100)}

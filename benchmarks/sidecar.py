@@ -31,7 +31,7 @@ from rich.table import Table
 from benchmarks.busy_log import Federation
 from benchmarks.machine import describe
 from fedmol import files
-from fedmol.cli.ending import call
+from fedmol.runtime import call
 
 _PATHS = ("/", "/healthz", "/readyz", "/metrics", "/v1/status", "/v1/sites", "/v1/rounds?limit=1000", "/v1/rounds/{}",
           "/v1/molecules", "/report", "/openapi.json")  # fmt: skip

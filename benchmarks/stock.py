@@ -40,9 +40,9 @@ def load(source: str, limit: int | None) -> Stock:
         FedmolError: BAD_DATA, see `fedmol.data.sources.load`.
     """
     from fedmol.chem import vocabulary as vocabularies
-    from fedmol.chem.encoding import encode
+    from fedmol.chem.smiles_to_graphs import encode
     from fedmol.data import sources
-    from fedmol.federation.settings import DataSettings
+    from fedmol.settings import DataSettings
 
     table = sources.load(DataSettings(source=source, limit=limit))
     graphs = encode(table.smiles, vocabularies.get("qm9")).graphs

@@ -24,10 +24,10 @@ from fedmol import files, formats
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.standardise import read_by
 from fedmol.chem.vocabulary import RECIPES, Vocabulary
-from fedmol.cli.ending import call
-from fedmol.data.reading import Table, read_table
+from fedmol.data.molecule_files import Table, read_table
 from fedmol.data.shards import Shard, build_shard
 from fedmol.evaluation.quality import Rate
+from fedmol.runtime import call
 
 WAYS = ("salt", "charged", "tautomer")
 PARTNERS = ("[Na+]", "Cl", "OS(O)(=O)=O", "OC(=O)C(O)C(O)C(O)=O", "OC(=O)C=CC(O)=O", "CC(O)=O", "Cc1ccc(cc1)S(O)(=O)=O")

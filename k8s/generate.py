@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 
 ROOT = Path(__file__).parents[1]
 CHARTS = ("aggregator", "collaborator")

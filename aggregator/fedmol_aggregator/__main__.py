@@ -10,16 +10,15 @@ from pathlib import Path
 
 import click
 
-from fedmol.cli.ending import call, log_to_stderr
-from fedmol.cli.run_id import RUN_ID
 from fedmol.errors import FedmolError
-from fedmol.events import EventLog
-from fedmol.federation.certificates import CertificateFiles, check_files
-from fedmol.federation.settings import load, require_address
 from fedmol.files import refusing_exchanged
+from fedmol.fl.federation import load, require_address
+from fedmol.pki.certificates import CertificateFiles, check_files
 from fedmol.run_folder import Owner, claim
-from fedmol_aggregator.handshakes import watch_stderr
-from fedmol_aggregator.memory import keep_together
+from fedmol.runtime import RUN_ID, call, log_to_stderr
+from fedmol.telemetry.log import EventLog
+from fedmol_aggregator.malloc import keep_together
+from fedmol_aggregator.tls_failures import watch_stderr
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 

@@ -17,10 +17,10 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog
-from fedmol.federation import denied, pem
-from fedmol_aggregator.audit import Audit
-from fedmol_aggregator.gathering import Roster
+from fedmol.pki import denied, pem
+from fedmol.telemetry.log import EventLog
+from fedmol_aggregator.enrollment import Roster
+from fedmol_aggregator.refusal_log import Audit
 
 _CALLS_A_SECOND, _BURST = 50.0, 200.0  # of one site
 

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from fedmol import files
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog, read
-from fedmol.federation.messages import Agreement, CensusCounts, Counts, read_agreement
-from fedmol.federation.settings import TrainingSettings
-from fedmol.fl.norms import lower_median
+from fedmol.fl.messages import Agreement, CensusCounts, Counts, read_agreement
+from fedmol.fl.update_norms import lower_median
+from fedmol.settings import TrainingSettings
+from fedmol.telemetry.log import EventLog, read
 
 SLOWEST = 4.0  # times the lower median of all sites' seconds per step: as slow as a site may count
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection
 
-from fedmol.events import EventLog, read
+from fedmol.telemetry.log import EventLog, read
 
 
 class Deliveries:

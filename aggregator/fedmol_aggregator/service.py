@@ -13,32 +13,30 @@ from typing import Any
 
 from fedmol import files
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog, read
-from fedmol.federation.assembly import MODEL_FILE, denoiser_of, extensions, reach, save_final_model, vocabulary_of
-from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.hosts import endpoint
-from fedmol.federation.messages import Agreement
-from fedmol.federation.settings import Settings, dump
-from fedmol.fl.account import uncounted
 from fedmol.fl.checkpoints import Checkpoint
-from fedmol.fl.clock import AwakeClock
 from fedmol.fl.engine import RoundEngine
-from fedmol.fl.norms import Reach
+from fedmol.fl.federation import Settings, dump
+from fedmol.fl.liveness import AwakeClock, Presence
+from fedmol.fl.messages import Agreement
 from fedmol.fl.payload import MODEL
-from fedmol.fl.presence import Presence
 from fedmol.fl.recovery import accounts
-from fedmol.fl.rounds import RoundRule
-from fedmol.fl.terms import Terms
+from fedmol.fl.round_account import uncounted
+from fedmol.fl.rounds import RoundRule, Terms
+from fedmol.fl.update_norms import Reach
 from fedmol.heartbeat import Heart
-from fedmol.training.flat import flatten, manifest
+from fedmol.names import endpoint
+from fedmol.pki.certificates import CertificateFiles
+from fedmol.telemetry.log import EventLog, read
+from fedmol.training.assembly import MODEL_FILE, denoiser_of, extensions, reach, save_final_model, vocabulary_of
 from fedmol.training.model_file import TrainedModel, load_model
-from fedmol_aggregator.audit import Audit
-from fedmol_aggregator.course import Course
+from fedmol.training.parameter_vector import flatten, manifest
 from fedmol_aggregator.deliveries import Deliveries
-from fedmol_aggregator.gate import Gate
-from fedmol_aggregator.gathering import Gathering, Roster
-from fedmol_aggregator.memory import give_back
+from fedmol_aggregator.enrollment import Gathering, Roster
+from fedmol_aggregator.malloc import give_back
 from fedmol_aggregator.openfl_adapter.server import FederationServer
+from fedmol_aggregator.peer_checks import Gate
+from fedmol_aggregator.refusal_log import Audit
+from fedmol_aggregator.signed_changes import Course
 
 log = logging.getLogger("fedmol.aggregator")
 

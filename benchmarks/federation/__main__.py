@@ -14,8 +14,8 @@ from benchmarks.federation import page
 from benchmarks.federation.cases import Case, cases, small_case
 from benchmarks.federation.cost import Cost, measure
 from benchmarks.federation.figures import figures_of
-from fedmol.cli.ending import call
 from fedmol.errors import Exit, FedmolError
+from fedmol.runtime import call
 
 _FOLDER = page.ROOT / "bench"  # on a real disk, which the folder for temporary files need not be
 

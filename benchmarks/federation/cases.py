@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from fedmol.federation.assembly import denoiser_of, vocabulary_of
-from fedmol.federation.identity import peer_name, shared_settings
-from fedmol.federation.messages import CensusCounts, Counts, Joining
-from fedmol.federation.settings import Settings, parse
-from fedmol.federation.versions import SEMANTICS
+from fedmol.fl.federation import Settings, parse
+from fedmol.fl.identity import peer_name, shared_settings
+from fedmol.fl.messages import CensusCounts, Counts, Joining
 from fedmol.fl.payload import Vector, model_payload
-from fedmol.simulation.preparation import free_port
-from fedmol.training.flat import flatten, manifest
+from fedmol.fl.versions import SEMANTICS
+from fedmol.local.preparation import free_port
+from fedmol.training.assembly import denoiser_of, vocabulary_of
+from fedmol.training.parameter_vector import flatten, manifest
 
 RUN = "cost"
 WARM = 1  # rounds before the measured ones

@@ -12,9 +12,9 @@ import numpy as np
 from benchmarks.federation.cases import RUN, WARM, Case, introduction, molecules_of, settings_of
 from benchmarks.federation.servers import Aggregator, Floor, Party, Server, Turn, Update
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation import certificates
-from fedmol.federation.settings import Settings, dump
+from fedmol.fl.federation import Settings, dump
 from fedmol.fl.payload import Vector
+from fedmol.pki import certificates
 
 _VALIDITY = timedelta(days=1)
 

@@ -25,8 +25,8 @@ import grpc
 import numpy as np
 from openfl.protocols import aggregator_pb2, base_pb2
 
-from fedmol.federation.identity import aggregator_name, peer_name
-from fedmol.federation.messages import (
+from fedmol.fl.identity import aggregator_name, peer_name
+from fedmol.fl.messages import (
     JOIN,
     OPENING,
     REPORT,

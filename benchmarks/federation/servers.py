@@ -21,10 +21,10 @@ from benchmarks.federation.cases import RUN, counts
 from benchmarks.federation.floor import FloorMember
 from benchmarks.federation.member import PIECE, Member, channel
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import read
-from fedmol.federation.messages import Joining
-from fedmol.federation.settings import Settings
-from fedmol.simulation.preparation import free_port
+from fedmol.fl.federation import Settings
+from fedmol.fl.messages import Joining
+from fedmol.local.preparation import free_port
+from fedmol.telemetry.log import read
 
 _OWN_VALUES = 1024  # one page of memory
 _PATIENCE = 300.0  # seconds

@@ -16,8 +16,7 @@ from benchmarks.gpu.molecules import Molecules
 from benchmarks.gpu.record import Record
 from fedmol.errors import FedmolError
 from fedmol.execution import EAGER, NAMES, Execution, execution_named
-from fedmol.models import shipped
-from fedmol.network import Denoiser, build
+from fedmol.models import Denoiser, build
 from fedmol.training import (
     Optimizers,
     TrainedModel,
@@ -27,6 +26,7 @@ from fedmol.training import (
     load_model,
     train,
 )
+from fedmol.zoo import shipped
 
 SEED = 3  # of all trainings
 

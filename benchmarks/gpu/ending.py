@@ -1,6 +1,6 @@
 """How the commands of this benchmark end: with an exit code, and with what went wrong on standard error.
 
-As `fedmol.cli.ending` does it, without the package click.
+As `fedmol.runtime` does it, without the package click.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def judge(folder: Path, real: Molecules) -> Evaluation:
     """
     try:
         from fedmol.chem import vocabulary as vocabularies
-        from fedmol.chem.reading import read_graphs
+        from fedmol.chem.graphs_to_molecules import read_graphs
         from fedmol.evaluation import chemnet
         from fedmol.evaluation.quality import measure
     except ModuleNotFoundError as error:

@@ -17,7 +17,7 @@ from fedmol.diffusion import Likelihood, nll, sample
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
 from fedmol.execution import NAMES
 from fedmol.graphs import Graphs
-from fedmol.network import Denoiser
+from fedmol.models import Denoiser
 from fedmol.training import TrainingConfig, build_optimizer, save_model
 
 FILE = "samples.safetensors"

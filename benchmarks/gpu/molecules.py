@@ -20,7 +20,7 @@ from benchmarks.gpu.ending import ended
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
-from fedmol.training import checkpoint
+from fedmol.training import sealed_tensors
 
 SOURCES = ("qm9", "embedded")
 VOCABULARY = "qm9-charged"
@@ -74,7 +74,7 @@ def unpacked(tensors: dict[str, Tensor]) -> Graphs:
 def save_graphs(path: Path, parts: dict[str, Graphs], meta: dict[str, Any]) -> None:
     """Write named sets of graphs to one file, whole or not at all."""
     tensors = {f"{name}.{key}": value for name, graphs in parts.items() for key, value in packed(graphs).items()}
-    checkpoint.save(path, tensors, meta)
+    sealed_tensors.save(path, tensors, meta)
 
 
 def load_graphs(path: Path) -> tuple[dict[str, Graphs], dict[str, Any]]:
@@ -86,12 +86,12 @@ def load_graphs(path: Path) -> tuple[dict[str, Graphs], dict[str, Any]]:
     if not path.is_file():
         raise _unusable(path, "there is no such file")
     try:
-        tensors, meta = checkpoint.load(path)
+        tensors, meta = sealed_tensors.load(path)
     except FedmolError:
         raise _unusable(path, "it is damaged, or no file of this benchmark") from None
     parts: dict[str, Graphs] = {}
     for name in sorted({name.split(".")[0] for name in tensors}):
-        own = checkpoint.without_prefix(f"{name}.", tensors)
+        own = sealed_tensors.without_prefix(f"{name}.", tensors)
         if wrong := _wrong(own):
             raise _unusable(path, f"{name}: {wrong}")
         parts[name] = unpacked(own)
@@ -166,9 +166,9 @@ def encode(source: str) -> Molecules:
     """
     try:
         from fedmol.chem import vocabulary as vocabularies
-        from fedmol.chem.encoding import encode as encoded
+        from fedmol.chem.smiles_to_graphs import encode as encoded
         from fedmol.data.embedded import embedded
-        from fedmol.evaluation.reference import real_molecules
+        from fedmol.evaluation.reference_molecules import real_molecules
     except ModuleNotFoundError as error:
         raise FedmolError(
             Exit.BAD_DATA,

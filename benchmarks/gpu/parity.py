@@ -14,16 +14,16 @@ from fedmol.diffusion import Census, Logits, NoiseModel, add_noise, loss, sample
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP
 from fedmol.execution import EAGER, NAMES
 from fedmol.graphs import Graphs
-from fedmol.network import PRESETS, Denoiser
-from fedmol.network.reference import Residual
-from fedmol.network.spectrum import EIGENVECTORS
+from fedmol.models import PRESETS, Denoiser
+from fedmol.models.digress import Residual
+from fedmol.models.spectrum import EIGENVECTORS
 from fedmol.training import (
     TrainingConfig,
     build_optimizer,
-    checkpoint,
     flatten,
     load_optimizer_tensors,
     optimizer_tensors,
+    sealed_tensors,
 )
 
 _CPU = torch.device("cpu")
@@ -178,14 +178,14 @@ def _resume(context: Context) -> None:
     optimizer = build_optimizer(half, config)
     context.train(half, config, _STEPS // 2, total=_STEPS, optimizer=optimizer)
     path = context.folder / "half.safetensors"
-    weights = checkpoint.prefixed("weight.", half.state_dict())
-    checkpoint.save(path, weights | checkpoint.prefixed("optimizer.", optimizer_tensors(optimizer)), {})
-    tensors, _ = checkpoint.load(path)
+    weights = sealed_tensors.prefixed("weight.", half.state_dict())
+    sealed_tensors.save(path, weights | sealed_tensors.prefixed("optimizer.", optimizer_tensors(optimizer)), {})
+    tensors, _ = sealed_tensors.load(path)
     path.unlink()
     resumed = context.fresh("base")
-    resumed.load_state_dict(checkpoint.without_prefix("weight.", tensors))
+    resumed.load_state_dict(sealed_tensors.without_prefix("weight.", tensors))
     optimizer = build_optimizer(resumed, config)
-    load_optimizer_tensors(optimizer, checkpoint.without_prefix("optimizer.", tensors))
+    load_optimizer_tensors(optimizer, sealed_tensors.without_prefix("optimizer.", tensors))
     context.train(resumed, config, _STEPS // 2, first=_STEPS // 2, optimizer=optimizer)
     error = difference(torch.from_numpy(flatten(resumed)), torch.from_numpy(flatten(whole)))
     same = flatten(resumed).tobytes() == flatten(whole).tobytes()

@@ -11,11 +11,11 @@ import click
 
 from benchmarks import origin
 from benchmarks.reading import measure, page
-from fedmol.cli.ending import call
 from fedmol.data.embedded import embedded
-from fedmol.data.reading import read_table
+from fedmol.data.molecule_files import read_table
 from fedmol.data.sources import write_table
 from fedmol.errors import Exit, FedmolError
+from fedmol.runtime import call
 
 EMBEDDED = "embedded"
 VOCABULARIES = {"qm9": "qm9-charged", "muv": "drug", "moses": "drug", EMBEDDED: "qm9-charged"}

@@ -20,7 +20,7 @@ from benchmarks.reading.dialects import BAD, DIALECTS, PLAIN, Row, rows_of
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.data.card import DataCard
 from fedmol.data.columns import DEFAULT
-from fedmol.data.reading import read_table
+from fedmol.data.molecule_files import read_table
 from fedmol.data.shards import build_shard, open_shard
 
 Figures = dict[str, dict[str, Any]]

@@ -16,7 +16,7 @@ from benchmarks.security import page
 from benchmarks.security.attack import IDENTITIES, LOADS
 from benchmarks.security.measure import Federation, Trial, trials
 from benchmarks.security.noise import NOISE, Noise, noises
-from fedmol.cli.ending import call
+from fedmol.runtime import call
 
 _MODEL = Model("5 M", "base", 22)
 _TINY = Model("0.3 M", "small", 1)

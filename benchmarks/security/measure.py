@@ -19,11 +19,11 @@ import numpy as np
 
 from benchmarks.federation.cases import RUN, Model, counts, introduction
 from benchmarks.federation.member import Member
-from fedmol.events import read
-from fedmol.federation import certificates
-from fedmol.federation.identity import peer_name
-from fedmol.federation.settings import Settings, dump, parse
-from fedmol.simulation.preparation import free_port
+from fedmol.fl.federation import Settings, dump, parse
+from fedmol.fl.identity import peer_name
+from fedmol.local.preparation import free_port
+from fedmol.pki import certificates
+from fedmol.telemetry.log import read
 
 HONEST = 8
 _MOLECULES = 100  # of each site

@@ -26,7 +26,7 @@ from benchmarks.federation.cases import RUN
 from benchmarks.federation.member import Member
 from benchmarks.security.measure import Federation
 from benchmarks.sidecar import running
-from fedmol.federation.messages import REPORT, SERVICE
+from fedmol.fl.messages import REPORT, SERVICE
 
 NOISE = {
     "handshakes": "connections without TLS, or without a certificate, up to 1,000 a second",

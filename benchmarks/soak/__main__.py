@@ -13,8 +13,8 @@ import click
 from benchmarks import origin
 from benchmarks.soak import page
 from benchmarks.soak.play import Played, play, which_settings
-from fedmol.cli.ending import call
 from fedmol.errors import Exit, FedmolError
+from fedmol.runtime import call
 
 _KEPT = origin.ROOT / "build/soak"
 

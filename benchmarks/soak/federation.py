@@ -14,11 +14,11 @@ from random import Random
 from benchmarks.soak.lines import Lines
 from fedmol import files
 from fedmol.errors import Exit
-from fedmol.events import Follower
-from fedmol.federation.assembly import MODEL_FILE
-from fedmol.federation.settings import Settings, dump
-from fedmol.simulation.preparation import prepare
-from fedmol.simulation.processes import AGGREGATOR, Party, parties
+from fedmol.fl.federation import Settings, dump
+from fedmol.local.preparation import prepare
+from fedmol.local.processes import AGGREGATOR, Party, parties
+from fedmol.telemetry.log import Follower
+from fedmol.training.assembly import MODEL_FILE
 
 RUN = "soak"
 # What a program says that can go on when it is started again, and the signals that it is ended by here.

@@ -14,9 +14,9 @@ from benchmarks.soak.disturbances import LINES, Disturbance, Kind, draw, moment
 from benchmarks.soak.federation import Federation
 from benchmarks.soak.lines import State
 from fedmol.errors import FedmolError
-from fedmol.events import read, verify
-from fedmol.federation.settings import Settings, parse
-from fedmol.simulation.processes import AGGREGATOR
+from fedmol.fl.federation import Settings, parse
+from fedmol.local.processes import AGGREGATOR
+from fedmol.telemetry.log import read, verify
 
 PATIENCE = 300.0  # seconds, after which a run hangs
 _LOOK = 0.02  # seconds

@@ -11,18 +11,17 @@ from pathlib import Path
 
 import click
 
-from fedmol.cli.ending import call, log_to_stderr
-from fedmol.cli.run_id import RUN_ID
 from fedmol.errors import FedmolError
-from fedmol.events import EventLog
-from fedmol.federation.assembly import MODEL_FILE
-from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.settings import load, require_address
 from fedmol.files import refusing_exchanged
+from fedmol.fl.federation import load, require_address
 from fedmol.heartbeat import Heart
+from fedmol.pki.certificates import CertificateFiles
 from fedmol.run_folder import Owner, claim
-from fedmol_collaborator.ended import ending
-from fedmol_collaborator.watch import Watch
+from fedmol.runtime import RUN_ID, call, log_to_stderr
+from fedmol.telemetry.log import EventLog
+from fedmol.training.assembly import MODEL_FILE
+from fedmol_collaborator.run_end import ending
+from fedmol_collaborator.watchdog import Watch
 
 log = logging.getLogger("fedmol.site")
 

@@ -10,32 +10,33 @@ from pathlib import Path
 import torch
 
 from fedmol import files
-from fedmol.chem.recipes import coding_digest
+from fedmol.chem.standardise import coding_digest
 from fedmol.data.shards import open_shard, shard_digest
-from fedmol.diffusion.census import Census, NoiseModel
+from fedmol.diffusion.census import Census
+from fedmol.diffusion.noise_model import NoiseModel
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog
-from fedmol.federation.assembly import MODEL_FILE, denoiser_of, hardware_of, team_of, vocabulary_of
-from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.counts import counts_of
-from fedmol.federation.identity import peer_name, shared_settings
-from fedmol.federation.messages import Agreement, Joining, Progress, RoundOpening, Welcome
-from fedmol.federation.settings import Settings
-from fedmol.federation.versions import SEMANTICS
-from fedmol.training.flat import manifest
-from fedmol_collaborator import ended, terms
-from fedmol_collaborator.course import Course
-from fedmol_collaborator.ended import Ending
-from fedmol_collaborator.openfl_adapter import federation
+from fedmol.fl.count_checks import counts_of
+from fedmol.fl.federation import Settings
+from fedmol.fl.identity import peer_name, shared_settings
+from fedmol.fl.messages import Agreement, Joining, Progress, RoundOpening, Welcome
+from fedmol.fl.versions import SEMANTICS
+from fedmol.pki.certificates import CertificateFiles
+from fedmol.telemetry.log import EventLog
+from fedmol.training.assembly import MODEL_FILE, denoiser_of, hardware_of, team_of, vocabulary_of
+from fedmol.training.parameter_vector import manifest
+from fedmol_collaborator import agreement_checks, run_end
+from fedmol_collaborator.agreement_checks import Own
+from fedmol_collaborator.known_changes import Course
+from fedmol_collaborator.openfl_adapter import collaborator
 from fedmol_collaborator.openfl_adapter.client import FederationClient
-from fedmol_collaborator.orders import Orders, broken
-from fedmol_collaborator.outgoing import Outgoing
-from fedmol_collaborator.pulse import Pulse
-from fedmol_collaborator.site_store import SiteStore
+from fedmol_collaborator.outbound_log import Outgoing
+from fedmol_collaborator.progress_reporter import Pulse
+from fedmol_collaborator.run_end import Ending
+from fedmol_collaborator.site_state import SiteStore
 from fedmol_collaborator.site_training import SiteTraining
-from fedmol_collaborator.speed import seconds_per_step
-from fedmol_collaborator.terms import Own
-from fedmol_collaborator.watch import FIRST, Watch
+from fedmol_collaborator.step_benchmark import seconds_per_step
+from fedmol_collaborator.task_checks import Orders, broken
+from fedmol_collaborator.watchdog import FIRST, Watch
 
 log = logging.getLogger("fedmol.site")
 
@@ -67,7 +68,7 @@ def take_part(place: Place, events: EventLog, watch: Watch, stop: threading.Even
     Raises:
         FedmolError: with the exit code of whatever ended the site's part.
     """
-    before = ended.ending(place.work, place.run)
+    before = run_end.ending(place.work, place.run)
     if before.damage is not None:
         log.warning("%s; it is fetched again", before.damage)
         events.write("state_damaged", file=str(place.work / MODEL_FILE), detail=before.damage)
@@ -95,7 +96,7 @@ def _take_part(place: Place, before: Ending, events: EventLog, watch: Watch, sto
     network = place.settings.network
     if before.held is not None:
         network = network.model_copy(update={"give_up_after": min(network.give_up_after, _TELL_FOR)})
-    client = federation.connect(network, place.run, place.site, place.certificates, payload, outgoing, watch, stop)
+    client = collaborator.connect(network, place.run, place.site, place.certificates, payload, outgoing, watch, stop)
     introduction = _introduce(place)
     client.join(introduction)
     pulse.send = client.report
@@ -114,7 +115,7 @@ def _take_part(place: Place, before: Ending, events: EventLog, watch: Watch, sto
 
         client.orders, client.on_opening, client.known_changes = orders, on_opening, lambda: course.known
         with training.team:
-            federation.take_part(place.settings, place.run, place.site, client, training)
+            collaborator.take_part(place.settings, place.run, place.site, client, training)
         return _finish(place, client, agreement, course.rounds, before, pulse)
     except (FedmolError, OSError) as error:
         # A site that was asked to stop will be back; one that failed is not worth waiting for.
@@ -141,7 +142,7 @@ def _finish(
         raise broken(f"the final model {digest[:12]} to be taken", f"{before.model_digest[:12]}, said before")
     if before.held is None:
         pulse.phase("receiving model")
-        ended.keep(place.work, place.settings, agreement, client.final_model(rounds), rounds, pulse.events)
+        run_end.keep(place.work, place.settings, agreement, client.final_model(rounds), rounds, pulse.events)
     pulse.phase("finished", model_digest=digest)
     try:
         client.tell(pulse.progress)
@@ -233,13 +234,13 @@ def _prepare(
     census = census.raised(settings.data.least_count)
     counts = counts_of(census.to_json(), len(shard.training), seconds, digest)
     if not place.new_shard:
-        terms.require_same_shard(place.site, counts, pulse.events)
+        agreement_checks.require_same_shard(place.site, counts, pulse.events)
     late = client.join(introduction).agreement is not None  # now: the others may have agreed meanwhile
     welcome, agreement = _wait_for_agreement(client, introduction.model_copy(update={"counts": counts}), stop)
     course = Course(place.run, settings, welcome.manifest, place.certificates.ca, pulse.events)
     course.take_up(welcome.changes)
     accepted = course.changes.accepted_shards(course.rounds)
-    terms.check(agreement, Own(place.site, counts, late), settings, pulse.events, accepted)
+    agreement_checks.check(agreement, Own(place.site, counts, late), settings, pulse.events, accepted)
     team = team_of(settings, NoiseModel.from_census(Census.from_json(agreement.census.model_dump())), shard.training)
     store = SiteStore(place.work / "state")
     steps = agreement.local_steps

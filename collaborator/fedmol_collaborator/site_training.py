@@ -14,26 +14,26 @@ import torch
 
 from fedmol.diffusion.likelihood import nll
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog, read
-from fedmol.federation.assembly import total_steps
-from fedmol.federation.identity import digest, stream_seed
-from fedmol.federation.messages import RoundOpening
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
+from fedmol.fl.identity import digest, stream_seed
 from fedmol.fl.local_methods import Kept, Vectors, holding
+from fedmol.fl.messages import RoundOpening
 from fedmol.fl.payload import MODEL, Sections, Vector, section_digests
 from fedmol.formats import duration
 from fedmol.graphs import Graphs
 from fedmol.ragged import AnyGraphs
-from fedmol.training.checkpoint import load_optimizer_tensors, optimizer_tensors
-from fedmol.training.flat import flatten, manifest, unflatten_into
+from fedmol.telemetry.log import EventLog, read
+from fedmol.training.assembly import total_steps
+from fedmol.training.distributed import Team
 from fedmol.training.local_round import LocalRound
 from fedmol.training.loop import StepReport
 from fedmol.training.optimizers import Optimizers, build_optimizer
-from fedmol.training.pace import Pace
-from fedmol.training.team import Team
-from fedmol_collaborator.course import Course
-from fedmol_collaborator.pulse import Pulse
-from fedmol_collaborator.site_store import PartialRound, SiteStore, TrainedRound
+from fedmol.training.parameter_vector import flatten, manifest, unflatten_into
+from fedmol.training.sealed_tensors import load_optimizer_tensors, optimizer_tensors
+from fedmol.training.throughput import Pace
+from fedmol_collaborator.known_changes import Course
+from fedmol_collaborator.progress_reporter import Pulse
+from fedmol_collaborator.site_state import PartialRound, SiteStore, TrainedRound
 
 log = logging.getLogger("fedmol.site")
 T = TypeVar("T")

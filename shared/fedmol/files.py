@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from fedmol.errors import Exit, FedmolError
+from fedmol.errors import STORAGE_ERRORS, Exit, FedmolError
 
 _KINDS = {
     stat.S_IFDIR: "a folder",
@@ -203,3 +203,22 @@ def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
 def write_text(path: Path, content: str, mode: int = 0o644) -> None:
     """`write_bytes` for UTF-8 text."""
     write_bytes(path, content.encode(), mode)
+
+
+def write_file(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """`fedmol.files.write_bytes` for a place that a user chose.
+
+    Raises:
+        FedmolError: BAD_DATA if nothing can be written there.
+        OSError: the disk is full, can only be read, or fails.
+    """
+    try:
+        write_bytes(path, content, mode)
+    except OSError as error:
+        if error.errno in STORAGE_ERRORS:
+            raise
+        raise FedmolError(
+            Exit.BAD_DATA,
+            f"{path} cannot be written: {error.strerror}",
+            "name a folder that you may write to, with room",
+        ) from None

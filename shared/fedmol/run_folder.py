@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from fedmol import files
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import read
+from fedmol.telemetry.log import read
 
 _OWNER, _LOCK, _LOG = "owner.json", "lock", "events.jsonl"
 _LARGEST = 4096  # bytes

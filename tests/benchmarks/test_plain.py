@@ -12,7 +12,7 @@ from fedmol.diffusion import Census, NoiseModel
 from fedmol.diffusion import loss as fedmol_loss
 from fedmol.diffusion.posterior import mixture_posterior
 from fedmol.graphs import Graphs
-from fedmol.network import build
+from fedmol.models import build
 
 SIZES = (4, 5, 9)  # atom types, bond types, largest molecule
 

@@ -8,10 +8,10 @@ from click.testing import CliRunner
 
 from benchmarks import sampling_curve as curve
 from fedmol.chem import vocabulary as vocabularies
-from fedmol.chem.encoding import encode
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP
-from fedmol.network import build
+from fedmol.models import build
 from fedmol.training import save_model
 
 VOCABULARY = vocabularies.get("qm9-charged")

@@ -11,7 +11,7 @@ from benchmarks import origin, substances
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.standardise import CHARGES, SALTS
 from fedmol.data.embedded import embedded
-from fedmol.data.reading import Table
+from fedmol.data.molecule_files import Table
 from fedmol.data.shards import Shard, shard_digest
 
 FOLDER = origin.ROOT / "docs/results"

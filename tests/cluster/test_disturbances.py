@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from fedmol.federation import certificates
+from fedmol.pki import certificates
 from tests.cluster.consortium import Consortium, run, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(2400)]

@@ -14,7 +14,7 @@ from typing import Any
 import requests
 import yaml
 
-from fedmol.containers.consortium import Consortium
+from fedmol.containers.compose_project import Consortium
 from fedmol.containers.images import locked
 
 ROOT = Path(__file__).parents[2]

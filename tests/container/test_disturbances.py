@@ -12,10 +12,10 @@ import pytest
 import requests
 from safetensors.numpy import load_file
 
-from fedmol.containers.consortium import Consortium
-from fedmol.containers.play import named_sites, write_stage
-from fedmol.events import Event, read
-from fedmol.federation.settings import parse
+from fedmol.containers.compose_project import Consortium
+from fedmol.containers.compose_runner import named_sites, write_stage
+from fedmol.fl.federation import parse
+from fedmol.telemetry.log import Event, read
 from tests.container.stack import ROOT, SMALL, models, prometheus_image, run, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(1800)]

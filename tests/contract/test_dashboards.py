@@ -11,16 +11,16 @@ import pytest
 import yaml
 from prometheus_client.core import Metric
 
-from fedmol.events import EventLog
-from fedmol.federation import certificates
-from fedmol.sidecar.metrics import RunCollector
-from fedmol.sidecar.watch import Watch
+from fedmol.pki import certificates
+from fedmol.sidecar.log_watch import Watch
+from fedmol.sidecar.prometheus import RunCollector
+from fedmol.telemetry.log import EventLog
 from fedmol_dashboards.__main__ import DASHBOARDS, write
 from tests.contract.expressions import DASHBOARDS as FOLDER
 from tests.contract.expressions import ROOT, all_expressions, dashboards, rules, without_comparison
 from tests.contract.promql import named
 from tests.unit.sidecar.conftest import Story
-from tests.unit.sidecar.test_metrics import evaluation
+from tests.unit.sidecar.test_prometheus import evaluation
 
 TARGET = {"job", "instance", "party"}  # the labels that Prometheus adds
 PROVISIONING = ROOT / "docker" / "grafana" / "provisioning"

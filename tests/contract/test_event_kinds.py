@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmol.telemetry.kinds import KINDS
+from fedmol.telemetry.events import KINDS
 
 ROOT = Path(__file__).parents[2]
 _HEAD = {"site", "round", "phase"}

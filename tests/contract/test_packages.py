@@ -72,7 +72,7 @@ def test_the_three_packages_carry_one_version() -> None:
 
 
 def test_the_default_federation_is_in_order() -> None:
-    from fedmol.federation.settings import load
+    from fedmol.fl.federation import load
 
     settings = load(ROOT / "federation.yaml")
     assert settings.site_names == ["north", "south"]

@@ -13,9 +13,9 @@ from hypothesis import settings
 from schemathesis.checks import not_a_server_error
 
 from fedmol.sidecar.app import create_app
-from fedmol.sidecar.watch import Watch
+from fedmol.sidecar.log_watch import Watch
 from tests.unit.sidecar.conftest import Story
-from tests.unit.sidecar.test_metrics import evaluation
+from tests.unit.sidecar.test_prometheus import evaluation
 
 ROOT = Path(__file__).parents[2]
 INTERFACE = schemathesis.openapi.from_path(ROOT / "docs" / "sidecar" / "openapi.json")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from stage import AGGREGATOR, Stage, builder, small_settings
 
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -22,7 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from fedmol.simulation.processes import Party
+from fedmol.local.processes import Party
 
 _PATH = os.environ.get("PYTHONPATH")
 _PRELOADED = ("fedmol_aggregator.service", "fedmol_collaborator.participation")

@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fedmol_collaborator.watch import Watch
+from fedmol_collaborator.watchdog import Watch
 
 _watches: list[Watch] = []
 

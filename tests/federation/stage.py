@@ -16,10 +16,10 @@ import numpy as np
 from forking import ForkedParty
 from safetensors.numpy import load_file
 
-from fedmol.events import Event, Follower, read
-from fedmol.federation.settings import Settings, parse
-from fedmol.simulation.preparation import free_port, prepare
-from fedmol.simulation.processes import AGGREGATOR, Party, parties, stop
+from fedmol.fl.federation import Settings, parse
+from fedmol.local.preparation import free_port, prepare
+from fedmol.local.processes import AGGREGATOR, Party, parties, stop
+from fedmol.telemetry.log import Event, Follower, read
 
 T = TypeVar("T")
 Builder = Callable[[Settings], T]

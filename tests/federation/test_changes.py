@@ -13,10 +13,10 @@ from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.cli.main import run as fedmol
 from fedmol.errors import Exit
-from fedmol.events import Event
-from fedmol.federation import certificates
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 from fedmol.fl.payload import vector_digest
+from fedmol.pki import certificates
+from fedmol.telemetry.log import Event
 
 Build = Callable[[Settings], Stage]
 

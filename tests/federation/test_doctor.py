@@ -14,7 +14,7 @@ import yaml
 from stage import PATIENCE, Stage
 
 from fedmol.errors import Exit
-from fedmol.federation import certificates
+from fedmol.pki import certificates
 
 DAY = timedelta(days=1)
 

@@ -10,8 +10,8 @@ import pytest
 from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
-from fedmol.federation.assembly import MODEL_FILE
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
+from fedmol.training.assembly import MODEL_FILE
 
 Build = Callable[[Settings], Stage]
 
@@ -37,9 +37,9 @@ def test_an_undisturbed_run_leaves_the_model_at_every_site(undisturbed: Stage) -
 @pytest.mark.parametrize(
     ("target", "when"),
     [
-        pytest.param("fedmol_collaborator.ended:keep", "before", id="before-the-file"),
-        pytest.param("fedmol.federation.assembly:save_model", "after", id="between-file-and-log"),
-        pytest.param("fedmol_collaborator.ended:keep", "after", id="between-log-and-message"),
+        pytest.param("fedmol_collaborator.run_end:keep", "before", id="before-the-file"),
+        pytest.param("fedmol.training.assembly:save_model", "after", id="between-file-and-log"),
+        pytest.param("fedmol_collaborator.run_end:keep", "after", id="between-log-and-message"),
         pytest.param(
             "fedmol_collaborator.openfl_adapter.client:FederationClient.tell", "after", id="after-the-message"
         ),

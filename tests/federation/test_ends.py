@@ -13,14 +13,14 @@ import pytest
 from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
-from fedmol.federation.settings import Settings
-from fedmol.report.page import write_report
+from fedmol.fl.federation import Settings
+from fedmol.report.pages import write_report
 
 Build = Callable[[Settings], Stage]
 
 SERVICE = "fedmol_aggregator.service"
 NOTE = "fedmol_aggregator.deliveries:Deliveries.note"
-KEEP = "fedmol_collaborator.ended:keep"
+KEEP = "fedmol_collaborator.run_end:keep"
 
 
 def settings() -> Settings:

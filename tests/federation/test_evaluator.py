@@ -12,8 +12,8 @@ from collections.abc import Callable
 from stage import AGGREGATOR, PATIENCE, Stage, small_settings
 
 from fedmol.errors import Exit
-from fedmol.federation.settings import Settings
-from fedmol.report.record import read_record
+from fedmol.fl.federation import Settings
+from fedmol.report.run_record import read_record
 
 SITE = "fedmol_collaborator.site_training:SiteTraining"
 

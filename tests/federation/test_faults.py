@@ -11,7 +11,7 @@ import pytest
 from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 
 Build = Callable[[Settings], Stage]
 

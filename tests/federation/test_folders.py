@@ -10,8 +10,8 @@ import pytest
 from stage import AGGREGATOR, PATIENCE, Stage, small_settings
 
 from fedmol.errors import Exit
-from fedmol.federation.settings import Settings
-from fedmol.simulation.processes import stop
+from fedmol.fl.federation import Settings
+from fedmol.local.processes import stop
 
 Build = Callable[[Settings], Stage]
 

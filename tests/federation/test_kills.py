@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 from stage import Stage, small_settings
 
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 
 Build = Callable[[Settings], Stage]
 

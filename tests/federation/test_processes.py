@@ -8,7 +8,7 @@ import psutil
 from stage import Stage, small_settings
 
 from fedmol.errors import Exit
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 
 
 def test_a_site_whose_worker_is_killed_says_so_and_goes_on_when_started_again(

@@ -13,8 +13,8 @@ import yaml
 from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
-from fedmol.federation import certificates
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
+from fedmol.pki import certificates
 
 HOST = "aggregator.test"  # which nobody but the proxy can resolve
 

@@ -13,9 +13,9 @@ from stage import PATIENCE, Stage, copy_certificates
 
 import fedmol
 from fedmol.errors import Exit
-from fedmol.federation import certificates
-from fedmol.federation.versions import SEMANTICS
-from fedmol.simulation.processes import Party
+from fedmol.fl.versions import SEMANTICS
+from fedmol.local.processes import Party
+from fedmol.pki import certificates
 
 DAY = timedelta(days=1)
 

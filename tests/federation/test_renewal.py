@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 
 from stage import Stage, small_settings
 
-from fedmol.federation import certificates
-from fedmol.federation.certificate_info import describe
-from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
+from fedmol.pki import certificates
+from fedmol.pki.certificate_info import describe
+from fedmol.pki.certificates import CertificateFiles
 
 VALIDITY = timedelta(seconds=20)
 

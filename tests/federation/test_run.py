@@ -11,11 +11,11 @@ from blake3 import blake3
 from safetensors.numpy import load_file
 from stage import AGGREGATOR, Stage, small_settings
 
-from fedmol.events import verify
-from fedmol.federation.assembly import denoiser_of
-from fedmol.federation.settings import Settings
-from fedmol.report.page import write_report
-from fedmol.training.flat import flatten
+from fedmol.fl.federation import Settings
+from fedmol.report.pages import write_report
+from fedmol.telemetry.log import verify
+from fedmol.training.assembly import denoiser_of
+from fedmol.training.parameter_vector import flatten
 
 Build = Callable[[Settings], Stage]
 

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 from fedmol.fl.payload import CONTROL, MODEL, Vector
 
 ROUNDS = 3

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from stage import AGGREGATOR, PATIENCE, Stage, small_settings
 
 from fedmol.errors import Exit
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 
 
 def test_another_shard_at_a_site_is_refused_and_the_right_one_goes_on(

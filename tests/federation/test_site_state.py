@@ -14,8 +14,8 @@ from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.cli.main import run as fedmol
 from fedmol.errors import Exit
-from fedmol.events import verify
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
+from fedmol.telemetry.log import verify
 
 Build = Callable[[Settings], Stage]
 LITTLE_ROOM = Path(__file__).with_name("little_room.py")

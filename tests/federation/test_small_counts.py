@@ -8,7 +8,7 @@ from collections.abc import Callable
 from safetensors import safe_open
 from stage import AGGREGATOR, Stage, small_settings
 
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 
 _LEAST = 7
 

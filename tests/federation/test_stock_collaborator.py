@@ -17,10 +17,10 @@ from stage import AGGREGATOR, RUN, Stage, small_settings
 
 from benchmarks.federation.cases import counts, introduction
 from benchmarks.federation.member import Member
-from fedmol.federation.identity import aggregator_name, peer_name
-from fedmol.federation.plan import render
+from fedmol.fl.identity import aggregator_name, peer_name
 from fedmol.fl.payload import MODEL, Sections, Vector, model_payload
-from fedmol_collaborator.openfl_adapter.runner import SiteTaskRunner
+from fedmol_collaborator.openfl_adapter.plan import render
+from fedmol_collaborator.openfl_adapter.task_runner import SiteTaskRunner
 
 MOLECULES = 100
 

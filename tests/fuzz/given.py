@@ -12,12 +12,12 @@ from typing import Any
 
 import yaml
 
-from fedmol import models
+from fedmol import zoo
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation import certificates
-from fedmol.federation.changes import Change, Changes, read_signed, sign
-from fedmol.federation.manifest import manifest_of, settings_of
-from fedmol.federation.settings import dump, load, parse
+from fedmol.fl.changes import Change, Changes, read_signed, sign
+from fedmol.fl.federation import dump, load, parse
+from fedmol.fl.run_manifest import manifest_of, settings_of
+from fedmol.pki import certificates
 from fedmol.training.model_file import load_model
 from tests.fuzz.mutations import altered, damaged
 from tests.fuzz.target import MemoryBound
@@ -34,7 +34,7 @@ def fuzz(work: Path, chance: random.Random, expected: bytes) -> int:
     certificates.make_ca(work / "ca", "fuzz", timedelta(days=1))
     change = Change(run="r", number=1, previous=Changes(manifest).digest, round=2, quorum=1)
     signed = json.loads(sign(change, work / "ca" / "ca.key", None).model_dump_json())
-    model = models.shipped().read_bytes()
+    model = zoo.shipped().read_bytes()
     for _ in range(_TRIALS):
         _settings(work / "federation.yaml", document, chance)
         _refused(partial(settings_of, altered(manifest, chance)), Exit.STATE_UNUSABLE)

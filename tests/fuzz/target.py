@@ -14,7 +14,7 @@ from in_memory import PARAMETERS, Federation
 
 from benchmarks.federation.member import Member, messages, metric, section
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.identity import peer_name
+from fedmol.fl.identity import peer_name
 from fedmol.fl.strategies import FedAvg
 from fedmol_aggregator.deliveries import Deliveries
 from fedmol_aggregator.openfl_adapter.calls import Calls

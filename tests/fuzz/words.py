@@ -7,20 +7,20 @@ import random
 from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog, verify
-from fedmol.federation.assembly import vocabulary_of
-from fedmol.federation.changes import Changes
-from fedmol.federation.identity import peer_name, shared_settings
-from fedmol.federation.manifest import manifest_of
-from fedmol.federation.messages import CensusCounts, Counts, Joining, OpeningRequest, Progress, Welcome
-from fedmol.federation.settings import parse
-from fedmol.federation.versions import SEMANTICS
+from fedmol.fl.changes import Changes
 from fedmol.fl.engine import Opening
-from fedmol.fl.presence import Presence
+from fedmol.fl.federation import parse
+from fedmol.fl.identity import peer_name, shared_settings
+from fedmol.fl.liveness import Presence
+from fedmol.fl.messages import CensusCounts, Counts, Joining, OpeningRequest, Progress, Welcome
 from fedmol.fl.rounds import RoundRule
-from fedmol_aggregator.audit import Audit
-from fedmol_aggregator.gate import Gate
-from fedmol_aggregator.gathering import Gathering, Roster
+from fedmol.fl.run_manifest import manifest_of
+from fedmol.fl.versions import SEMANTICS
+from fedmol.telemetry.log import EventLog, verify
+from fedmol.training.assembly import vocabulary_of
+from fedmol_aggregator.enrollment import Gathering, Roster
+from fedmol_aggregator.peer_checks import Gate
+from fedmol_aggregator.refusal_log import Audit
 from tests.fuzz.mutations import altered, damaged
 from tests.fuzz.target import MemoryBound
 

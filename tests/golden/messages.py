@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.identity import peer_name, shared_settings
-from fedmol.federation.manifest import manifest_of
-from fedmol.federation.messages import (
+from fedmol.fl.federation import parse
+from fedmol.fl.identity import peer_name, shared_settings
+from fedmol.fl.messages import (
     Agreement,
     CensusCounts,
     Counts,
@@ -23,9 +23,9 @@ from fedmol.federation.messages import (
     Standing,
     Welcome,
 )
-from fedmol.federation.refusals import encode_error
-from fedmol.federation.settings import parse
-from fedmol.federation.versions import PROTOCOL, SEMANTICS, written
+from fedmol.fl.refusals import encode_error
+from fedmol.fl.run_manifest import manifest_of
+from fedmol.fl.versions import PROTOCOL, SEMANTICS, written
 
 RECORDED = Path(__file__).with_name("messages")
 KINDS: dict[str, type[Message]] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 
-from fedmol.federation.versions import SEMANTICS
+from fedmol.fl.versions import SEMANTICS
 from tests.golden import messages, semantics
 
 

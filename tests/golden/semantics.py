@@ -1,4 +1,4 @@
-"""Numbers that change when what a model and a seed compute changes: see `fedmol.federation.versions.SEMANTICS`.
+"""Numbers that change when what a model and a seed compute changes: see `fedmol.fl.versions.SEMANTICS`.
 
 All of it is small, on one thread of a processor, in float32: rounding, which may differ, stays far below what a change
 of training, loss, noise, optimiser or sampling does.
@@ -15,16 +15,15 @@ import torch
 from torch import Generator, Tensor
 
 from fedmol.diffusion import Census, NoiseModel, add_noise, nll, sample
-from fedmol.diffusion.interpolation import interpolation
-from fedmol.diffusion.posterior import mixture_posterior, plug_in_posterior
+from fedmol.diffusion.posterior import interpolation, mixture_posterior, plug_in_posterior
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP
 from fedmol.fl.local_methods import FedProx, Plain, Scaffold
 from fedmol.fl.payload import CONTROL, MODEL
 from fedmol.graphs import Graphs
-from fedmol.network import Denoiser, build
-from fedmol.network.spectrum import spectral_features
+from fedmol.models import Denoiser, build
+from fedmol.models.spectrum import spectral_features
 from fedmol.training import LocalRound, Team, TrainingConfig, build_optimizer, flatten
-from fedmol.training.schedule import learning_rate, position
+from fedmol.training.learning_rate import learning_rate, position
 
 RECORDED = Path(__file__).with_name("semantics.json")
 TOLERANCE = 1e-4  # relative
@@ -45,9 +44,9 @@ def compute() -> dict[str, float]:
     torch.set_num_threads(1)
     try:
         with (
-            patch("fedmol.network.denoiser.bfloat16_pays", lambda device: False),
+            patch("fedmol.models.denoiser.bfloat16_pays", lambda device: False),
             patch("fedmol.training.muon.bfloat16_pays", lambda device: False),
-            patch("fedmol.network.reference.spectral_features", _without_eigenvectors),
+            patch("fedmol.models.digress.spectral_features", _without_eigenvectors),
         ):
             return {**_schedules(), **_posteriors(), **_training("small"), **_training("digress"), **_model()}
     finally:

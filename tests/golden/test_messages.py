@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.messages import read
-from fedmol.federation.refusals import decode_error, encode_error
-from fedmol.federation.versions import PROTOCOL, written
+from fedmol.fl.messages import read
+from fedmol.fl.refusals import decode_error, encode_error
+from fedmol.fl.versions import PROTOCOL, written
 from tests.golden.messages import (
     KINDS,
     RECORDED,

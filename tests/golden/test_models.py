@@ -10,9 +10,9 @@ import pytest
 
 from fedmol.chem.vocabulary import FORMER, get
 from fedmol.documents import DocumentError
-from fedmol.models import shipped
 from fedmol.training.model_description import FORMAT, Description
 from fedmol.training.model_file import load_model
+from fedmol.zoo import shipped
 
 RECORDED = Path(__file__).parent / "models"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fedmol.diffusion import loss as original
-from fedmol.federation.versions import SEMANTICS
+from fedmol.fl.versions import SEMANTICS
 from fedmol.training.muon import Muon
 from tests.golden.semantics import compute, differences, recorded
 

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.federation.member import PIECE, Member, Values, messages, metric, section
 from fedmol.errors import Exit
-from fedmol.federation.refusals import decode_error
+from fedmol.fl.refusals import decode_error
 from fedmol.fl.tasks import LOSS, SECONDS, TRAIN
 from tests.security.light import Light
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from stage import Stage, builder
 
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 from tests.security.light import Build, Light, light_settings
 
 

@@ -16,11 +16,11 @@ from stage import AGGREGATOR, PATIENCE, RUN, Stage, small_settings
 
 from benchmarks.federation.cases import counts, introduction
 from benchmarks.federation.member import Member
-from fedmol.events import Event
-from fedmol.federation.assembly import reach
-from fedmol.federation.identity import stream_seed
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
+from fedmol.fl.identity import stream_seed
 from fedmol.fl.payload import Vector
+from fedmol.telemetry.log import Event
+from fedmol.training.assembly import reach
 
 T = TypeVar("T")
 

@@ -23,11 +23,9 @@ import numpy as np
 from openfl.protocols import aggregator_pb2, base_pb2
 from stage import AGGREGATOR, RUN, Stage
 
-from fedmol.chem.recipes import coding_digest
-from fedmol.federation.assembly import denoiser_of, vocabulary_of
-from fedmol.federation.identity import aggregator_name, shared_settings
-from fedmol.federation.manifest import manifest_of
-from fedmol.federation.messages import (
+from fedmol.chem.standardise import coding_digest
+from fedmol.fl.identity import aggregator_name, shared_settings
+from fedmol.fl.messages import (
     ECHO,
     JOIN,
     OPENING,
@@ -41,10 +39,12 @@ from fedmol.federation.messages import (
     Standing,
     Welcome,
 )
-from fedmol.federation.versions import SEMANTICS
 from fedmol.fl.payload import MODEL, vector_digest
+from fedmol.fl.run_manifest import manifest_of
 from fedmol.fl.tasks import TASKS
-from fedmol.training.flat import flatten, manifest
+from fedmol.fl.versions import SEMANTICS
+from fedmol.training.assembly import denoiser_of, vocabulary_of
+from fedmol.training.parameter_vector import flatten, manifest
 
 OPENFL = "openfl.aggregator.Aggregator"
 _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]

@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from benchmarks.federation.member import OPENFL, channel
 from fedmol.errors import Exit
-from fedmol.federation import certificates, pem
-from fedmol.federation.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
-from fedmol.federation.refusals import decode_error
+from fedmol.fl.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
+from fedmol.fl.refusals import decode_error
+from fedmol.pki import certificates, pem
 from tests.security.attacker import ATTACKER, UPLOAD, Hanging, draft, refusal
 from tests.security.light import Light, in_time
 

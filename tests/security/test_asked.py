@@ -17,7 +17,7 @@ import pytest
 from stage import Stage, small_settings
 
 from fedmol.errors import Exit
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 from fedmol.fl.payload import vector_digest
 from fedmol.fl.tasks import TRAIN
 from tests.security.scripted import Answer, Honest, Refusal, ScriptedAggregator

@@ -13,7 +13,7 @@ import pytest
 from stage import AGGREGATOR
 
 from fedmol.errors import Exit
-from fedmol.simulation.processes import Party
+from fedmol.local.processes import Party
 from tests.security.light import Build, Light, light_settings
 
 # From this many bytes of a file on, writing fails as it does on a full disk.

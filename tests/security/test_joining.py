@@ -12,9 +12,9 @@ import pytest
 
 from benchmarks.federation.cases import counts
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.messages import JOIN, LARGEST_CONTROL, SERVICE
-from fedmol.federation.refusals import decode_error
-from fedmol.federation.versions import SEMANTICS
+from fedmol.fl.messages import JOIN, LARGEST_CONTROL, SERVICE
+from fedmol.fl.refusals import decode_error
+from fedmol.fl.versions import SEMANTICS
 from tests.golden.messages import recorded
 from tests.security.attacker import ATTACKER, refusal
 from tests.security.light import Build, Light, light_settings

@@ -11,8 +11,8 @@ import grpc
 from stage import PATIENCE
 
 from benchmarks.federation.member import OPENFL, messages
-from fedmol.federation.settings import Settings
-from fedmol.simulation.processes import AGGREGATOR
+from fedmol.fl.federation import Settings
+from fedmol.local.processes import AGGREGATOR
 from tests.security.attacker import ATTACKER, UPLOAD, Hanging, draft
 from tests.security.light import Build, light_settings
 

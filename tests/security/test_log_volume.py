@@ -17,12 +17,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 from stage import AGGREGATOR, RUN
 
 from fedmol.errors import Exit
-from fedmol.federation.messages import REPORT, SERVICE
-from fedmol.federation.refusals import decode_error
-from fedmol.sidecar.metrics import RunCollector
-from fedmol.sidecar.page import Page
-from fedmol.sidecar.watch import Watch
-from fedmol_aggregator.signs import BURST, EVERY, PHASES
+from fedmol.fl.messages import REPORT, SERVICE
+from fedmol.fl.refusals import decode_error
+from fedmol.sidecar.live_page import Page
+from fedmol.sidecar.log_watch import Watch
+from fedmol.sidecar.prometheus import RunCollector
+from fedmol_aggregator.progress_log import BURST, EVERY, PHASES
 from tests.security.attacker import ATTACKER
 from tests.security.light import Build, Light, in_time, light_settings
 from tests.unit.raw_log import append

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks.federation.member import OPENFL, messages, metric, varint
-from fedmol.federation.messages import ECHO, JOIN, LARGEST_CONTROL, LARGEST_ECHO, OPENING, PROBE, REPORT, SERVICE
+from fedmol.fl.messages import ECHO, JOIN, LARGEST_CONTROL, LARGEST_ECHO, OPENING, PROBE, REPORT, SERVICE
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, VALIDATE
 from tests.security.attacker import ATTACKER, UPLOAD, Draft, draft, refusal, refused
 from tests.security.light import Light

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from stage import AGGREGATOR, Stage, small_settings
 
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 from fedmol.fl.payload import Vector
 from tests.security.attacker import ATTACKER
 from tests.security.light import Build, Light, light_settings

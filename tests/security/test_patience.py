@@ -11,8 +11,8 @@ import pytest
 from stage import Stage
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.settings import Settings
-from fedmol_collaborator.patience import Patience
+from fedmol.fl.federation import Settings
+from fedmol_collaborator.retries import Patience
 from tests.security.scripted import Honest, Refusal, ScriptedAggregator
 from tests.security.test_asked import SITE, one_site
 

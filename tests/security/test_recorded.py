@@ -18,8 +18,8 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from openfl.protocols import aggregator_pb2
 from stage import PATIENCE, RUN, Stage
 
-from fedmol.federation.settings import Settings
-from fedmol_collaborator import leaving
+from fedmol.fl.federation import Settings
+from fedmol_collaborator import outbound_fields
 from tests.security.scripted import Received, ScriptedAggregator
 from tests.security.test_asked import SITE, one_site
 
@@ -69,7 +69,7 @@ def _protobuf(message: Message) -> Iterator[str]:
 
 def _is_in_the_list(received: list[Received]) -> None:
     for one in received:
-        assert _said(one) <= leaving.fields(one.call), one.call
+        assert _said(one) <= outbound_fields.fields(one.call), one.call
         assert set(one.metadata) <= METADATA
         assert one.metadata["user-agent"].startswith("grpc-python/")
 
@@ -163,5 +163,5 @@ def test_nothing_leaves_with_the_doctor_that_is_not_in_the_list(stage: Build, tm
 
 def test_the_readme_has_the_list() -> None:
     readme = (ROOT / "README.md").read_text()
-    assert leaving.readme_of(readme) == readme, "python -m fedmol_collaborator.leaving README.md"
-    assert leaving.table() in readme
+    assert outbound_fields.readme_of(readme) == readme, "python -m fedmol_collaborator.outbound_fields README.md"
+    assert outbound_fields.table() in readme

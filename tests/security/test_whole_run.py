@@ -11,7 +11,7 @@ import grpc
 import numpy as np
 
 from benchmarks.federation.member import OPENFL, channel, messages
-from fedmol.federation.messages import ECHO, JOIN, REPORT, SERVICE
+from fedmol.fl.messages import ECHO, JOIN, REPORT, SERVICE
 from tests.security.attacker import ATTACKER, UPLOAD, Draft, Hanging, draft
 from tests.security.light import Build, Light, light_settings
 from tests.security.test_malformed import NO_UPLOADS, NUMBERS, STREAMS

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from fedmol.federation import certificates
-from fedmol.federation.certificates import CertificateFiles
+from fedmol.pki import certificates
+from fedmol.pki.certificates import CertificateFiles
 
 DAY = timedelta(days=1)
 

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from fedmol.events import FIRST, digest
+from fedmol.telemetry.log import FIRST, digest
 
 TIME = "2026-11-27T00:00:00.000+00:00"
 

@@ -24,7 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Path("results.smi").mkdir()
     Path("occupied").write_text("")
     monkeypatch.setattr("fedmol.training.model_file.load_model", _never)
-    monkeypatch.setattr("fedmol.data.reading.read_bytes", _never)
+    monkeypatch.setattr("fedmol.data.molecule_files.read_bytes", _never)
     return tmp_path
 
 

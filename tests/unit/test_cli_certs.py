@@ -6,7 +6,7 @@ import pytest
 
 from fedmol.cli.main import run
 from fedmol.errors import Exit
-from fedmol.federation import certificate_info
+from fedmol.pki import certificate_info
 
 
 def test_a_federation_gets_its_certificates(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fedmol.cli.ending import call
 from fedmol.cli.main import run
 from fedmol.errors import Exit
+from fedmol.runtime import call
 from fedmol_aggregator.__main__ import command
 
 

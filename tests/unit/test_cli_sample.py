@@ -10,16 +10,16 @@ import torch
 from click.testing import CliRunner, Result
 from rdkit import Chem
 
-from fedmol import models
+from fedmol import zoo
 from fedmol.chem import vocabulary as vocabularies
-from fedmol.chem.encoding import encode
-from fedmol.chem.listing import NO_SCAFFOLD
+from fedmol.chem.molecule_writers import NO_SCAFFOLD
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.chem.stereo import MOST
 from fedmol.cli import sample as module
 from fedmol.cli.sample import sample
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
-from fedmol.network import build
+from fedmol.models import build
 from fedmol.training import save_model
 
 VOCABULARY = vocabularies.get("qm9-charged")
@@ -178,18 +178,18 @@ def test_a_failure_leaves_no_file(model: Path, tmp_path: Path, monkeypatch: pyte
     def fails(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fedmol.chem.listing.entries", fails)
+    monkeypatch.setattr("fedmol.chem.molecule_writers.entries", fails)
     CliRunner().invoke(sample, [str(model), "--out", str(tmp_path / "made.smi"), "--steps", "1"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_model_the_shipped_one_is_taken(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "shipped", lambda: model)
+    monkeypatch.setattr(zoo, "shipped", lambda: model)
     assert "of 5" in call("-n", 5, "--out", tmp_path / "made.smi").output
 
 
 def test_a_missing_shipped_model_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(models, "SHIPPED", "none.safetensors")
+    monkeypatch.setattr(zoo, "SHIPPED", "none.safetensors")
     with pytest.raises(FedmolError) as caught:
-        models.shipped()
+        zoo.shipped()
     assert caught.value.exit is Exit.BAD_MODEL

@@ -14,8 +14,8 @@ import pytest
 from fedmol import files
 from fedmol.documents import DocumentError, parse_json, read_json
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.settings import load
-from fedmol.federation.yaml_reading import parse_yaml
+from fedmol.fl.federation import load
+from fedmol.yaml_reading import parse_yaml
 
 
 @pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "[" * 33 + "]" * 33, "[[[" * 10**5 + '"' * 7])

@@ -15,15 +15,15 @@ from fedmol.diffusion.inpainting import Fragment, Inpainting
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
 from fedmol.errors import Exit, FedmolError
 from fedmol.execution import EAGER, NAMES, WARM_UP, Capture, Execution, execution_named
-from fedmol.federation.settings import ExecutionName
 from fedmol.fl.local_methods import LocalMethod, OnGradient, Vectors
 from fedmol.fl.local_methods.fedprox import FedProx
 from fedmol.fl.local_methods.scaffold import Scaffold
 from fedmol.fl.payload import CONTROL, MODEL
 from fedmol.graphs import Graphs
-from fedmol.network import Denoiser, build, denoiser, inputs
-from fedmol.network.layout import unordered_pairs
-from fedmol.network.reference import Residual
+from fedmol.models import Denoiser, build, denoiser, inputs
+from fedmol.models.digress import Residual
+from fedmol.models.pair_layout import unordered_pairs
+from fedmol.settings import ExecutionName
 from fedmol.training import TrainingConfig, batches, build_optimizer, flatten, loop, muon, train
 from fedmol.training.batches import DeviceBatches
 from fedmol.training.local_round import LocalRound

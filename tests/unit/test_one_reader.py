@@ -9,15 +9,15 @@ from click.testing import CliRunner
 from rdkit import Chem
 
 from fedmol.chem import vocabulary
-from fedmol.chem.encoding import encode
 from fedmol.chem.scaffolds import scaffolds
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.cli.evaluate import evaluate
 from fedmol.cli.sample import sample
-from fedmol.data.reading import read_table
+from fedmol.data.molecule_files import read_table
 from fedmol.data.shards import build_shard, open_shard
 from fedmol.data.splits import names
 from fedmol.errors import FedmolError
-from fedmol.evaluation.reference import real_molecules, training_molecules
+from fedmol.evaluation.reference_molecules import real_molecules, training_molecules
 
 CHARGED = vocabulary.get("qm9-charged")
 SAME = [

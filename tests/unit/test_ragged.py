@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from fedmol.chem import vocabulary
-from fedmol.chem.encoding import encode
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.data.embedded import embedded
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.graphs import Graphs

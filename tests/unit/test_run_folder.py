@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog
 from fedmol.files import refusing_exchanged, write_bytes
 from fedmol.run_folder import Owner, claim
+from fedmol.telemetry.log import EventLog
 
 NORTH = Owner("trial-1", "site", "north")
 

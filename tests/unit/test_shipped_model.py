@@ -9,8 +9,8 @@ from rdkit import Chem
 
 from fedmol.cli.main import run
 from fedmol.diffusion import sample, samplers
-from fedmol.models import shipped
 from fedmol.training import load_model
+from fedmol.zoo import shipped
 
 ROOT = Path(__file__).parents[2]
 

@@ -12,9 +12,9 @@ from types import FrameType
 
 import click
 
-from fedmol.cli.ending import call, log_to_stderr
-from fedmol.data.reading import read_table
+from fedmol.data.molecule_files import read_table
 from fedmol.errors import Exit
+from fedmol.runtime import call, log_to_stderr
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _FILE = click.Path(path_type=Path)
@@ -43,7 +43,7 @@ def command(work: Path, out: Path, test: Path | None, known: Path | None, molecu
 
     from fedmol_aggregator.evaluator.following import Evaluator
     from fedmol_aggregator.evaluator.results import Results
-    from fedmol_aggregator.evaluator.run import Run
+    from fedmol_aggregator.evaluator.watched_run import Run
 
     torch.set_num_threads(1)
     Evaluator(Run(work), Results(out, work), test, known, molecules).follow()

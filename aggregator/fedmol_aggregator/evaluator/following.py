@@ -11,12 +11,12 @@ from pathlib import Path
 
 from fedmol.errors import FedmolError
 from fedmol.evaluation import evaluate
-from fedmol.evaluation.reference import real_molecules, training_molecules
-from fedmol.federation.assembly import vocabulary_of
-from fedmol.federation.settings import EvaluationSettings
+from fedmol.evaluation.reference_molecules import real_molecules, training_molecules
 from fedmol.graphs import Graphs
+from fedmol.settings import EvaluationSettings
+from fedmol.training.assembly import vocabulary_of
 from fedmol_aggregator.evaluator.results import Results
-from fedmol_aggregator.evaluator.run import Run
+from fedmol_aggregator.evaluator.watched_run import Run
 
 log = logging.getLogger("fedmol.evaluator")
 

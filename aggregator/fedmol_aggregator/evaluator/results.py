@@ -11,9 +11,9 @@ from pathlib import Path
 from fedmol import files
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation
-from fedmol.federation.settings import Settings
+from fedmol.fl.federation import Settings
 from fedmol.graphs import Graphs
-from fedmol.report.conclusion import EVALUATION, LOG, MODEL, evaluate_once, final_model, write_account
+from fedmol.report.build import EVALUATION, LOG, MODEL, evaluate_once, final_model, write_account
 
 PREVIEW = "preview.json"
 _SETTINGS = "settings.yaml"

@@ -10,18 +10,18 @@ import grpc
 from openfl.protocols import aggregator_pb2
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.identity import aggregator_name, peer_name
-from fedmol.federation.messages import LARGEST_CONTROL, LARGEST_ECHO
 from fedmol.fl.engine import RoundEngine
+from fedmol.fl.identity import aggregator_name, peer_name
+from fedmol.fl.messages import LARGEST_CONTROL, LARGEST_ECHO
 from fedmol.fl.payload import Section, encode
 from fedmol.fl.tasks import TRAIN
 from fedmol.fl.uploads import Reception
 from fedmol_aggregator.deliveries import Deliveries
-from fedmol_aggregator.gate import Gate
 from fedmol_aggregator.openfl_adapter import wire
 from fedmol_aggregator.openfl_adapter.downloads import Downloads
 from fedmol_aggregator.openfl_adapter.streams import Gone
 from fedmol_aggregator.openfl_adapter.wire import Malformed, Pieces, ResultsHead, TensorHead
+from fedmol_aggregator.peer_checks import Gate
 
 Messages = Iterator[bytes]
 

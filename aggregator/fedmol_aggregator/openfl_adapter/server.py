@@ -18,22 +18,22 @@ from typing import Any
 import grpc
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation import denied, pem
-from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
-from fedmol.federation.refusals import encode_error
-from fedmol.fl.clock import AwakeClock
 from fedmol.fl.engine import RoundEngine, StaleRound
+from fedmol.fl.liveness import AwakeClock
+from fedmol.fl.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
+from fedmol.fl.refusals import encode_error
 from fedmol.heartbeat import Heart
+from fedmol.pki import denied, pem
+from fedmol.pki.certificates import CertificateFiles
 from fedmol_aggregator.admission import Admission, DenyList, Kind, Overload
 from fedmol_aggregator.deliveries import Deliveries
-from fedmol_aggregator.gate import Gate
-from fedmol_aggregator.memory import give_back
+from fedmol_aggregator.malloc import give_back
 from fedmol_aggregator.openfl_adapter.calls import Calls
 from fedmol_aggregator.openfl_adapter.downloads import Downloads
 from fedmol_aggregator.openfl_adapter.meter import Meter
 from fedmol_aggregator.openfl_adapter.streams import Gone, Streams
 from fedmol_aggregator.openfl_adapter.wire import Malformed
+from fedmol_aggregator.peer_checks import Gate
 
 log = logging.getLogger("fedmol.aggregator")
 

@@ -18,8 +18,7 @@ from openfl.protocols import aggregator_pb2_grpc
 from openfl.transport import AggregatorGRPCClient
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.certificates import CertificateFiles
-from fedmol.federation.messages import (
+from fedmol.fl.messages import (
     JOIN,
     OPENING,
     REPORT,
@@ -32,17 +31,18 @@ from fedmol.federation.messages import (
     Welcome,
     read,
 )
-from fedmol.federation.refusals import decode_error
-from fedmol.federation.settings import NetworkSettings
 from fedmol.fl.payload import MODEL, Payload, Vector, decode
+from fedmol.fl.refusals import decode_error
+from fedmol.pki.certificates import CertificateFiles
+from fedmol.settings import NetworkSettings
 from fedmol.shown import plain
-from fedmol_collaborator.handshake import try_handshake
-from fedmol_collaborator.line import LARGEST_ANSWER, Line
-from fedmol_collaborator.orders import Orders, broken, check_values
-from fedmol_collaborator.outgoing import Outgoing
-from fedmol_collaborator.patience import Patience, describe
-from fedmol_collaborator.watch import Watch
-from fedmol_collaborator.way import through
+from fedmol_collaborator.aggregator_client import LARGEST_ANSWER, Line
+from fedmol_collaborator.outbound_log import Outgoing
+from fedmol_collaborator.proxy import through
+from fedmol_collaborator.retries import Patience, describe
+from fedmol_collaborator.task_checks import Orders, broken, check_values
+from fedmol_collaborator.tls_probe import try_handshake
+from fedmol_collaborator.watchdog import Watch
 
 log = logging.getLogger("fedmol.site")
 T = TypeVar("T")

@@ -13,6 +13,7 @@ Atoms are numbered anew before every step, so that nothing depends on how the mo
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from functools import cache, lru_cache
@@ -206,3 +207,20 @@ class _Standardised(Collection[str]):
                 return read_by(self._vocabulary.recipe, smiles, self._vocabulary.max_atoms)[0].smiles
         except RejectedError:
             return None
+
+
+def coding_digest(vocabulary: Vocabulary) -> str:
+    """SHA-256 (hex), equal at two parties only if their molecules become the same graphs.
+
+    That of the vocabulary, with what its recipe depends on: counter-ions, and RDKit's version.
+    """
+    if vocabulary.recipe == "none":
+        return vocabulary.digest()
+    parts = vocabulary.digest(), patterns(ACIDS | BASES | SOLVENTS), rdBase.rdkitVersion
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def same_coding(vocabulary: object, recipe: object) -> str:
+    """What somebody is to do whose molecules would become other graphs."""
+    wanted = f"set model.vocabulary to {vocabulary!r} and data.standardise to {recipe}, with the same version of fedmol"
+    return wanted if recipe == "none" else f"{wanted} and RDKit {rdBase.rdkitVersion}"

@@ -12,7 +12,7 @@ import click
 from fedmol.cli import passphrase
 from fedmol.cli.passphrase import passphrase_file
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation import certificate_info, certificates, denied, issued
+from fedmol.pki import certificate_info, certificates, denied, issued
 
 _PATH = click.Path(path_type=Path)
 _LONGEST = 36_500  # days

@@ -13,9 +13,7 @@ from fedmol import files
 from fedmol.cli import passphrase
 from fedmol.cli.passphrase import passphrase_file
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import Follower, read
-from fedmol.federation.certificates import CA_KEY
-from fedmol.federation.changes import (
+from fedmol.fl.changes import (
     FOLDER,
     Change,
     Changes,
@@ -27,6 +25,8 @@ from fedmol.federation.changes import (
     sign,
 )
 from fedmol.heartbeat import is_alive
+from fedmol.pki.certificates import CA_KEY
+from fedmol.telemetry.log import Follower, read
 
 _PATH = click.Path(path_type=Path)
 _PATIENCE = 15.0  # seconds for the aggregator to say what it makes of a change

@@ -14,21 +14,20 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from fedmol import formats
-from fedmol.chem.encoding import Encoded
 from fedmol.chem.normal_form import EMPTY
+from fedmol.chem.smiles_to_graphs import Encoded
 from fedmol.chem.vocabulary import Recipe, Vocabulary
 from fedmol.cli.options import SEED, OutputFile, standardise, vocabulary
 from fedmol.cli.rows_read import RowsRead
 from fedmol.data.card import DataCard, Rejection, check
+from fedmol.data.molecule_files import Table, read_table
 from fedmol.data.proposal import KEEP, Kinds, comments, kinds_of, propose
-from fedmol.data.reading import Table, read_table
 from fedmol.data.shards import encode_table, shard_of
 from fedmol.data.sources import load, write_table
 from fedmol.data.splits import split
-from fedmol.data.writing import write_file
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.own_vocabulary import OwnVocabulary
-from fedmol.federation.settings import DataSettings, Split
+from fedmol.files import write_file
+from fedmol.settings import DataSettings, OwnVocabulary, Split
 
 
 @click.group()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from fedmol.chem.vocabulary import Recipe, Vocabulary
     from fedmol.evaluation import Evaluation
     from fedmol.evaluation.resemblance import Progress
-    from fedmol.federation.settings import EvaluationSettings
     from fedmol.graphs import Graphs
+    from fedmol.settings import EvaluationSettings
     from fedmol.training.device import DeviceName
 
 _PATH = click.Path(path_type=Path)
@@ -82,8 +82,8 @@ def evaluate(
       qm9          what `fedmol run` with its default settings holds out, and what it trains on
       qm9-digress  DiGress's test and training molecules
     """
-    from fedmol.cli.tables import print_evaluation
-    from fedmol.federation.settings import EvaluationSettings
+    from fedmol.report.console import print_evaluation
+    from fedmol.settings import EvaluationSettings
 
     console = Console()
     with _progress(console) as report:
@@ -100,7 +100,7 @@ def evaluate(
         files.write_text(out, result.to_json())
         console.print(f"written: {out}", markup=False)
     if html is not None:
-        from fedmol.report.page import write_evaluation
+        from fedmol.report.pages import write_evaluation
 
         write_evaluation(html, result, subject.name)
         console.print(f"written: {html}", markup=False)
@@ -131,7 +131,7 @@ def _of_model(
 def _of_file(
     path: Path, test: str | None, known: str | None, column: str, types: Vocabulary, report: Progress
 ) -> Evaluation:
-    from fedmol.data.reading import read_table
+    from fedmol.data.molecule_files import read_table
     from fedmol.evaluation import evaluate_table
 
     table = read_table(path, column)
@@ -143,7 +143,7 @@ def _of_file(
 def _real(test: str, column: str, vocabulary: Vocabulary) -> Graphs:
     """The test molecules; says of what was left out of them, for every figure that follows is without it."""
     from fedmol.data.card import left_out
-    from fedmol.evaluation.reference import real_molecules
+    from fedmol.evaluation.reference_molecules import real_molecules
 
     real = real_molecules(test, column, vocabulary)
     for line in left_out(real.card):
@@ -153,7 +153,7 @@ def _real(test: str, column: str, vocabulary: Vocabulary) -> Graphs:
 
 def _known(known: str | None, column: str, vocabulary: Vocabulary) -> Collection[str]:
     """The molecules that novelty is told by; says of what was left out of them."""
-    from fedmol.evaluation.reference import training_molecules
+    from fedmol.evaluation.reference_molecules import training_molecules
 
     if known is None:
         return ()

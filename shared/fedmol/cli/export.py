@@ -29,7 +29,7 @@ def export(run: Path, name: str | None, out: Path, evaluation: Path | None, lice
     from fedmol.errors import Exit, FedmolError
     from fedmol.evaluation import read_evaluation
     from fedmol.report.model_card import Release, write_model_card
-    from fedmol.report.record import read_record
+    from fedmol.report.run_record import read_record
     from fedmol.training.model_file import load_model, save_model
 
     record = read_record(run)

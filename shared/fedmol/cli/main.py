@@ -10,8 +10,8 @@ from importlib.metadata import version
 
 import click
 
-from fedmol.cli.ending import call
-from fedmol.federation.versions import PROTOCOL, SEMANTICS, written
+from fedmol.fl.versions import PROTOCOL, SEMANTICS, written
+from fedmol.runtime import call
 
 _VERSIONS = f"%(prog)s %(version)s, protocol {written(PROTOCOL)}, semantics {SEMANTICS}"
 _COMMANDS = {

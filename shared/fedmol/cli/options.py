@@ -10,9 +10,8 @@ import click
 
 from fedmol.chem.vocabulary import RECIPES, VOCABULARIES, Vocabulary, get
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.own_vocabulary import read_vocabulary
-from fedmol.federation.settings import LARGEST_SEED, MOST_THREADS, ModelSettings
 from fedmol.files import check_replaceable
+from fedmol.settings import LARGEST_SEED, MOST_THREADS, ModelSettings, read_vocabulary
 
 SEED = click.IntRange(0, LARGEST_SEED)
 THREADS = click.IntRange(1, MOST_THREADS)

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation import pem
-from fedmol.federation.certificates import CA_KEY
+from fedmol.pki import pem
+from fedmol.pki.certificates import CA_KEY
 
 _LONGEST, _SHORTEST = 1024, 8  # bytes
 

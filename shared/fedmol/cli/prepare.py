@@ -17,8 +17,8 @@ def prepare(path: Path, out: Path) -> None:
 
     In a real federation every site brings its own molecules and makes its own key (fedmol certs request).
     """
-    from fedmol.federation.settings import load, require_address
-    from fedmol.simulation.preparation import furnish
+    from fedmol.fl.federation import load, require_address
+    from fedmol.local.preparation import furnish
 
     settings = load(path)
     require_address(settings, path)

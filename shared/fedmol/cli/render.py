@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmol.cli.run_id import RUN_ID
+from fedmol.runtime import RUN_ID
 
 if TYPE_CHECKING:
-    from fedmol.federation.settings import Settings
+    from fedmol.fl.federation import Settings
 
 _PATH = click.Path(path_type=Path)
 
@@ -30,7 +30,7 @@ def render(path: Path, out: Path, run: str, check: bool) -> None:
     """
     from fedmol import files
     from fedmol.errors import Exit, FedmolError
-    from fedmol.federation.settings import load
+    from fedmol.fl.federation import load
 
     rendered = _rendered(load(path), run, path.name)
     stale = [name for name, text in rendered.items() if _read(out / name) != text]
@@ -44,11 +44,8 @@ def render(path: Path, out: Path, run: str, check: bool) -> None:
 
 
 def _rendered(settings: Settings, run: str, origin: str) -> dict[str, str]:
-    import yaml
-
-    from fedmol.containers.charts import aggregator_values, site_values
-    from fedmol.containers.rendering import TARGETS, compose, compose_gpu, scrape_targets
-    from fedmol.federation.plan import render as plan
+    from fedmol.containers.compose_file import TARGETS, compose, compose_gpu, scrape_targets
+    from fedmol.containers.helm_values import aggregator_values, site_values
 
     values = {site: site_values(settings, site, run, origin) for site in settings.site_names}
     return {
@@ -57,7 +54,6 @@ def _rendered(settings: Settings, run: str, origin: str) -> dict[str, str]:
         **{str(TARGETS / name): text for name, text in scrape_targets(settings.site_names).items()},
         "k8s/values/aggregator.yaml": aggregator_values(settings, run, origin),
         **{f"k8s/values/{site}.yaml": text for site, text in values.items()},
-        "docs/openfl-plan.yaml": yaml.safe_dump(plan(settings), sort_keys=False),
     }
 
 

@@ -11,8 +11,8 @@ import click
 @click.argument("run", type=click.Path(path_type=Path))
 def report(run: Path) -> None:
     """Write report.html and metrics.csv into the run folder RUN (runs/<id>), finished or not."""
-    from fedmol.report.metrics import write_metrics
-    from fedmol.report.page import write_report
+    from fedmol.report.metrics_csv import write_metrics
+    from fedmol.report.pages import write_report
 
     click.echo(f"metrics: {write_metrics(run)}")
     click.echo(f"report:  {write_report(run)}")

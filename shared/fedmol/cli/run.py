@@ -13,12 +13,11 @@ from typing import Any
 import click
 from rich.console import Console
 
-from fedmol.cli.ending import ended_by_the_system
-from fedmol.cli.run_id import RUN_ID
 from fedmol.documents import DocumentError
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.settings import load
-from fedmol.federation.yaml_reading import parse_yaml
+from fedmol.fl.federation import load
+from fedmol.runtime import RUN_ID, ended_by_the_system
+from fedmol.yaml_reading import parse_yaml
 
 
 @click.command("run")
@@ -46,12 +45,12 @@ def run(
 ) -> None:
     """Play a whole federation on this machine: one aggregator and the sites, as processes over mTLS."""
     from fedmol.cli.rows_read import RowsRead
-    from fedmol.federation.assembly import MODEL_FILE
-    from fedmol.simulation.display import Display
-    from fedmol.simulation.outcome import conclude
-    from fedmol.simulation.play import play
-    from fedmol.simulation.preparation import prepare, recall
-    from fedmol.simulation.processes import AGGREGATOR
+    from fedmol.local.display import Display
+    from fedmol.local.outcome import conclude
+    from fedmol.local.preparation import prepare, recall
+    from fedmol.local.processes import AGGREGATOR
+    from fedmol.local.runner import play
+    from fedmol.training.assembly import MODEL_FILE
 
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being asked to stop is the same as Ctrl-C

@@ -15,13 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from fedmol import files
 from fedmol.cli.options import SEED, THREADS, OutputFile
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.settings import EvaluationSettings, ExecutionName
+from fedmol.settings import EvaluationSettings, ExecutionName
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fedmol.chem.fragments import Scaffold
-    from fedmol.chem.listing import Entry
+    from fedmol.chem.molecule_writers import Entry
+    from fedmol.chem.scaffold_query import Scaffold
     from fedmol.chem.stereo import Stereoisomers
     from fedmol.diffusion import NoiseModel
     from fedmol.diffusion.denoising import Denoises
@@ -94,13 +94,13 @@ def sample(
     """
     import torch
 
-    from fedmol.chem.fragments import read_scaffold
-    from fedmol.chem.listing import NO_SCAFFOLD, entries, isomers_of, listing
+    from fedmol.chem.molecule_writers import NO_SCAFFOLD, entries, isomers_of, listing
+    from fedmol.chem.scaffold_query import read_scaffold
     from fedmol.diffusion import samplers
-    from fedmol.evaluation.reference import training_molecules
+    from fedmol.evaluation.reference_molecules import training_molecules
     from fedmol.execution import execution_named
-    from fedmol.models import shipped
     from fedmol.training import device_named, load_model
+    from fedmol.zoo import shipped
 
     form, way = listing(out, stereo=stereo is not None), samplers.get(sampler)
     torch.set_num_threads(threads)

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 
 from fedmol.cli.options import SEED, THREADS, OutputFile, standardise, vocabulary
-from fedmol.federation.settings import ExecutionName, ModelSettings, TrainingSettings
+from fedmol.settings import ExecutionName, ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:
     import torch
@@ -82,7 +82,7 @@ def train(
     from fedmol.data.shards import open_shard
     from fedmol.diffusion import Census, NoiseModel
     from fedmol.execution import execution_named
-    from fedmol.network import build
+    from fedmol.models import build
     from fedmol.training import Team, TrainingConfig, device_named, processes_on, save_model
 
     torch.set_num_threads(threads)
@@ -137,7 +137,7 @@ def _advance(team: Team, training: dict[str, Any], out: Path, resume: bool, cons
     import torch
 
     from fedmol.cli.training_progress import TrainingProgress
-    from fedmol.training.position import Position
+    from fedmol.training.resume import Position
 
     if not resume:
         _kept(out).unlink(missing_ok=True)

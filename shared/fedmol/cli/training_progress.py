@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from fedmol.formats import count, duration, fixed
 from fedmol.training import StepReport
-from fedmol.training.pace import Pace
+from fedmol.training.throughput import Pace
 
 _LINE_EVERY = 10.0  # seconds
 

@@ -11,11 +11,11 @@ import click
 from rich.console import Console
 
 from fedmol.cli.run import overrides_of
-from fedmol.cli.run_id import RUN_ID
 from fedmol.errors import Exit, FedmolError
+from fedmol.runtime import RUN_ID
 
 if TYPE_CHECKING:
-    from fedmol.containers import play
+    from fedmol.containers import compose_runner
 
 _PATH = click.Path(path_type=Path)
 _RUNS = click.option("--runs", type=_PATH, default=Path("runs"), show_default=True, help="folder of all runs")
@@ -46,10 +46,10 @@ def up(
     To be called in the project's folder, after `make images`. Shows the run, puts its report into runs/<id>/, and takes
     the containers and volumes down. Interrupted, it stops the containers; the same call with --run-id goes on.
     """
-    from fedmol.containers.consortium import Consortium
-    from fedmol.containers.play import Stage, bring_data, bring_up, follow, named_sites, stage_in, write_stage
-    from fedmol.federation.settings import load
-    from fedmol.simulation.display import Display
+    from fedmol.containers.compose_project import Consortium
+    from fedmol.containers.compose_runner import Stage, bring_data, bring_up, follow, named_sites, stage_in, write_stage
+    from fedmol.fl.federation import load
+    from fedmol.local.display import Display
 
     console, overrides = Console(), overrides_of(data, None, changes)
     if sites is not None:
@@ -100,7 +100,7 @@ def disturb(run_id: str, party: str, how: str, share: float, runs: Path) -> None
       cut, mend              its line to the aggregator is gone
       slow, hurry            it gets --share of one core; and all again
     """
-    from fedmol.containers.consortium import DISTURBANCES, Consortium
+    from fedmol.containers.compose_project import DISTURBANCES, Consortium
 
     if how not in DISTURBANCES:
         raise click.UsageError(f"{how!r} is none of {', '.join(DISTURBANCES)}")
@@ -108,8 +108,8 @@ def disturb(run_id: str, party: str, how: str, share: float, runs: Path) -> None
     click.echo(f"{party}: {how}")
 
 
-def _stage(run_id: str, runs: Path) -> play.Stage:
-    from fedmol.containers.play import stage_in
+def _stage(run_id: str, runs: Path) -> compose_runner.Stage:
+    from fedmol.containers.compose_runner import stage_in
 
     stage = stage_in(runs / run_id)
     if stage is None:

@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fedmol.chem.coding import TOO_LARGE, UNKNOWN_CHARGE, UNKNOWN_ELEMENT
+from fedmol.chem.molecule_codes import TOO_LARGE, UNKNOWN_CHARGE, UNKNOWN_ELEMENT
 from fedmol.chem.normal_form import AROMATIC, FRAGMENTS, INCHI, INCHI_KEY, REACTION, SYNTAX, TEXT_AFTER
 from fedmol.chem.vocabulary import Recipe, Vocabulary
 from fedmol.data.delimited import QUOTES

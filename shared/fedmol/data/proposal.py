@@ -12,7 +12,7 @@ from rdkit import rdBase
 from fedmol.chem.normal_form import MOST_ATOMS, RejectedError
 from fedmol.chem.standardise import read_by
 from fedmol.chem.vocabulary import LARGEST, MOST_TYPES, VOCABULARIES, AtomType, Recipe, Vocabulary, made
-from fedmol.data.processes import Progress, in_blocks
+from fedmol.data.parallel import Progress, in_blocks
 
 KEEP = 0.995  # share of the molecules that a proposed vocabulary holds
 _TRUTH = "N", "Y", "No"

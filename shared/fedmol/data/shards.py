@@ -20,13 +20,13 @@ from rdkit import rdBase
 from torch import Tensor
 
 from fedmol import sealed
-from fedmol.chem.coding import code_block
-from fedmol.chem.encoding import Encoded, joined
-from fedmol.chem.recipes import coding_digest
+from fedmol.chem.molecule_codes import code_block
+from fedmol.chem.smiles_to_graphs import Encoded, joined
+from fedmol.chem.standardise import coding_digest
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.card import DataCard, Rejection, check, counts, largest_scaffolds
-from fedmol.data.processes import Progress, in_blocks
-from fedmol.data.reading import Table, parse_table, read_bytes
+from fedmol.data.molecule_files import Table, parse_table, read_bytes
+from fedmol.data.parallel import Progress, in_blocks
 from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
 from fedmol.ragged import RaggedGraphs
@@ -248,7 +248,7 @@ def open_shard(
     cache: Path | None = None,
     on_progress: Progress | None = None,
 ) -> Shard:
-    """The shard in a file of molecules, see `fedmol.data.reading.read_table`.
+    """The shard in a file of molecules, see `fedmol.data.molecule_files.read_table`.
 
     With `cache`, a folder, the encoded graphs are kept there (readable by the owner only) under a name made from the
     file's content, the column, the vocabulary, the share for validation and RDKit's version; a damaged cache is made

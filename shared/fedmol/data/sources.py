@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 
 from fedmol.data.embedded import embedded
-from fedmol.data.reading import Table, parse_table, read_bytes, read_table
-from fedmol.data.writing import write_file
+from fedmol.data.molecule_files import Table, parse_table, read_bytes, read_table
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.settings import DataSettings
+from fedmol.files import write_file
+from fedmol.settings import DataSettings
 
 _TIMEOUT = 60.0  # seconds without a byte
 
@@ -125,7 +125,7 @@ def load(data: DataSettings, cache: Path | None = None, seed: int = 0) -> Table:
     left out).
 
     Raises:
-        FedmolError: BAD_DATA, see `qm9` and `fedmol.data.reading.read_table`.
+        FedmolError: BAD_DATA, see `qm9` and `fedmol.data.molecule_files.read_table`.
     """
     if data.source == "embedded":
         smiles = embedded()

@@ -12,13 +12,13 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fedmol.chem.encoding import canonical_smiles, written
 from fedmol.chem.scaffolds import scaffolds
+from fedmol.chem.smiles_to_graphs import canonical_smiles, written
 from fedmol.chem.vocabulary import Vocabulary
-from fedmol.data.processes import in_blocks
-from fedmol.data.reading import Table
+from fedmol.data.molecule_files import Table
+from fedmol.data.parallel import in_blocks
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.settings import Dirichlet, Iid, Scaffold, Split, Uneven
+from fedmol.settings import Dirichlet, Iid, Scaffold, Split, Uneven
 
 Indices = NDArray[np.int64]
 T = TypeVar("T")

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedmol.diffusion.schedule import cosine_alphas_bar
 from fedmol.graphs import Graphs
 from fedmol.ragged import AnyGraphs, ragged
 
@@ -62,41 +61,3 @@ class Census:
     @staticmethod
     def from_json(document: dict[str, Any]) -> Census:
         return Census(*(torch.tensor(document[key], dtype=torch.int64) for key in ("atoms", "bonds", "sizes")))
-
-
-@dataclass(frozen=True)
-class NoiseModel:
-    """The forward process: schedule, limit distributions, and how many atoms a molecule has. All float64."""
-
-    steps: int  # T
-    alphas_bar: Tensor  # (T + 1,)
-    atom_marginal: Tensor  # (a,)
-    bond_marginal: Tensor  # (b,)
-    size_distribution: Tensor  # (N + 1,)
-
-    @staticmethod
-    def from_census(census: Census, steps: int = 500) -> NoiseModel:
-        """The marginal noise model of DiGress for the counted molecules, with the cosine schedule."""
-
-        def share(counts: Tensor) -> Tensor:
-            return counts.double() / counts.sum().clamp_min(1)
-
-        return NoiseModel.from_marginals(share(census.atoms), share(census.bonds), share(census.sizes), steps)
-
-    @staticmethod
-    def from_marginals(atoms: Tensor, bonds: Tensor, sizes: Tensor, steps: int = 500) -> NoiseModel:
-        """The same from the shares of the classes, each float64 and adding up to 1."""
-        return NoiseModel(steps, cosine_alphas_bar(steps), atoms, bonds, sizes)
-
-    @property
-    def max_atoms(self) -> int:
-        return self.size_distribution.shape[0] - 1
-
-    def to(self, device: torch.device | str) -> NoiseModel:
-        return NoiseModel(
-            self.steps,
-            self.alphas_bar.to(device),
-            self.atom_marginal.to(device),
-            self.bond_marginal.to(device),
-            self.size_distribution.to(device),
-        )

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
-from fedmol.diffusion.census import NoiseModel
 from fedmol.diffusion.denoising import Denoises, Logits
+from fedmol.diffusion.noise_model import NoiseModel
 from fedmol.graphs import Graphs
 
 FREE = -1

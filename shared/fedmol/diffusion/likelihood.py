@@ -25,9 +25,9 @@ from dataclasses import asdict, dataclass
 import torch
 from torch import Generator, Tensor
 
-from fedmol.diffusion.census import NoiseModel
 from fedmol.diffusion.denoising import BATCH, Denoises, Logits, evaluating
-from fedmol.diffusion.noising import add_noise, stratified_times
+from fedmol.diffusion.forward import add_noise, stratified_times
+from fedmol.diffusion.noise_model import NoiseModel
 from fedmol.diffusion.posterior import mixture_posterior, plug_in_posterior
 from fedmol.graphs import Graphs
 

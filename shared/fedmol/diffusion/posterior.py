@@ -39,3 +39,16 @@ def mixture_posterior(clean: Tensor, noisy: Tensor, kept_s: Tensor, kept_t: Tens
     reached = kept_s[..., None] * share + (1 - kept_s[..., None]) * marginal * share.sum(-1, keepdim=True)
     joint = _backward_likelihood(noisy, kept_s, kept_t, marginal) * reached
     return joint / joint.sum(-1, keepdim=True).clamp_min(tiny)  # (..., k)
+
+
+def interpolation(
+    clean: Tensor, noisy: Tensor, kept_s: Tensor, kept_t: Tensor, marginal: Tensor, memory: float
+) -> Tensor:
+    """p(z_s | z_t) for the prediction `clean` (..., k): z_t with some probability, else `clean`, else a marginal draw.
+
+    For a known x, averaging over q(z_t | x) gives q(z_s | x) whatever `memory` is.
+    """
+    stays = memory * (1 - kept_s) / (1 - kept_t)
+    arrives = kept_s - stays * kept_t
+    drawn = arrives[..., None] * clean + ((1 - memory) * (1 - kept_s))[..., None] * marginal
+    return drawn.scatter_add(-1, noisy.long()[..., None], stays.expand(noisy.shape)[..., None])  # (..., k)

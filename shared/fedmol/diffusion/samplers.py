@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from fedmol.diffusion.interpolation import interpolation
-from fedmol.diffusion.posterior import mixture_posterior
+from fedmol.diffusion.posterior import interpolation, mixture_posterior
 from fedmol.errors import Exit, FedmolError
 
 

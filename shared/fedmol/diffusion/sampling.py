@@ -8,9 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor
 
-from fedmol.diffusion.census import NoiseModel
 from fedmol.diffusion.denoising import BATCH, Denoises, evaluating
-from fedmol.diffusion.noising import draw, draw_prior
+from fedmol.diffusion.forward import draw, draw_prior
+from fedmol.diffusion.noise_model import NoiseModel
 from fedmol.diffusion.samplers import FEW_STEP, Draw, Sampler
 from fedmol.execution import EAGER, Execution, Work
 from fedmol.graphs import Graphs

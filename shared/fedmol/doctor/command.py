@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmol.cli.run_id import RUN_ID
+from fedmol.runtime import RUN_ID
 
 if TYPE_CHECKING:
-    from fedmol.doctor.examination import Check, Result
+    from fedmol.doctor.checks import Check, Result
 
 _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_okay=False)
 
@@ -52,7 +52,7 @@ def doctor(
     from rich.console import Console
 
     from fedmol import files
-    from fedmol.doctor.table import document, failures, table
+    from fedmol.doctor.results_table import document, failures, table
     from fedmol.errors import Exit, FedmolError
 
     party = f"site {site}" if site else "aggregator"
@@ -72,15 +72,15 @@ def doctor(
 def _checks(
     path: Path, certs: Path, site: str | None, shard: Path | None, work: Path | None, run: str | None
 ) -> list[Check]:
-    from fedmol.federation.certificates import CertificateFiles
-    from fedmol.federation.settings import load, require_address
+    from fedmol.fl.federation import load, require_address
+    from fedmol.pki.certificates import CertificateFiles
 
     settings, own = load(path), CertificateFiles.in_folder(certs)
     require_address(settings, path)
     if site is None or shard is None:
-        from fedmol.doctor import aggregator
+        from fedmol.doctor import aggregator_checks
 
-        return aggregator.checks(settings, own, work)
+        return aggregator_checks.checks(settings, own, work)
     sites = _sites()
     checks: list[Check] = sites.checks(settings, sites.SiteFolders(site, own, shard, work, run))
     return checks
@@ -89,7 +89,7 @@ def _checks(
 def _sites() -> ModuleType:
     """It comes with the collaborator, which knows how a site joins, and which no aggregator has."""
     try:
-        return import_module("fedmol_collaborator.doctor.site")
+        return import_module("fedmol_collaborator.doctor.site_checks")
     except ModuleNotFoundError as error:
         if not str(error.name).startswith("fedmol_"):
             raise
@@ -99,7 +99,7 @@ def _sites() -> ModuleType:
 def _examine(checks: Sequence[Check]) -> list[Result]:
     from rich.console import Console
 
-    from fedmol.doctor.examination import examine
+    from fedmol.doctor.checks import examine
 
     with Console(stderr=True).status("examining") as status:
         return examine(checks, lambda name: status.update(f"checking: {name}"))

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from fedmol.diffusion import Likelihood
 from fedmol.evaluation.evaluation import Evaluation
-from fedmol.evaluation.likelihood import standard_error
+from fedmol.evaluation.nll import standard_error
 from fedmol.evaluation.quality import Rate
-from fedmol.federation.settings import DataSettings
+from fedmol.settings import DataSettings
 
 PAPER = "arXiv 2501.12523"
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rdkit import Chem
 
-from fedmol.chem.reading import molecule
+from fedmol.chem.graphs_to_molecules import molecule
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.graphs import Graphs
 

@@ -12,20 +12,20 @@ import torch
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from fedmol import files
-from fedmol.chem.encoding import encode
-from fedmol.chem.reading import Reading, read_graphs
+from fedmol.chem.graphs_to_molecules import Reading, read_graphs
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.chem.vocabulary import Vocabulary
-from fedmol.data.reading import Table
+from fedmol.data.molecule_files import Table
 from fedmol.diffusion import Likelihood, sample, samplers
 from fedmol.documents import DocumentError, read_json
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation.distances import Distance, distances
-from fedmol.evaluation.likelihood import estimate
+from fedmol.evaluation.nll import estimate
 from fedmol.evaluation.quality import Quality, measure
 from fedmol.evaluation.resemblance import Progress, Resemblance, resemblance
 from fedmol.evaluation.smiles import Contents, read_rows
-from fedmol.federation.settings import EvaluationSettings
 from fedmol.graphs import Graphs
+from fedmol.settings import EvaluationSettings
 from fedmol.training.model_file import TrainedModel
 
 _EXAMPLES = 48

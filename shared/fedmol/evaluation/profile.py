@@ -13,8 +13,8 @@ from rdkit import Chem, rdBase
 
 from fedmol.chem.scaffolds import scaffold
 from fedmol.evaluation import similarity
+from fedmol.evaluation.brics import fragments
 from fedmol.evaluation.descriptors import describe
-from fedmol.evaluation.fragments import fragments
 from fedmol.evaluation.similarity import Bits, fingerprint
 
 _SEVERAL_RINGS = 2  # MOSES compares scaffolds of at least so many

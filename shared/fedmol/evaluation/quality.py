@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from fedmol.chem.reading import Reading
+from fedmol.chem.graphs_to_molecules import Reading
 
 _Z = 1.959963984540054  # two-sided 95 % of the normal distribution
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from fedmol.chem.scaffolds import scaffolds
 from fedmol.evaluation import chemnet, descriptors
-from fedmol.evaluation.fragments import cosine, total_variation
+from fedmol.evaluation.brics import cosine, total_variation
 from fedmol.evaluation.profile import Profile, profile
 from fedmol.evaluation.quality import Rate
 from fedmol.evaluation.similarity import mean_similarity, nearest, nearest_other

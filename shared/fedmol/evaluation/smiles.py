@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 from rdkit import Chem, rdBase
 
+from fedmol.chem.graphs_to_molecules import Reading, canonical
 from fedmol.chem.normal_form import ISOTOPES, STEREO, RejectedError, read
-from fedmol.chem.reading import Reading, canonical
-from fedmol.data.reading import Table
+from fedmol.data.molecule_files import Table
 
 _EXAMPLES = 5
 _CHARGED_ATOM = re.compile(r"\[[^\]]*[+-]")

@@ -11,10 +11,28 @@ from typing import Any
 
 from fedmol import sealed
 from fedmol.errors import Exit, FedmolError
-from fedmol.fl.account import digest_entries
 from fedmol.fl.payload import MODEL, Payload, Sections, section_digests
-from fedmol.fl.round_files import RoundFiles
+from fedmol.fl.round_account import digest_entries
 from fedmol.fl.strategies import State
+
+
+@dataclass(frozen=True)
+class RoundFiles:
+    folder: Path
+    keep: int
+
+    def path(self, round: int) -> Path:
+        return self.folder / f"round-{round:04d}.safetensors"
+
+    def rounds(self) -> list[int]:
+        """The rounds that have a file, ascending."""
+        numbers = (path.stem.removeprefix("round-") for path in self.folder.glob("round-*.safetensors"))
+        return sorted(int(number) for number in numbers if number.isdecimal())
+
+    def prune(self) -> None:
+        for old in self.rounds()[: -self.keep]:
+            self.path(old).unlink(missing_ok=True)
+
 
 _STATE = "state."
 _LARGEST_STATE = 8  # times the payload: bounds what is read of a file before it is looked at

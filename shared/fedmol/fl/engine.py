@@ -16,16 +16,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog
+from fedmol.fl.aggregation import close, count
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
-from fedmol.fl.closing import close, count
 from fedmol.fl.payload import Sections
 from fedmol.fl.recovery import Recovery
-from fedmol.fl.rounds import RoundRule
+from fedmol.fl.rounds import RoundRule, Terms
 from fedmol.fl.tasks import TASKS, TRAIN, Task
-from fedmol.fl.terms import Terms
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.uploads import Reception, Record, UploadStore
+from fedmol.telemetry.log import EventLog
 from fedmol.telemetry.repeats import Repeats
 
 _MOST_KINDS = 4096  # of refused and late uploads, by site and round: all come from members

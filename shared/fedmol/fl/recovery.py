@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog, read
-from fedmol.fl.account import digest_entries
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
 from fedmol.fl.payload import Sections, section_digests
+from fedmol.fl.round_account import digest_entries
+from fedmol.fl.rounds import Terms
 from fedmol.fl.tasks import TRAIN
-from fedmol.fl.terms import Terms
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.uploads import UploadStore
+from fedmol.telemetry.log import EventLog, read
 
 Accounts = Mapping[int, dict[str, Any]]
 

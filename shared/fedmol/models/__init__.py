@@ -1,26 +1,7 @@
-"""The trained model that comes with fedmol."""
+"""Denoisers: which clean graph does a noisy one come from?"""
 
-from __future__ import annotations
+from fedmol.diffusion.denoising import Logits
+from fedmol.models.denoiser import Denoiser, build
+from fedmol.models.presets import PRESETS, DenoiserConfig
 
-from importlib import resources
-from pathlib import Path
-
-from fedmol.errors import Exit, FedmolError
-
-SHIPPED = "qm9.safetensors"
-
-
-def shipped() -> Path:
-    """The file of the model that comes with fedmol.
-
-    Raises:
-        FedmolError: BAD_MODEL if this installation has none.
-    """
-    path = Path(str(resources.files(__name__) / SHIPPED))
-    if not path.is_file():
-        raise FedmolError(
-            Exit.BAD_MODEL,
-            f"this installation of fedmol comes without its model: there is no {path}",
-            "install fedmol anew, or name a model.safetensors that training wrote",
-        )
-    return path
+__all__ = ["PRESETS", "Denoiser", "DenoiserConfig", "Logits", "build"]

@@ -10,8 +10,8 @@ from fedmol.chem.drawing import svg
 from fedmol.data.card import DataCard
 from fedmol.errors import FedmolError
 from fedmol.evaluation.distances import Distance
-from fedmol.report.charts import Series, bars, lines
-from fedmol.report.record import RunRecord
+from fedmol.report.run_record import RunRecord
+from fedmol.report.svg_charts import Series, bars, lines
 
 _ALL = _GENERATED = _OUTSIDE = 0  # tones; sites take those after 0, and what they are set against the last
 _CENTRAL = _REAL = _WORK = 7

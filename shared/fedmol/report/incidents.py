@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from fedmol.events import Event
 from fedmol.formats import duration
-from fedmol.report.record import RunRecord
-from fedmol.telemetry.kinds import Changed
+from fedmol.report.run_record import RunRecord
+from fedmol.telemetry.events import Changed
+from fedmol.telemetry.log import Event
 from fedmol.telemetry.reducer import described
 
 _KINDS = {

@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from fedmol import files, formats
 from fedmol.evaluation import Evaluation
-from fedmol.report.record import RunRecord
+from fedmol.report.run_record import RunRecord
 from fedmol.training.model_file import TrainedModel
 
 _FILTERS = ("fixed", "count", "percent", "interval", "duration", "date", "names", "number")

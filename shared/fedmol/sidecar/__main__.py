@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmol.cli.ending import call, log_to_stderr
 from fedmol.errors import Exit, FedmolError
+from fedmol.runtime import call, log_to_stderr
 
 if TYPE_CHECKING:
-    from fedmol.sidecar.watch import Watch
+    from fedmol.sidecar.log_watch import Watch
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _GRACE = 5  # seconds for what is being answered when the service is stopped
@@ -28,7 +28,7 @@ _GRACE = 5  # seconds for what is being answered when the service is stopped
 def _interface(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
         from fedmol.sidecar.app import create_app
-        from fedmol.sidecar.watch import Watch
+        from fedmol.sidecar.log_watch import Watch
 
         click.echo(json.dumps(create_app(Watch(Path())).openapi(), indent=1))
         context.exit()
@@ -67,7 +67,7 @@ def command(folder: Path, port: int, host: str, certs: Path | None, results: Pat
     log_to_stderr()
     listening = _listen(host, port)
     from fedmol.sidecar.app import LOOPBACK  # after the arguments
-    from fedmol.sidecar.watch import Watch
+    from fedmol.sidecar.log_watch import Watch
 
     serve(Watch(folder, certs, results), listening, (*LOOPBACK, *names) if names or _loopback(host) else None)
 

@@ -20,10 +20,10 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fedmol.sidecar import stream, views
-from fedmol.sidecar.metrics import RunCollector
-from fedmol.sidecar.page import Page
-from fedmol.sidecar.watch import Watch
+from fedmol.sidecar import event_stream, views
+from fedmol.sidecar.live_page import Page
+from fedmol.sidecar.log_watch import Watch
+from fedmol.sidecar.prometheus import RunCollector
 
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _NOWHERE = "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -221,7 +221,7 @@ def _add_stream(app: FastAPI, watch: Watch) -> None:
     ) -> StreamingResponse:
         """The log's events, from now on or after a given one, for as long as the client listens."""
         start = last_event_id if last_event_id is not None else after
-        return StreamingResponse(stream.events(watch, start), media_type="text/event-stream")
+        return StreamingResponse(event_stream.events(watch, start), media_type="text/event-stream")
 
 
 def _add_page(app: FastAPI, watch: Watch) -> None:

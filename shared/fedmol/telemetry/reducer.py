@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Any
 
 from fedmol.errors import Exit
-from fedmol.events import Event
-from fedmol.telemetry import kinds
-from fedmol.telemetry.kinds import Misfit, moment, told
+from fedmol.telemetry import events
+from fedmol.telemetry.events import Misfit, moment, told
+from fedmol.telemetry.log import Event
 from fedmol.telemetry.state import LATE_AFTER, Incident, Phase, Round, Run, Site, SiteState, by_site
 
 # Bounded: they become a label.
@@ -67,12 +67,12 @@ def apply(run: Run, event: Event) -> None:
 
 
 def _site(run: Run, name: str) -> Site:
-    if name not in run.sites and len(run.sites) >= kinds.MOST_SITES:
+    if name not in run.sites and len(run.sites) >= events.MOST_SITES:
         raise Surplus
     return run.site(name)
 
 
-def _run_started(run: Run, event: Event, time: float, said: kinds.RunStarted) -> None:
+def _run_started(run: Run, event: Event, time: float, said: events.RunStarted) -> None:
     again = run.rounds_target is not None
     run.rounds_target, run.quorum = said.rounds, said.quorum
     run.parameters, run.model_bytes = said.parameters, said.model_bytes
@@ -89,13 +89,13 @@ def _run_started(run: Run, event: Event, time: float, said: kinds.RunStarted) ->
         run.report(Incident(time, "aggregator started again", event.site, None, "the run went on where it was"))
 
 
-def _site_joined(run: Run, event: Event, time: float, said: kinds.SiteJoined) -> None:
+def _site_joined(run: Run, event: Event, time: float, said: events.SiteJoined) -> None:
     site = _alive(run, event, time)
     site.become("waiting", "for the others", time)
     site.molecules = said.molecules
 
 
-def _agreement(run: Run, event: Event, time: float, said: kinds.Agreement) -> None:
+def _agreement(run: Run, event: Event, time: float, said: events.Agreement) -> None:
     first = not run.agreed
     run.agreed, run.local_steps, run.progressed = True, said.local_steps, time
     for name, molecules in said.molecules.items():
@@ -108,7 +108,7 @@ def _agreement(run: Run, event: Event, time: float, said: kinds.Agreement) -> No
         _open(run, current, time)
 
 
-def _round_started(run: Run, event: Event, time: float, said: kinds.RoundStarted) -> None:
+def _round_started(run: Run, event: Event, time: float, said: events.RoundStarted) -> None:
     current = run.open_round(_number(event), time)
     _remove(run, current.number, time)
     if run.agreed:
@@ -125,7 +125,7 @@ def _open(run: Run, current: Round, time: float) -> None:
             current.enter(site.name, "download" if _heard(site, time) else "silent", time)
 
 
-def _site_progress(run: Run, event: Event, time: float, said: kinds.Training) -> None:
+def _site_progress(run: Run, event: Event, time: float, said: events.Training) -> None:
     site = _alive(run, event, time)
     state = _STATES.get(event.phase or "", "unknown")
     if site.state == "removed" or (state == "failed" and site.state == "refused"):
@@ -143,7 +143,7 @@ def _site_progress(run: Run, event: Event, time: float, said: kinds.Training) ->
         current.enter(site.name, _PHASES[state], time)
 
 
-def _count_steps(site: Site, said: kinds.Training) -> bool:
+def _count_steps(site: Site, said: events.Training) -> bool:
     """Whether there are new ones."""
     new = max(0, said.step - site.step)
     site.steps_total += new
@@ -155,7 +155,7 @@ def _count_steps(site: Site, said: kinds.Training) -> bool:
     return new > 0
 
 
-def _update_received(run: Run, event: Event, time: float, said: kinds.UpdateReceived) -> None:
+def _update_received(run: Run, event: Event, time: float, said: events.UpdateReceived) -> None:
     site = _alive(run, event, time)
     if site.round == event.round:
         site.steps_total += max(0, site.steps - site.step)  # the last steps fell between two signs of life
@@ -169,7 +169,7 @@ def _update_received(run: Run, event: Event, time: float, said: kinds.UpdateRece
         current.enter(site.name, "idle", time)
 
 
-def _update_refused(run: Run, event: Event, time: float, said: kinds.UpdateRefused) -> None:
+def _update_refused(run: Run, event: Event, time: float, said: events.UpdateRefused) -> None:
     happened = _happened(time, said)
     site = _alive_then(run, event, happened)
     site.updates["refused"] += said.times
@@ -178,14 +178,14 @@ def _update_refused(run: Run, event: Event, time: float, said: kinds.UpdateRefus
     run.report(Incident(happened, "update refused", site.name, event.round, said.reason, said.times))
 
 
-def _update_late(run: Run, event: Event, time: float, said: kinds.UpdateLate) -> None:
+def _update_late(run: Run, event: Event, time: float, said: events.UpdateLate) -> None:
     happened = _happened(time, said)
     site = _alive_then(run, event, happened)
     site.updates["late"] += said.times
     run.report(Incident(happened, "update came too late", site.name, event.round, "it was not counted", said.times))
 
 
-def _update_not_counted(run: Run, event: Event, time: float, said: kinds.UpdateNotCounted) -> None:
+def _update_not_counted(run: Run, event: Event, time: float, said: events.UpdateNotCounted) -> None:
     """Both logs tell it: the aggregator's with the numbers, the site's with the reason."""
     why = said.reason or ""
     if said.norm is not None and said.limit is not None:
@@ -194,12 +194,12 @@ def _update_not_counted(run: Run, event: Event, time: float, said: kinds.UpdateN
     run.report(Incident(time, "update did not count", event.site, event.round, why))
 
 
-def _state_damaged(run: Run, event: Event, time: float, said: kinds.StateDamaged) -> None:
+def _state_damaged(run: Run, event: Event, time: float, said: events.StateDamaged) -> None:
     what = f"{said.file}: {said.detail}"
     run.report(Incident(time, "damaged file", _about(run, event), event.round, what))
 
 
-def _state_rebuilt(run: Run, event: Event, time: float, said: kinds.StateRebuilt) -> None:
+def _state_rebuilt(run: Run, event: Event, time: float, said: events.StateRebuilt) -> None:
     run.report(Incident(time, "file made again", _about(run, event), event.round, said.file))
 
 
@@ -207,7 +207,7 @@ def _about(run: Run, event: Event) -> str:
     return event.site if event.site in run.sites else ""
 
 
-def _site_lost(run: Run, event: Event, time: float, said: kinds.SiteLost) -> None:
+def _site_lost(run: Run, event: Event, time: float, said: events.SiteLost) -> None:
     site, silent = _site(run, event.site), said.silent_seconds or 0.0
     if site.state not in ("failed", "refused", "removed"):
         site.become("lost", f"silent for {silent:.0f} s, then given up", time)
@@ -216,14 +216,14 @@ def _site_lost(run: Run, event: Event, time: float, said: kinds.SiteLost) -> Non
     run.report(Incident(time, "site lost", site.name, run.round or None, site.detail))
 
 
-def _site_returned(run: Run, event: Event, time: float, said: kinds.Nothing) -> None:
+def _site_returned(run: Run, event: Event, time: float, said: events.Nothing) -> None:
     site = _alive(run, event, time)
     if site.state != "removed":
         site.become("connecting", "back again", time)
     run.report(Incident(time, "site back", site.name, run.round or None, ""))
 
 
-def _site_hung(run: Run, event: Event, time: float, said: kinds.SiteHung) -> None:
+def _site_hung(run: Run, event: Event, time: float, said: events.SiteHung) -> None:
     site = _site(run, event.site)
     if site.state != "removed":
         site.become("hung", said.detail or "its work does not go on", time)
@@ -232,7 +232,7 @@ def _site_hung(run: Run, event: Event, time: float, said: kinds.SiteHung) -> Non
     run.report(Incident(time, "site hung", site.name, event.round or run.round or None, said.detail))
 
 
-def _site_refused(run: Run, event: Event, time: float, said: kinds.SiteRefused) -> None:
+def _site_refused(run: Run, event: Event, time: float, said: events.SiteRefused) -> None:
     known = said.reason if said.reason in REFUSALS else "other"
     run.refusals[known] = run.refusals.get(known, 0) + said.times
     site, happened = run.sites.get(event.site), _happened(time, said)
@@ -242,7 +242,7 @@ def _site_refused(run: Run, event: Event, time: float, said: kinds.SiteRefused) 
     run.report(Incident(happened, "peer refused", who, event.round, f"{said.reason}: {said.detail}", said.times))
 
 
-def _round_finished(run: Run, event: Event, time: float, said: kinds.RoundFinished) -> None:
+def _round_finished(run: Run, event: Event, time: float, said: events.RoundFinished) -> None:
     one = run.rounds.get(_number(event)) or run.open_round(_number(event), time - (said.seconds or 0.0))
     one.seconds, one.seconds_outside_training = said.seconds, said.seconds_outside_training
     one.loss, one.nll = said.loss, said.nll
@@ -257,7 +257,7 @@ def _round_finished(run: Run, event: Event, time: float, said: kinds.RoundFinish
     one.close(time)
 
 
-def _settings_changed(run: Run, event: Event, time: float, said: kinds.SettingsChanged) -> None:
+def _settings_changed(run: Run, event: Event, time: float, said: events.SettingsChanged) -> None:
     changes = said.changes
     if run.role == "aggregator":  # a site's own log tells of that site alone
         for name in changes.add:
@@ -275,7 +275,7 @@ def _settings_changed(run: Run, event: Event, time: float, said: kinds.SettingsC
     run.report(Incident(time, "settings changed", "", event.round, f"change {said.number}: {described(changes)}"))
 
 
-def described(changes: kinds.Changed) -> str:
+def described(changes: events.Changed) -> str:
     """What a change says, for people."""
     return ", ".join(f"{key} {_shown(value)}" for key, value in changes.model_dump(exclude_defaults=True).items())
 
@@ -293,28 +293,28 @@ def _shown(value: object) -> str:
     return ", ".join(value) if isinstance(value, list) else f"{value:g}" if isinstance(value, float) else f"{value}"
 
 
-def _change_refused(run: Run, event: Event, time: float, said: kinds.ChangeRefused) -> None:
+def _change_refused(run: Run, event: Event, time: float, said: events.ChangeRefused) -> None:
     run.report(Incident(time, "change refused", "", event.round, f"{said.file}: {said.detail}"))
 
 
-def _clock_stopped(run: Run, event: Event, time: float, said: kinds.ClockStopped) -> None:
+def _clock_stopped(run: Run, event: Event, time: float, said: events.ClockStopped) -> None:
     what = "the process did not run" if said.seconds is None else f"the process did not run for {said.seconds:.0f} s"
     run.report(Incident(time, "clock stopped", _about(run, event), event.round, what))
 
 
-def _model_delivered(run: Run, event: Event, time: float, said: kinds.ModelDelivered) -> None:
+def _model_delivered(run: Run, event: Event, time: float, said: events.ModelDelivered) -> None:
     site = _alive(run, event, time)
     site.has_model = True
     if site.state != "removed":
         site.become("finished", "holds the final model", time)
 
 
-def _model_received(run: Run, event: Event, time: float, said: kinds.ModelReceived) -> None:
+def _model_received(run: Run, event: Event, time: float, said: events.ModelReceived) -> None:
     site = _alive(run, event, time)
     site.has_model, site.received_bytes = True, site.received_bytes + said.bytes
 
 
-def _phase_entered(run: Run, event: Event, time: float, said: kinds.Nothing) -> None:
+def _phase_entered(run: Run, event: Event, time: float, said: events.Nothing) -> None:
     """A site's own log: like the progress that the aggregator hears of."""
     if not run.open and _STATES.get(event.phase or "") not in _ENDED:
         run.reopen(time)
@@ -324,10 +324,10 @@ def _phase_entered(run: Run, event: Event, time: float, said: kinds.Nothing) -> 
         site = _alive(run, event, time)
         site.become("sending", site.detail, time)
     else:
-        _site_progress(run, event, time, kinds.Training())
+        _site_progress(run, event, time, events.Training())
 
 
-def _received(run: Run, event: Event, time: float, said: kinds.Bytes) -> None:
+def _received(run: Run, event: Event, time: float, said: events.Bytes) -> None:
     site = _alive(run, event, time)
     site.received_bytes += said.bytes
     if (last := run.rounds.get(run.round)) is not None:
@@ -335,27 +335,27 @@ def _received(run: Run, event: Event, time: float, said: kinds.Bytes) -> None:
     run.open_round(_number(event), time)
 
 
-def _validated(run: Run, event: Event, time: float, said: kinds.Validated) -> None:
+def _validated(run: Run, event: Event, time: float, said: events.Validated) -> None:
     _alive(run, event, time).nll = said.nll
 
 
-def _training_step(run: Run, event: Event, time: float, said: kinds.Training) -> None:
+def _training_step(run: Run, event: Event, time: float, said: events.Training) -> None:
     _site_progress(run, event, time, said)
     if (current := run.rounds.get(_number(event))) is not None and said.loss is not None:
         current.tell_loss(said.loss)
 
 
-def _sent(run: Run, event: Event, time: float, said: kinds.Sent) -> None:
+def _sent(run: Run, event: Event, time: float, said: events.Sent) -> None:
     _alive(run, event, time).sent_bytes += said.bytes
     for tensor in said.tensors:
         run.left(tensor.name, tuple(tensor.shape), tensor.bytes, event.round)
 
 
-def _message_sent(run: Run, event: Event, time: float, said: kinds.MessageSent) -> None:
+def _message_sent(run: Run, event: Event, time: float, said: events.MessageSent) -> None:
     run.sent(said.call, said.holds, said.bytes, said.times)
 
 
-def _run_finished(run: Run, event: Event, time: float, said: kinds.RunFinished) -> None:
+def _run_finished(run: Run, event: Event, time: float, said: events.RunFinished) -> None:
     run.outcome, run.missing, run.missed_rounds = said.outcome, said.missing, said.missed_rounds
     for site in run.sites.values():
         if site.name not in run.missing and site.state != "removed":
@@ -365,7 +365,7 @@ def _run_finished(run: Run, event: Event, time: float, said: kinds.RunFinished) 
         current.close(time)
 
 
-def _run_stopped(run: Run, event: Event, time: float, said: kinds.RunStopped) -> None:
+def _run_stopped(run: Run, event: Event, time: float, said: events.RunStopped) -> None:
     run.stopped, run.stopped_with = said.detail or said.reason, said.reason
     if run.role == "site":
         site = _site(run, event.site)
@@ -387,12 +387,12 @@ def _alive(run: Run, event: Event, time: float) -> Site:
     return site
 
 
-def _happened(time: float, said: kinds.Repeated) -> float:
+def _happened(time: float, said: events.Repeated) -> float:
     """When what the event tells of happened last; it was written at `time`."""
     return time if said.last is None else min(time, moment(said.last).timestamp())
 
 
-def _concerns(site: Site, said: kinds.Repeated, happened: float) -> bool:
+def _concerns(site: Site, said: events.Repeated, happened: float) -> bool:
     """Whether it still says what the site does: what is written afterwards may have been overtaken."""
     return site.state != "removed" and (said.last is None or happened >= site.since)
 
@@ -420,7 +420,7 @@ def _phase(current: Round, site: Site) -> Phase | None:
 
 
 def _number(event: Event) -> int:
-    assert event.round is not None  # see kinds.OF_A_ROUND
+    assert event.round is not None  # see events.OF_A_ROUND
     return event.round
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedmol.events import EventLog, stamp
+from fedmol.telemetry.log import EventLog, stamp
 
 EVERY = 60.0  # seconds between two events about the same
 OTHERS = "others"  # stands for the sites of all that do not get an event of their own

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from fedmol.fl.payload import Vector
-from fedmol.training.flat import Manifest, manifest, tensors_of, vector_of
+from fedmol.training.parameter_vector import Manifest, manifest, tensors_of, vector_of
 
 if TYPE_CHECKING:  # a machine with a bare torch can train
     from fedmol.fl.local_methods import LocalMethod, OnGradient, RoundEnd, Vectors

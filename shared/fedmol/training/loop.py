@@ -21,9 +21,9 @@ from fedmol.execution import EAGER, Execution
 from fedmol.ragged import AnyGraphs
 from fedmol.training.batches import Batch, batches_of
 from fedmol.training.config import TrainingConfig
+from fedmol.training.learning_rate import Extension, learning_rate, position
 from fedmol.training.optimizers import Optimizers
 from fedmol.training.ranks import ALONE, Ranks
-from fedmol.training.schedule import Extension, learning_rate, position
 
 if TYPE_CHECKING:
     from fedmol.fl.local_methods import OnGradient
@@ -70,7 +70,7 @@ def train(
 ) -> TrainingReport:
     """Take `steps` gradient steps, the first of which is the global step `first_step` of `total_steps`.
 
-    `extensions` are for a training that was made longer while it went on, see `fedmol.training.schedule`.
+    `extensions` are for a training that was made longer while it went on, see `fedmol.training.learning_rate`.
     Denoiser and graphs are on one device. Batches, times, noise and dropout of a step are drawn from `generator`'s
     seed and the step's number; calls that must not repeat each other's batches differ in one of them. The model is
     left in training mode. `on_gradient` is given the parameters in each step, with the whole batch's gradient before it

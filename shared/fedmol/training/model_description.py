@@ -14,7 +14,7 @@ from torch import Tensor
 from fedmol.chem.vocabulary import FORMER, LARGEST, MOST_TYPES, RECIPES, VOCABULARIES, Vocabulary, made
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.documents import DocumentError, parse_json
-from fedmol.network import PRESETS
+from fedmol.models import PRESETS
 
 FORMAT = 3  # 1 has the sums of all sites' counts, and 1 and 2 only the vocabulary's name
 MOST_LAYERS = 64

@@ -16,9 +16,9 @@ from fedmol.diffusion import NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.files import open_regular, write_bytes
 from fedmol.fl.payload import Vector, vector_digest
-from fedmol.network import PRESETS, Denoiser
-from fedmol.training.flat import flatten
+from fedmol.models import PRESETS, Denoiser
 from fedmol.training.model_description import Description
+from fedmol.training.parameter_vector import flatten
 from fedmol.training.safetensors_header import Entry, read_header
 
 _META = "fedmol"  # entry of the file's metadata

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from fedmol.network.denoiser import bfloat16_pays
+from fedmol.models.denoiser import bfloat16_pays
 
 COEFFICIENTS = 3.4445, -4.7750, 2.0315  # of the quintic x -> a x + b x^3 + c x^5 that drives singular values to 1
 LOW_PRECISION_ITERATIONS = 3  # with more of them, bfloat16's rounding of small singular values grows out of bounds

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fedmol.chem.encoding import encode
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.diffusion import Census
-from fedmol.events import EventLog
-from fedmol.federation.assembly import denoiser_of, save_final_model, vocabulary_of
-from fedmol.federation.messages import Agreement, CensusCounts
-from fedmol.federation.settings import Settings, dump, parse
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
+from fedmol.fl.federation import Settings, dump, parse
+from fedmol.fl.messages import Agreement, CensusCounts
 from fedmol.fl.payload import vector_digest
-from fedmol.training.flat import flatten
+from fedmol.telemetry.log import EventLog
+from fedmol.training.assembly import denoiser_of, save_final_model, vocabulary_of
+from fedmol.training.parameter_vector import flatten
 
 SMILES = ["CCO", "CC", "C1CC1", "CC#N", "CCCO", "OCCO", "c1ccoc1", "CNC"]
 

@@ -6,11 +6,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from fedmol.events import EventLog, read
-from fedmol.federation import certificates
-from fedmol.federation.changes import Change, sign
-from fedmol.federation.settings import Settings, parse
-from fedmol_aggregator.course import Course
+from fedmol.fl.changes import Change, sign
+from fedmol.fl.federation import Settings, parse
+from fedmol.pki import certificates
+from fedmol.telemetry.log import EventLog, read
+from fedmol_aggregator.signed_changes import Course
 
 RUN = "trial-1"
 

@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.events import EventLog, read
-from fedmol.federation.assembly import vocabulary_of
-from fedmol.federation.settings import parse
+from fedmol.fl.federation import parse
+from fedmol.telemetry.log import EventLog, read
+from fedmol.training.assembly import vocabulary_of
 from fedmol_aggregator import admission
 from fedmol_aggregator.admission import Admission, DenyList, Kind, Overload, read_certificate
-from fedmol_aggregator.audit import Audit
-from fedmol_aggregator.gathering import Roster
+from fedmol_aggregator.enrollment import Roster
+from fedmol_aggregator.refusal_log import Audit
 
 TODAY = datetime(2026, 1, 1, tzinfo=UTC)
 

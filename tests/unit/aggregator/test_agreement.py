@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fedmol.diffusion.census import Census
-from fedmol.federation.messages import CensusCounts, Counts
-from fedmol.federation.settings import TrainingSettings
+from fedmol.fl.messages import CensusCounts, Counts
+from fedmol.settings import TrainingSettings
 from fedmol_aggregator.agreement import agree
 
 LARGEST = 10**9  # molecules that a site may have

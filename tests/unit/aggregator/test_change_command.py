@@ -12,9 +12,9 @@ import pytest
 
 from fedmol.cli.main import run
 from fedmol.errors import Exit
-from fedmol.events import EventLog
-from fedmol.federation import certificates
 from fedmol.heartbeat import Heart
+from fedmol.pki import certificates
+from fedmol.telemetry.log import EventLog
 from tests.unit.aggregator.desk import Desk, federation
 
 

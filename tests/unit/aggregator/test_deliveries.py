@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fedmol.events import EventLog, read
+from fedmol.telemetry.log import EventLog, read
 from fedmol_aggregator.deliveries import Deliveries
 
 

@@ -14,16 +14,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedmol.cli.ending import call
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation, evaluate
-from fedmol.federation.assembly import model_of, save_final_model
-from fedmol.federation.settings import EvaluationSettings
-from fedmol.report.record import read_record
+from fedmol.report.run_record import read_record
+from fedmol.runtime import call
+from fedmol.settings import EvaluationSettings
+from fedmol.training.assembly import model_of, save_final_model
 from fedmol_aggregator.evaluator.__main__ import command
 from fedmol_aggregator.evaluator.following import Evaluator
 from fedmol_aggregator.evaluator.results import Results
-from fedmol_aggregator.evaluator.run import Run
+from fedmol_aggregator.evaluator.watched_run import Run
 
 from .conftest import SMILES, State
 

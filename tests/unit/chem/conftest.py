@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fedmol.data.embedded import embedded
-from fedmol.data.reading import read_table
+from fedmol.data.molecule_files import read_table
 
 
 @pytest.fixture(scope="session")

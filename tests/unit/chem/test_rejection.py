@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fedmol.chem import vocabulary
-from fedmol.chem.encoding import encode
+from fedmol.chem.smiles_to_graphs import encode
 
 CHARGED = vocabulary.get("qm9-charged")
 

@@ -5,8 +5,8 @@ import torch
 from rdkit import Chem
 
 from fedmol.chem import vocabulary
-from fedmol.chem.encoding import encode
-from fedmol.chem.reading import read_graphs
+from fedmol.chem.graphs_to_molecules import read_graphs
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.data.embedded import embedded
 
 CHARGED = vocabulary.get("qm9-charged")

@@ -3,11 +3,10 @@ from __future__ import annotations
 import pytest
 
 from fedmol.chem import vocabulary as vocabularies
-from fedmol.chem.coding import TOO_LARGE
 from fedmol.chem.counterions import ACIDS, BASES, SOLVENTS
-from fedmol.chem.encoding import encode
+from fedmol.chem.molecule_codes import TOO_LARGE
 from fedmol.chem.normal_form import RejectedError, read
-from fedmol.chem.recipes import coding_digest
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.chem.standardise import (
     ALL_LISTED,
     CHARGES,
@@ -18,6 +17,7 @@ from fedmol.chem.standardise import (
     MIXTURE,
     SALTS,
     TAUTOMER,
+    coding_digest,
     known_molecules,
     read_by,
     standardised,
@@ -135,6 +135,6 @@ def test_sites_agree_on_the_recipe_by_a_digest(monkeypatch: pytest.MonkeyPatch) 
     assert coding_digest(NONE) == NONE.digest()
     assert len({coding_digest(NONE), PARENT.digest(), coding_digest(PARENT)}) == 3
     with_this = coding_digest(PARENT)
-    monkeypatch.setattr("fedmol.chem.recipes.rdBase.rdkitVersion", "2099.03.1")
+    monkeypatch.setattr("fedmol.chem.standardise.rdBase.rdkitVersion", "2099.03.1")
     assert coding_digest(PARENT) != with_this
     assert coding_digest(NONE) == NONE.digest()

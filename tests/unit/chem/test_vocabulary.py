@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedmol.chem import vocabulary
-from fedmol.chem.encoding import encode
+from fedmol.chem.graphs_to_molecules import read_graphs
 from fedmol.chem.normal_form import read
-from fedmol.chem.reading import read_graphs
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.errors import Exit, FedmolError
 
 

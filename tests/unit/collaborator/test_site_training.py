@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from fedmol.events import EventLog
 from fedmol.graphs import Graphs
+from fedmol.telemetry.log import EventLog
 from fedmol_collaborator.site_training import _rounds_sent, _some
 
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from rdkit import Chem
 
-from fedmol.data.reading import Table, read_table
+from fedmol.data.molecule_files import Table, read_table
 from fedmol.errors import FedmolError
 
 MOLECULES = [

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from fedmol.cli.data import data
-from fedmol.data.reading import read_table
+from fedmol.data.molecule_files import read_table
 from fedmol.errors import Exit, FedmolError
 
 

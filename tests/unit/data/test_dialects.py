@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmol.data.reading import read_table
+from fedmol.data.molecule_files import read_table
 from tests.unit.data.dialects import DIALECTS, Dialect
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "molecules.md"

@@ -10,7 +10,7 @@ from fedmol.cli.main import run
 from fedmol.data.embedded import embedded
 from fedmol.data.proposal import Kinds, comments, kinds_of, propose
 from fedmol.errors import Exit
-from fedmol.federation.own_vocabulary import read_vocabulary
+from fedmol.settings import read_vocabulary
 
 
 def kinds(*said: tuple[str, int, int]) -> Kinds:

@@ -9,7 +9,7 @@ import torch
 import fedmol.data.shards
 from fedmol import sealed
 from fedmol.chem import vocabulary
-from fedmol.chem.encoding import encode
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.chem.standardise import CHARGES, SALTS, TAUTOMER
 from fedmol.data.card import DataCard, left_out
 from fedmol.data.embedded import embedded

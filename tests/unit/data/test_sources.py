@@ -14,7 +14,7 @@ import fedmol.data.sources as sources
 from fedmol.data.embedded import embedded
 from fedmol.data.sources import Original, load
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.settings import DataSettings
+from fedmol.settings import DataSettings
 
 QM9 = DataSettings(source="qm9")
 STANDIN = b"mol_id,smiles,mu\ngdb_1,C,0\ngdb_2,N,1\ngdb_3,O,2\n"

@@ -9,7 +9,7 @@ from fedmol.chem.scaffolds import scaffolds
 from fedmol.data.embedded import embedded
 from fedmol.data.splits import Indices, holdout, names, sizes_of, split
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.settings import Dirichlet, Iid, Scaffold, Split, Uneven
+from fedmol.settings import Dirichlet, Iid, Scaffold, Split, Uneven
 
 SMILES = embedded()[:600]
 SITES = 4

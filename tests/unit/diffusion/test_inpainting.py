@@ -6,8 +6,8 @@ from torch import Tensor
 
 from fedmol.diffusion import Census, Logits, NoiseModel, sample
 from fedmol.diffusion.inpainting import FREE, Fragment, Inpainting, between
+from fedmol.diffusion.noise_model import cosine_alphas_bar
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
-from fedmol.diffusion.schedule import cosine_alphas_bar
 
 # Three atoms in a row, the last of them of any type and the only one that grows.
 FRAGMENT = Fragment(

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from fedmol.diffusion.noise_model import cosine_alphas_bar
 from fedmol.diffusion.posterior import mixture_posterior, plug_in_posterior
-from fedmol.diffusion.schedule import cosine_alphas_bar
-from fedmol.diffusion.transitions import transition_matrix
+from tests.unit.diffusion.transitions import transition_matrix
 
 KEPT = cosine_alphas_bar(500)
 

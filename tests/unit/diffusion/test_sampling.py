@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from fedmol.diffusion import Census, Logits, NoiseModel, nll, sample
+from fedmol.diffusion.noise_model import cosine_alphas_bar
 from fedmol.diffusion.samplers import ANCESTRAL, Draw, Sampler, get, time_grid
-from fedmol.diffusion.schedule import cosine_alphas_bar
 from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
 

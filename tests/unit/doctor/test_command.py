@@ -12,7 +12,7 @@ import pytest
 
 from fedmol.cli.main import run
 from fedmol.errors import Exit
-from fedmol.federation import certificates
+from fedmol.pki import certificates
 
 SETTINGS = "sites: [{name: north}]\nmodel: {preset: small, layers: 1}\ntraining: {batch_size: 4}\nnetwork: {port: %d}\n"
 
@@ -67,7 +67,7 @@ def test_settings_without_an_address_cannot_be_examined(settings: Path, tmp_path
 def test_without_the_collaborator_a_site_is_told_what_to_install(
     settings: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.delitem(sys.modules, "fedmol_collaborator.doctor.site", raising=False)
+    monkeypatch.delitem(sys.modules, "fedmol_collaborator.doctor.site_checks", raising=False)
     monkeypatch.setitem(sys.modules, "fedmol_collaborator.doctor", None)
     call = ["doctor", "--settings", settings, "--certs", tmp_path, "--site", "north", "--shard", tmp_path / "shard.csv"]
     assert run(list(map(str, call))) == Exit.USAGE

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from fedmol.chem.encoding import encode
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.chem.vocabulary import VOCABULARIES
 from fedmol.cli.evaluate import evaluate
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation
-from fedmol.network.denoiser import build
+from fedmol.models.denoiser import build
 from fedmol.training.model_file import save_model
 
 QM9 = VOCABULARIES["qm9-charged"]

@@ -8,7 +8,7 @@ from fedmol.diffusion import Likelihood
 from fedmol.evaluation import Evaluation, compare
 from fedmol.evaluation.comparison import Row, comparable
 from fedmol.evaluation.quality import Quality, Rate
-from fedmol.federation.settings import DataSettings
+from fedmol.settings import DataSettings
 
 
 def evaluation(nll: float | None, valid: int, distinct: int, blocks: tuple[float, ...] = ()) -> Evaluation:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmol.chem.encoding import encode
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.chem.vocabulary import VOCABULARIES
 from fedmol.evaluation.distances import Distance, distances, total_variation, wasserstein
 from fedmol.graphs import Graphs

@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from fedmol.chem.encoding import encode
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.chem.vocabulary import VOCABULARIES
-from fedmol.data.reading import Table
+from fedmol.data.molecule_files import Table
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation, compare, evaluate, evaluate_table
-from fedmol.evaluation.likelihood import standard_error
+from fedmol.evaluation.nll import standard_error
 from fedmol.evaluation.smiles import Contents
-from fedmol.federation.settings import EvaluationSettings
 from fedmol.graphs import concatenate
-from fedmol.network.denoiser import build
+from fedmol.models.denoiser import build
+from fedmol.settings import EvaluationSettings
 from fedmol.training.model_file import TrainedModel
 
 QM9 = VOCABULARIES["qm9-charged"]

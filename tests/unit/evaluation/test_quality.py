@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedmol.chem.reading import Reading
+from fedmol.chem.graphs_to_molecules import Reading
 from fedmol.evaluation.quality import Rate, measure
 
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fedmol.chem.encoding import canonical_smiles
+from fedmol.chem.smiles_to_graphs import canonical_smiles
 from fedmol.data.embedded import embedded
 from fedmol.evaluation import resemblance as module
 from fedmol.evaluation.resemblance import ABOUT, Resemblance, resemblance

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from fedmol.errors import FedmolError
-from fedmol.federation.identity import settings_differences, shared_settings
-from fedmol.federation.settings import parse
+from fedmol.fl.federation import parse
+from fedmol.fl.identity import settings_differences, shared_settings
 from fedmol.fl.local_methods import FedProx, LocalMethod, Plain
 from fedmol.fl.payload import MODEL
 

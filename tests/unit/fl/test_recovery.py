@@ -63,7 +63,7 @@ class Killed(BaseException):
         "fedmol.fl.strategies.FedAdam.step",
         "fedmol.fl.strategies.Scaffold.step",
         "fedmol.fl.checkpoints.Checkpoints.save",
-        "fedmol.events.EventLog.write",
+        "fedmol.telemetry.log.EventLog.write",
         "fedmol.fl.uploads.UploadStore.keep_from",
     ],
 )

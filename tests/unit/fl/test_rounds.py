@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from fedmol.events import EventLog, read
-from fedmol.fl.presence import Presence
+from fedmol.fl.liveness import Presence
 from fedmol.fl.rounds import RoundRule
+from fedmol.telemetry.log import EventLog, read
 
 
 class Clock:

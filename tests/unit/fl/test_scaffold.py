@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from quadratic import SIZE, Site
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.federation.settings import parse
+from fedmol.fl.federation import parse
 from fedmol.fl.local_methods import Kept, LocalMethod, Plain, Scaffold, holding
 from fedmol.fl.payload import CONTROL, MODEL
 from fedmol.fl.strategies import FedAvg

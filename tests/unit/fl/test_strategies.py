@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from in_memory import PARAMETERS, Build
 
 from fedmol.errors import FedmolError
-from fedmol.federation.settings import parse
-from fedmol.fl.norms import largest_move, lower_median
+from fedmol.fl.aggregation import shares
+from fedmol.fl.federation import parse
 from fedmol.fl.strategies import FedAdam, FedAvg
-from fedmol.fl.weights import shares
+from fedmol.fl.update_norms import largest_move, lower_median
 
 
 def test_fedavg_does_not_depend_on_who_came_first(federation: Build) -> None:

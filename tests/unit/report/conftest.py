@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fedmol.chem.encoding import encode
+from fedmol.chem.smiles_to_graphs import encode
 from fedmol.chem.vocabulary import VOCABULARIES
 from fedmol.data.card import DataCard, Rejection, ScaffoldCount
 from fedmol.diffusion import Likelihood
@@ -18,8 +18,8 @@ from fedmol.evaluation.distances import distances
 from fedmol.evaluation.evaluation import Example
 from fedmol.evaluation.quality import Quality, Rate
 from fedmol.evaluation.resemblance import Figure, Resemblance
-from fedmol.events import EventLog
-from fedmol.federation.settings import dump, parse
+from fedmol.fl.federation import dump, parse
+from fedmol.telemetry.log import EventLog
 
 SITES = {"north": 600, "south": 300, "west": 100}
 QM9 = VOCABULARIES["qm9-charged"]

@@ -9,7 +9,7 @@ import torch
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.cli.main import run
 from fedmol.diffusion import Census, NoiseModel
-from fedmol.network import build
+from fedmol.models import build
 from fedmol.training import load_model, save_model
 
 QM9_CHARGED = 8, 4, 9

@@ -12,9 +12,9 @@ import pytest
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation.smiles import Contents
-from fedmol.events import EventLog
-from fedmol.report.page import write_evaluation, write_report
-from fedmol.report.record import read_record
+from fedmol.report.pages import write_evaluation, write_report
+from fedmol.report.run_record import read_record
+from fedmol.telemetry.log import EventLog
 from tests.unit.raw_log import append
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
@@ -240,7 +240,7 @@ def test_a_run_that_was_stopped(going_on: Any) -> None:
 
 def test_a_finished_run_that_is_served_again_is_still_finished(finished: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     before = page(finished).said("top")
-    monkeypatch.setattr("fedmol.events.stamp", lambda: "2099-01-01T00:00:00.000+00:00")
+    monkeypatch.setattr("fedmol.telemetry.log.stamp", lambda: "2099-01-01T00:00:00.000+00:00")
 
     def again(log: EventLog) -> None:
         log.write("run_started", sites=[], quorum=3, rounds=2, parameters=12345, model_bytes=49380)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from fedmol.events import EventLog
-from fedmol.sidecar.watch import Watch
+from fedmol.sidecar.log_watch import Watch
+from fedmol.telemetry.log import EventLog
 
 MODEL_BYTES = 400
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from fedmol.events import EventLog
-from fedmol.sidecar import stream, views
+from fedmol.sidecar import event_stream, views
 from fedmol.sidecar.app import LOOPBACK, create_app
-from fedmol.sidecar.page import Page
-from fedmol.sidecar.watch import Watch
+from fedmol.sidecar.live_page import Page
+from fedmol.sidecar.log_watch import Watch
+from fedmol.telemetry.log import EventLog
 
 from .conftest import Story, watching
 
@@ -198,7 +198,7 @@ def test_a_stream_hears_of_new_events_and_ends_with_the_service(story: Story) ->
         heard: list[bytes] = []
 
         async def take() -> None:
-            async for part in stream.events(watch, None):
+            async for part in event_stream.events(watch, None):
                 heard.append(part)
 
         listening = asyncio.create_task(take())

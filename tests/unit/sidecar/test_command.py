@@ -13,11 +13,11 @@ from typing import cast
 
 import pytest
 
-from fedmol.cli.ending import call
 from fedmol.errors import Exit
+from fedmol.runtime import call
 from fedmol.sidecar.__main__ import command, serve
 from fedmol.sidecar.app import LOOPBACK
-from fedmol.sidecar.watch import Watch
+from fedmol.sidecar.log_watch import Watch
 
 from .conftest import Story
 

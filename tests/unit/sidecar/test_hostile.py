@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from fedmol.events import LONGEST_LINE, EventLog
-from fedmol.sidecar.metrics import RunCollector
+from fedmol.sidecar.live_page import Page
+from fedmol.sidecar.log_watch import Watch
 from fedmol.sidecar.molecules import newest
-from fedmol.sidecar.page import Page
-from fedmol.sidecar.reading import LogReader
-from fedmol.sidecar.watch import Watch
+from fedmol.sidecar.prometheus import RunCollector
+from fedmol.telemetry.log import LONGEST_LINE, EventLog
+from fedmol.telemetry.tail import LogReader
 from tests.unit.raw_log import append
 
 from .conftest import Story, watching
@@ -163,9 +163,9 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry, generate_latest
 from fedmol.sidecar import views
 from fedmol.sidecar.app import create_app
-from fedmol.sidecar.metrics import RunCollector
-from fedmol.sidecar.page import Page
-from fedmol.sidecar.watch import Watch
+from fedmol.sidecar.prometheus import RunCollector
+from fedmol.sidecar.live_page import Page
+from fedmol.sidecar.log_watch import Watch
 watch = Watch(Path(sys.argv[1]))
 app, page, registry = create_app(watch), Page(watch), CollectorRegistry()
 registry.register(RunCollector(watch))

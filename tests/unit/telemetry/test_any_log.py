@@ -14,16 +14,16 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from rich.console import Console
 
-from fedmol.events import FIRST, digest
-from fedmol.federation.settings import dump, parse
-from fedmol.report.page import render
-from fedmol.report.record import read_record
+from fedmol.fl.federation import dump, parse
+from fedmol.local.display import Display
+from fedmol.report.pages import render
+from fedmol.report.run_record import read_record
 from fedmol.sidecar import views
-from fedmol.sidecar.metrics import RunCollector
-from fedmol.sidecar.page import Page
-from fedmol.sidecar.watch import Watch
-from fedmol.simulation.display import Display
-from fedmol.telemetry.kinds import KINDS
+from fedmol.sidecar.live_page import Page
+from fedmol.sidecar.log_watch import Watch
+from fedmol.sidecar.prometheus import RunCollector
+from fedmol.telemetry.events import KINDS
+from fedmol.telemetry.log import FIRST, digest
 from fedmol.telemetry.verdict import site_state
 
 _SITES = ("north", "south", "<b>west", "[/x]")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmol.events import Event, EventLog, read
+from fedmol.telemetry.log import Event, EventLog, read
 from fedmol.telemetry.repeats import OTHERS, Repeats
 
 

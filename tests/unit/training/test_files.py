@@ -11,9 +11,9 @@ from fedmol.chem import vocabulary as vocabularies
 from fedmol.diffusion import Census, NoiseModel, sample
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import vector_digest
-from fedmol.network import build
+from fedmol.models import build
 from fedmol.training import Manifest, flatten, load_model, manifest, save_model, unflatten_into
-from fedmol.training.checkpoint import load, save
+from fedmol.training.sealed_tensors import load, save
 
 CENSUS = Census(torch.tensor([5, 2, 1, 0]), torch.tensor([8, 6, 2, 2, 0]), torch.tensor([0, 1, 0, 1, 1, 0, 0, 0, 0, 0]))
 

@@ -16,7 +16,7 @@ import torch
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
-from fedmol.network import build
+from fedmol.models import build
 from fedmol.training import load_model, save_model
 
 COUNTS = {

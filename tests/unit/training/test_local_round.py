@@ -13,9 +13,9 @@ from fedmol.diffusion import Census, NoiseModel
 from fedmol.fl.local_methods import Scaffold
 from fedmol.fl.payload import CONTROL, MODEL, Vector
 from fedmol.graphs import Graphs
-from fedmol.network import Denoiser, build
+from fedmol.models import Denoiser, build
 from fedmol.training import LocalRound, Team, TrainingConfig, build_optimizer, flatten, loop, manifest
-from fedmol.training.flat import tensors_of, vector_of
+from fedmol.training.parameter_vector import tensors_of, vector_of
 
 Name = Literal["muon", "adamw"]
 STEPS = 6

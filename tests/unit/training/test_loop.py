@@ -9,8 +9,8 @@ import torch
 from fedmol.diffusion import Census, Logits, NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
-from fedmol.network import Denoiser, build
-from fedmol.network.reference import Residual
+from fedmol.models import Denoiser, build
+from fedmol.models.digress import Residual
 from fedmol.training import (
     Optimizers,
     StepReport,
@@ -25,7 +25,7 @@ from fedmol.training import (
     optimizer_tensors,
     train,
 )
-from fedmol.training.checkpoint import load, save
+from fedmol.training.sealed_tensors import load, save
 
 CONFIG = TrainingConfig(batch_size=16)
 

@@ -8,8 +8,8 @@ from torch import nn
 from torch.optim import AdamW
 
 from fedmol.training import Optimizers, flatten, load_optimizer_tensors, optimizer_tensors
-from fedmol.training.checkpoint import load, save
 from fedmol.training.muon import Muon, orthogonal
+from fedmol.training.sealed_tensors import load, save
 
 SOUND, UNSOUND = torch.tensor(0.0), torch.tensor(1.0)
 

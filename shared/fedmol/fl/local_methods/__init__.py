@@ -14,8 +14,8 @@ from pydantic import Field
 
 from fedmol.fl.local_methods.base import LocalMethod, OnGradient, RoundEnd, Vectors
 from fedmol.fl.local_methods.fedprox import FedProx
-from fedmol.fl.local_methods.kept import Kept, holding
 from fedmol.fl.local_methods.plain import Plain
+from fedmol.fl.local_methods.provisional_state import Kept, holding
 from fedmol.fl.local_methods.scaffold import Scaffold
 
 AnyLocalMethod = Annotated[Plain | FedProx | Scaffold, Field(discriminator="name")]

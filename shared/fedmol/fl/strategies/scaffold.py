@@ -6,7 +6,7 @@
 where S are the sites that count in the round, n_S their molecules, and p_i the share of site i in the molecules of all
 members. So c stays sum_i p_i c_i over all members, an estimate of the gradient of the federation's objective with its
 weights; with equal shares, p_i is the paper's 1 / N. What a site does is `fedmol.fl.local_methods.scaffold`. Where
-members or shares change, c and every c_i begin anew with 0, see `fedmol.fl.other_sections`.
+members or shares change, c and every c_i begin anew with 0, see `fedmol.fl.section_shares`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from fedmol.closed import Closed
+from fedmol.documents import Closed
 from fedmol.fl.payload import CONTROL, MODEL, Payload, Section, Sections, model_payload
 from fedmol.fl.strategies.base import State, weighted_sums
 from fedmol.fl.strategies.fedavg import FedAvg

@@ -8,7 +8,7 @@ from contextlib import suppress
 
 import pytest
 
-from fedmol.federation.certificates import CertificateFiles
+from fedmol.pki.certificates import CertificateFiles
 
 
 @pytest.fixture

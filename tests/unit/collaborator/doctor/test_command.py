@@ -11,8 +11,8 @@ import pytest
 
 from fedmol.cli.main import run
 from fedmol.errors import Exit
-from fedmol.events import EventLog
-from fedmol.federation.certificates import CertificateFiles
+from fedmol.pki.certificates import CertificateFiles
+from fedmol.telemetry.log import EventLog
 
 SETTINGS = "sites: [{name: north}]\nmodel: {preset: small, layers: 1}\ntraining: {batch_size: 4}\nnetwork: {port: %d}\n"
 

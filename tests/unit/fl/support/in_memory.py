@@ -8,15 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from fedmol.events import Event, EventLog, read
 from fedmol.fl.engine import RoundEngine
-from fedmol.fl.norms import Reach
+from fedmol.fl.liveness import Presence
 from fedmol.fl.payload import MODEL, Vector, encode
-from fedmol.fl.presence import Presence
-from fedmol.fl.rounds import RoundRule
+from fedmol.fl.rounds import RoundRule, Terms
 from fedmol.fl.strategies import Strategy
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, TRAIN, VALIDATE
-from fedmol.fl.terms import Terms
+from fedmol.fl.update_norms import Reach
+from fedmol.telemetry.log import Event, EventLog, read
 
 PARAMETERS = 1001
 REACH = Reach(norm=100.0, steps=100, gradient=1.0)

@@ -12,8 +12,8 @@ from torch import nn
 
 from fedmol.fl.local_methods import Kept, LocalMethod, holding
 from fedmol.fl.payload import MODEL, Sections
-from fedmol.training.flat import flatten, manifest, unflatten_into
 from fedmol.training.local_round import LocalRound
+from fedmol.training.parameter_vector import flatten, manifest, unflatten_into
 
 SIZE = 12  # parameters
 Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]

@@ -1,0 +1,173 @@
+"""What leaves a site: the one list, by the calls and the fields of their messages.
+
+The README's table is made from it:
+
+    python -m fedmol_collaborator.outbound_fields README.md
+
+Tests hold a recording of everything that a site sends against it, and the site's event log against the recording.
+Fields are named as `fedmol_collaborator.message_fields` names them.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedmol import files
+
+_BEGIN, _END = "<!-- made from collaborator/fedmol_collaborator/outbound_fields.py -->", "<!-- end -->"
+
+AGGREGATOR = "the aggregator"
+EVERYBODY = "the aggregator; every site"
+
+_TASKS, _TENSOR, _UPLOAD = "GetTasks", "GetAggregatedTensor", "SendLocalTaskResults"
+_JOIN, _OPENING, _REPORT, _PROBE, _ECHO = "Join", "Opening", "Report", "Probe", "Echo"
+_HEADER = ("header.sender", "header.receiver", "header.federation_uuid")
+_WHO = ("protocol", "run", "peer")
+
+
+@dataclass(frozen=True)
+class Item:
+    """A row of the table. `fields` are those that say it, by call; what comes with the connection has none."""
+
+    what: str
+    when: str
+    readers: str
+    fields: Mapping[str, tuple[str, ...]]
+
+
+ITEMS = (
+    Item(
+        "the trained model: one vector of numbers",
+        "once a round",
+        "the aggregator, which sees every site's own model",
+        {_UPLOAD: ("tensors.model",)},
+    ),
+    Item(
+        "how the site's mean gradient has changed: one vector of numbers",
+        "once a round, with `strategy: scaffold`",
+        AGGREGATOR,
+        {_UPLOAD: ("tensors.control",)},
+    ),
+    Item(
+        "number of molecules to train on; histograms of their atom types, bond types and sizes",
+        "when it joins",
+        "the aggregator; every site learns the federation's sum and each site's number of molecules",
+        {_JOIN: ("counts.molecules", "counts.census")},
+    ),
+    Item(
+        "a digest of its molecules, which is another one in each run",
+        "when it joins",
+        EVERYBODY,
+        {_JOIN: ("counts.shard",)},
+    ),
+    Item(
+        "seconds of a training step",
+        "when it joins, if `training.budget_minutes` is set",
+        AGGREGATOR,
+        {_JOIN: ("counts.seconds_per_step",)},
+    ),
+    Item(
+        "training loss, validation NLL, and the seconds of each; number of molecules to train and to validate on",
+        "once a round",
+        AGGREGATOR,
+        {_UPLOAD: ("tensors.loss", "tensors.negative_nll", "tensors.seconds", "data_size")},
+    ),
+    Item(
+        "phase, round, step, loss, speed, seconds left; at the end, the final model's digest",
+        "about once a second",
+        AGGREGATOR,
+        {
+            _REPORT: (
+                "round",
+                "phase",
+                "step",
+                "steps",
+                "loss",
+                "molecules_per_second",
+                "seconds_left",
+                "model_digest",
+            )
+        },
+    ),
+    Item(
+        "the settings that all parties share; digests of vocabulary, model and payload; number of the semantics",
+        "when it joins",
+        AGGREGATOR,
+        {_JOIN: ("settings", "vocabulary", "manifest", "payload", "semantics")},
+    ),
+    Item(
+        "what it asks for or sends: round, task, names and lengths of tensors; how many changes of the run it knows",
+        "with every call",
+        AGGREGATOR,
+        {
+            _TENSOR: ("tensor_name", "round_number", "tags", "require_lossless"),
+            _OPENING: ("changes",),
+            _UPLOAD: (
+                "round_number",
+                "task_name",
+                "tensors.name",
+                "tensors.round_number",
+                "tensors.lossless",
+                "tensors.report",
+                "tensors.tags",
+                "tensors.transformer_metadata.int_list",
+            ),
+        },
+    ),
+    Item(
+        "a hash of its name, the run's id, number of the protocol",
+        "with every call",
+        AGGREGATOR,
+        {
+            _TASKS: _HEADER,
+            _TENSOR: _HEADER,
+            _UPLOAD: _HEADER,
+            _JOIN: _WHO,
+            _OPENING: _WHO,
+            _REPORT: _WHO,
+            _PROBE: ("protocol", "peer"),
+        },
+    ),
+    Item(
+        "its certificate with its name; versions of gRPC, and that it runs on Linux",
+        "with every connection",
+        "the aggregator, and whoever watches the line sees that there is one",
+        {},
+    ),
+    Item("random bytes to measure the line", "when `fedmol doctor` is run", AGGREGATOR, {_ECHO: ()}),
+)
+
+
+def fields(call: str) -> set[str]:
+    """Every field that may be in a message of `call`. Raises KeyError when there is no such call."""
+    found = [item.fields[call] for item in ITEMS if call in item.fields]
+    if not found:
+        raise KeyError(call)
+    return {name for names in found for name in names}
+
+
+def table() -> str:
+    """The list as the README has it."""
+    rows = [("what", "when", "who can read it"), ("---", "---", "---")]
+    rows += [(item.what, item.when, item.readers) for item in ITEMS]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def readme_of(text: str) -> str:
+    """The README `text` with its table replaced."""
+    before, _, rest = text.partition(_BEGIN)
+    _, _, after = rest.partition(_END)
+    return f"{before}{_BEGIN}\n{table()}\n{_END}{after}"
+
+
+def main(arguments: list[str]) -> None:
+    """Write the table anew in the file that is named."""
+    (path,) = map(Path, arguments)
+    files.write_text(path, readme_of(path.read_text()))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,65 @@
+"""What becomes of a finished run in its folder: the model is evaluated, once, and the account of the run is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from pathlib import Path
+
+from fedmol import files
+from fedmol.errors import Exit, FedmolError
+from fedmol.evaluation import Evaluation, evaluate, read_evaluation
+from fedmol.evaluation.resemblance import Progress
+from fedmol.fl.federation import Settings
+from fedmol.graphs import Graphs
+from fedmol.report.metrics_csv import write_metrics
+from fedmol.report.pages import write_report
+from fedmol.telemetry.log import read
+from fedmol.training.model_file import TrainedModel, load_model
+
+LOG, MODEL, EVALUATION, SAMPLES = "events.jsonl", "model.safetensors", "evaluation.json", "samples.smi"
+
+
+def evaluate_once(
+    folder: Path, settings: Settings, test: Graphs | None, known: Collection[str], on_progress: Progress | None = None
+) -> Evaluation:
+    """The evaluation of the model in `folder`, whose result and samples are written beside it.
+
+    One that is there already, from before the run was broken off, stands. `test` and `known` as for `evaluate`.
+
+    Raises:
+        FedmolError: see `final_model`.
+    """
+    path, model = folder / EVALUATION, final_model(folder)
+    if path.exists():
+        return read_evaluation(path)
+    result = evaluate(model, test, known, settings.evaluation, settings.seed, on_progress, folder / SAMPLES)
+    files.write_text(path, result.to_json(), files.GROUP)
+    return result
+
+
+def final_model(folder: Path) -> TrainedModel:
+    """The model in a finished run's folder.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE when it is not the one that the folder's event log, if there is one, names.
+    """
+    path, log = folder / MODEL, folder / LOG
+    model = load_model(path)
+    finished = [event for event in read(log) if event.kind == "run_finished"] if log.exists() else []
+    if finished and model.meta.get("digest") != finished[-1].fields["model_digest"]:
+        raise FedmolError(
+            Exit.STATE_UNUSABLE,
+            f"{path} is not the model that {log} names",
+            "take the file away, and start the aggregator again as before: it writes the model anew",
+        )
+    return model
+
+
+def write_account(folder: Path) -> None:
+    """metrics.csv and report.html of a run folder.
+
+    Raises:
+        FedmolError: see `fedmol.report.run_record.read_record`.
+    """
+    write_metrics(folder)
+    write_report(folder)

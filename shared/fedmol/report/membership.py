@@ -1,0 +1,76 @@
+"""Who was in a run when, and by which settings: those that it began with, and each change that its log tells of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pydantic import ValidationError
+
+from fedmol.errors import FedmolError
+from fedmol.fl.changes import amended, parse_change
+from fedmol.fl.federation import Settings
+from fedmol.telemetry.events import wrong
+from fedmol.telemetry.log import Event
+
+
+@dataclass(frozen=True)
+class Course:
+    settings: Settings  # as the run began
+    stages: list[tuple[int, Settings]] = field(default_factory=list)  # from which round on they held, with each change
+    misfits: list[str] = field(default_factory=list)  # what the log tells of it and is left out, and why
+
+    @property
+    def latest(self) -> Settings:
+        return self.stages[-1][1] if self.stages else self.settings
+
+    @property
+    def sites(self) -> list[str]:
+        """Whoever was in the run, or is to be: first those that it began with."""
+        everybody = dict.fromkeys(self.settings.site_names)
+        for _, settings in self.stages:
+            everybody |= dict.fromkeys(settings.site_names)
+        return list(everybody)
+
+    def moves(self, site: str) -> list[str]:
+        """How a site came and went in mid-run, such as "removed from round 3 on"."""
+        said, member = [], site in self.settings.site_names
+        for round, settings in dict(self.stages).items():  # of the changes of one round, the last
+            if (site in settings.site_names) != member:
+                member = not member
+                said.append(f"{'added' if member else 'removed'} from round {round} on")
+        return said
+
+
+def course(settings: Settings, events: Sequence[Event]) -> Course:
+    """From the run folder's settings and the aggregator's events.
+
+    What does not fit is noted, and left out: a manifest that is none, a change that does not follow from those before.
+    """
+    found = Course(settings)
+    start = next((event for event in events if event.kind == "run_started"), None)
+    if start is not None:
+        try:
+            found = Course(_as_begun(settings, start))
+        except ValidationError as error:
+            found.misfits.append(f"entry {start.seq} of the log: the manifest is none: {wrong(error)}")
+    for event in events:
+        if event.kind == "settings_changed":
+            try:
+                change = parse_change(str(event.fields.get("document", "")))
+                found.stages.append((change.round, amended(found.latest, change)))
+            except FedmolError as error:
+                found.misfits.append(f"entry {event.seq} of the log: {error.message}")
+    return found
+
+
+def _as_begun(settings: Settings, start: Event) -> Settings:
+    """The folder has the settings of the last start, which may hold the changes; a manifest is of the first start."""
+    manifest = start.fields.get("manifest")
+    if not manifest:
+        return settings
+    document = settings.model_dump()
+    document["sites"] = [{"name": name} for name in start.fields["sites"]]  # a manifest does not keep their order
+    document["training"]["rounds"] = manifest.get("training.rounds", settings.training.rounds)
+    document["rounds"] |= {key: manifest[f"rounds.{key}"] for key in document["rounds"] if f"rounds.{key}" in manifest}
+    return Settings.model_validate(document)

@@ -1,0 +1,55 @@
+"""metrics.csv: the figures of every round, one per row, ready for a spreadsheet or `pandas.read_csv`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from fedmol import files
+from fedmol.report.run_record import RunRecord, read_record
+
+_OF_A_ROUND = ("loss", "nll", "seconds", "seconds_outside_training", "aggregator_cpu_seconds")
+_OF_AN_UPDATE = ("bytes", "norm", "molecules")
+_EVERYBODY = "all"
+
+Row = tuple[int, str, str, float]  # round, site, metric, value
+
+
+def write_metrics(run: Path) -> Path:
+    """Write `metrics.csv` of a run folder.
+
+    Raises:
+        FedmolError: see `read_record`.
+    """
+    path = run / "metrics.csv"
+    files.write_text(path, metrics(read_record(run)).to_csv(index=False), files.GROUP)
+    return path
+
+
+def metrics(record: RunRecord) -> pd.DataFrame:
+    """The columns round, site ("all" for the federation), metric and value, sorted by the first three.
+
+    Of a round that was played again after a restart, the last account counts.
+    """
+    keys = ["round", "site", "metric"]
+    table = pd.DataFrame([*_rounds(record), *_updates(record)], columns=[*keys, "value"])
+    return table.drop_duplicates(keys, keep="last").sort_values(keys, ignore_index=True)
+
+
+def _rounds(record: RunRecord) -> Iterator[Row]:
+    for one in record.rounds:
+        for metric in _OF_A_ROUND:
+            value = getattr(one, metric)
+            if value is not None:
+                yield one.number, _EVERYBODY, metric, value
+        for metric, values in (("loss", one.site_loss), ("nll", one.site_nll), ("weight", one.weights)):
+            yield from ((one.number, site, metric, value) for site, value in values.items())
+
+
+def _updates(record: RunRecord) -> Iterator[Row]:
+    for event in record.of_kind("update_received"):
+        for metric in _OF_AN_UPDATE:
+            if metric in event.fields:
+                yield event.round or 0, event.site, metric, event.fields[metric]

@@ -1,0 +1,62 @@
+"""How the run ended, in one word and one plain sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from fedmol.formats import names, number, ranges
+from fedmol.report.run_record import RunRecord
+
+
+@dataclass(frozen=True)
+class Outcome:
+    state: Literal["complete", "quorum", "stopped", "open"]
+    title: str
+    sentence: str
+
+
+def outcome(record: RunRecord) -> Outcome:
+    """From the last word of the aggregator's log; a finished run stays that, however often it is served again."""
+    last = record.last("run_finished") or record.last("run_started", "run_stopped")
+    if last is None:
+        return Outcome("open", "Not started", "The run is prepared; its aggregator has not written anything yet.")
+    if last.kind == "run_stopped":
+        detail = last.fields.get("detail") or last.fields.get("reason") or "no reason was written down"
+        return Outcome("stopped", "Stopped", f"{_done(record)} Then the aggregator stopped: {detail}.")
+    if last.kind == "run_started":
+        return Outcome(
+            "open", "Not finished", f"{_done(record)} The run was going on, or was broken off, at this point."
+        )
+    missing = last.fields.get("missing") or []
+    if last.fields.get("outcome") != "quorum":
+        return Outcome("complete", "Complete", f"{_done(record)} {_absences(record)}")
+    end = (
+        f" At the end, {names(missing)} {'were' if len(missing) > 1 else 'was'} missing: "
+        f"the final model does not hold the last work of {'these sites' if len(missing) > 1 else 'this site'}."
+    )
+    return Outcome("quorum", "Ended with the quorum", f"{_done(record)} {_absences(record)}{end if missing else ''}")
+
+
+def _done(record: RunRecord) -> str:
+    return f"{len(record.rounds)} of {number(record.course.latest.training.rounds, 'round')} finished."
+
+
+def _absences(record: RunRecord) -> str:
+    absent = {
+        site: ranges([one.number for one in record.rounds if site in one.missing]) for site in record.course.sites
+    }
+    said = [f"{site} was missing from round {rounds}" for site, rounds in absent.items() if rounds]
+    moves = _moves(record)
+    whole = f"All {number(len(absent), 'site')} took part in every round"
+    if said:
+        whole = f"Not every site took part in every round: {names(said)}"
+    elif moves:
+        whole = "Every site took part in all of its rounds"
+    return f"{'; '.join([whole, *moves])}."
+
+
+def _moves(record: RunRecord) -> list[str]:
+    """What became of the sites that were added or removed in mid-run."""
+    moves = {site: record.course.moves(site) for site in record.course.sites}
+    return [f"{site} was {names(said)}" for site, said in moves.items() if said]

@@ -1,0 +1,258 @@
+"""The append-only event log: JSON lines, one writer, each line carrying the hash of the one before.
+
+Status, metrics, page and report are all read from it; nothing a person is shown comes from anywhere else.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from fedmol.errors import Exit, FedmolError
+from fedmol.files import open_regular, open_to_write
+from fedmol.shown import plain
+from fedmol.telemetry.events import LARGEST, LONGEST_MOMENT, Misfit, moment, told, written
+
+FIRST = "0" * 64
+LONGEST_LINE = 2**20  # bytes: the account of a round with a thousand sites, or an agreement with as many sizes
+_LONGEST = {"time": LONGEST_MOMENT, "run": 128, "site": 64, "phase": 64, "kind": 64}  # characters
+_MOST_ROUNDS = 10**6
+_MODE = 0o640
+_HEAD = ("seq", "time", "run", "site", "round", "phase", "kind")
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the log; `fields` are those of its `kind`, see `fedmol.telemetry.events`."""
+
+    seq: int
+    time: str  # UTC, ISO 8601
+    run: str
+    site: str
+    round: int | None
+    phase: str | None
+    kind: str
+    fields: dict[str, Any]
+
+
+def stamp() -> str:
+    """The time, as the log writes it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def digest(line: bytes) -> str:
+    """What the next line carries as `previous`; `line` without its end."""
+    return hashlib.sha256(line).hexdigest()
+
+
+class EventLog:
+    """The log's one writer. Opening an existing log goes on with its chain and drops a line that a crash tore."""
+
+    def __init__(self, path: Path, *, run: str, site: str) -> None:
+        self.path, self.run, self.site = path, run, site
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._lock = threading.Lock()
+        _make(path)
+        self._seq, self._previous, self._length = _follow_chain(path)
+        os.truncate(path, self._length)
+
+    def write(
+        self, kind: str, *, site: str | None = None, round: int | None = None, phase: str | None = None, **fields: Any
+    ) -> None:
+        """Append one event, about the log's own site unless another is named, and hand it to the system.
+
+        Raises:
+            TypeError: the fields are not those of the kind, see `fedmol.telemetry.events.written`.
+        """
+        fields = written(kind, round, fields)
+        with self._lock:
+            about = plain(site or self.site, _LONGEST["site"])
+            head = dict(zip(_HEAD, (self._seq, stamp(), self.run, about, round, phase, kind), strict=True))
+            line = json.dumps({**head, **fields, "previous": self._previous}, allow_nan=False).encode()
+            if len(line) > LONGEST_LINE:
+                raise ValueError(f"an event {kind} of {len(line):,} bytes is longer than a line of the log may be")
+            self._append(line + b"\n")
+            self._seq, self._previous = self._seq + 1, digest(line)
+
+    def sync(self) -> None:
+        """Force what has been written to the disk."""
+        with self._open() as file:
+            os.fsync(file.fileno())
+
+    def _open(self) -> FileIO:
+        """For appending. What has been put in the log's place since is not written to."""
+        return FileIO(open_to_write(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT), "ab")
+
+    def _append(self, line: bytes) -> None:
+        """The whole line or, where the disk takes no more, nothing of it."""
+        with self._open() as file:
+            try:
+                written = file.write(line)
+                if written != len(line):
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            except OSError as error:
+                file.truncate(self._length)
+                error.filename = str(self.path)
+                raise
+        self._length += len(line)
+
+
+def _make(path: Path) -> None:
+    """A log that is not there yet, for its owner and the group: a sidecar, which only reads, may be another user."""
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _MODE)
+    except FileExistsError:
+        return
+    try:
+        os.fchmod(descriptor, _MODE)  # whatever the umask of the process takes away
+    finally:
+        os.close(descriptor)
+
+
+def parse(line: bytes) -> Event:
+    """The event of one line. Raises ValueError, KeyError, TypeError or AttributeError where its head is not right."""
+    return _parts(line)[0]
+
+
+def _parts(line: bytes) -> tuple[Event, str]:
+    """The event of one line, and the hash of the line before that it carries."""
+    if len(line) > LONGEST_LINE:
+        raise ValueError("longer than a line of the log may be")
+    try:
+        record = json.loads(line, parse_constant=lambda _: None)  # JSON has no NaN; earlier versions wrote it
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    if not line.isascii() or b"\\ud" in line.lower():
+        json.dumps(record, ensure_ascii=False).encode()  # raises ValueError for half a character, which nobody can show
+    head = {key: record.pop(key) for key in _HEAD}
+    _check_head(head)
+    previous = record.pop("previous")
+    return Event(**head, fields=record), previous
+
+
+def _check_head(head: dict[str, Any]) -> None:
+    for key, longest in _LONGEST.items():
+        if not (isinstance(head[key], str) or (key == "phase" and head[key] is None)):
+            raise TypeError("the head of an event has other types")
+        (head[key] or "").encode()  # raises ValueError for what cannot be shown
+        if len(head[key] or "") > longest:
+            raise ValueError("the head of an event is too long")
+    for key, most in (("seq", LARGEST), ("round", _MOST_ROUNDS)):
+        if (key, head[key]) != ("round", None) and (type(head[key]) is not int or not 0 <= head[key] <= most):
+            raise TypeError("the head of an event has other numbers")
+    moment(head["time"])
+
+
+def lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Every complete line of the log with its number, counted from 1, and without its end, one after another.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE for a line that is longer than one can be.
+        OSError: the log is not there, or no regular file.
+    """
+    with open_regular(path) as file:
+        number = 0
+        while (line := file.readline(LONGEST_LINE + 1)).endswith(b"\n"):
+            number += 1
+            yield number, line[:-1]
+        if len(line) > LONGEST_LINE:
+            raise _unusable(path, number + 1, "this is longer than a line of an event log")
+
+
+def read(path: Path, passing_over: Callable[[int, Misfit], object] | None = None) -> Iterator[Event]:
+    """Every complete event of the log; a line still being written is left for the next reading.
+
+    Kinds of a later version come with fields that nobody has looked at. With `passing_over`, which is told the line,
+    events that are not what their kind is are left out.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE, naming the first line that is no event, or not what its kind is.
+    """
+    for number, line in lines(path):
+        try:
+            event = parse(line)
+            told(event.kind, event.round, event.fields)
+        except Misfit as misfit:
+            if passing_over is None:
+                raise _no_event(path, number, misfit) from None
+            passing_over(number, misfit)
+            continue
+        except _DAMAGE as error:
+            raise _no_event(path, number, error) from None
+        yield event
+
+
+class Follower:
+    """Hands out the events that came since it was last asked, without reading the log again."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self._offset, self._lines = path, 0, 0
+
+    def new(self) -> list[Event]:
+        """Events whose fields are not those of their kind are among them.
+
+        Raises:
+            FedmolError: STATE_UNUSABLE, naming the first line that is no event.
+        """
+        found: list[Event] = []
+        try:
+            file = open_regular(self.path)
+        except FileNotFoundError:
+            return found
+        with file:
+            file.seek(self._offset)
+            while (line := file.readline(LONGEST_LINE + 1)).endswith(b"\n"):
+                self._lines += 1
+                try:
+                    found.append(parse(line[:-1]))
+                except _DAMAGE as error:
+                    raise _no_event(self.path, self._lines, error) from None
+                self._offset += len(line)
+        if len(line) > LONGEST_LINE:
+            raise _unusable(self.path, self._lines + 1, "this is longer than a line of an event log")
+        return found
+
+
+def verify(path: Path) -> int:
+    """The number of events in the log, if the chain of hashes is unbroken.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE, naming the first line that does not follow from the one before.
+    """
+    return _follow_chain(path)[0]
+
+
+def _follow_chain(path: Path) -> tuple[int, str, int]:
+    """The number of lines, the digest of the last one and the bytes of all, if each follows from the one before."""
+    previous, count, length = FIRST, 0, 0
+    for count, line in lines(path):
+        try:
+            event, said = _parts(line)
+            follows = (event.seq, said) == (count - 1, previous)
+        except _DAMAGE:
+            follows = False
+        if not follows:
+            raise _unusable(path, count, "the event log was changed after it was written")
+        previous, length = digest(line), length + len(line) + 1
+    return count, previous, length
+
+
+def _no_event(path: Path, line: int, error: Exception) -> FedmolError:
+    why = f": {error}" if isinstance(error, Misfit) else ""
+    return _unusable(path, line, f"this is no line of an event log{why}")
+
+
+def _unusable(path: Path, line: int, what: str) -> FedmolError:
+    return FedmolError(
+        Exit.STATE_UNUSABLE, f"{path}, line {line}: {what}", "restore the log from a backup, or start a new run"
+    )
