@@ -20,7 +20,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.pki import denied, pem
 from fedmol.telemetry.log import EventLog
 from fedmol_aggregator.enrollment import Roster
-from fedmol_aggregator.refusal_log import Audit
+from fedmol_aggregator.refusal_log import RefusalLog
 
 _CALLS_A_SECOND, _BURST = 50.0, 200.0  # of one site
 
@@ -120,9 +120,13 @@ class _Account:
 
 class Admission:
     def __init__(
-        self, roster: Roster, denied: DenyList, audit: Audit, now: Callable[[], datetime] = lambda: datetime.now(UTC)
+        self,
+        roster: Roster,
+        denied: DenyList,
+        refusal_log: RefusalLog,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self.roster, self.denied, self.audit, self.now = roster, denied, audit, now
+        self.roster, self.denied, self.refusal_log, self.now = roster, denied, refusal_log, now
         self._lock = threading.Lock()
         self._site_of_key: dict[str, str] = {}  # the first that showed it
         self._accounts: dict[str, _Account] = {}  # of members only, so there are few
@@ -136,7 +140,7 @@ class Admission:
             Overload: too many calls.
         """
         certificate = read_certificate(pem)
-        site = self.audit.checking(certificate.name, lambda: self._member(certificate))
+        site = self.refusal_log.checking(certificate.name, lambda: self._member(certificate))
         self._open(site, kind)
         try:
             yield site

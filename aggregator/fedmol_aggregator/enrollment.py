@@ -123,7 +123,7 @@ def _compare_settings(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
         )
 
 
-class Gathering:
+class Enrollment:
     """Collects the sites that have joined and settles the agreement once."""
 
     def __init__(

@@ -10,7 +10,7 @@ from typing import Literal
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.changes import Changes
 from fedmol.fl.engine import Opening
-from fedmol.fl.liveness import Presence
+from fedmol.fl.liveness import Liveness
 from fedmol.fl.messages import (
     Joining,
     OpeningRequest,
@@ -23,27 +23,27 @@ from fedmol.fl.messages import (
 )
 from fedmol.fl.rounds import RoundRule
 from fedmol.telemetry.log import EventLog
-from fedmol_aggregator.enrollment import Gathering, Roster
-from fedmol_aggregator.progress_log import SignsOfLife
-from fedmol_aggregator.refusal_log import Audit
+from fedmol_aggregator.enrollment import Enrollment, Roster
+from fedmol_aggregator.progress_log import ProgressLog
+from fedmol_aggregator.refusal_log import RefusalLog
 
 _TOLD = {"step", "steps", "loss", "molecules_per_second", "seconds_left", "model_digest"}
 
 
-class Gate:
+class PeerChecks:
     def __init__(
         self,
         roster: Roster,
-        gathering: Gathering,
-        presence: Presence,
+        enrollment: Enrollment,
+        liveness: Liveness,
         rule: RoundRule,
-        audit: Audit,
+        refusal_log: RefusalLog,
         events: EventLog,
         changes: Changes,
     ) -> None:
-        self.roster, self.gathering, self.presence, self.rule = roster, gathering, presence, rule
-        self.audit, self.events, self.changes = audit, events, changes
-        self.signs = SignsOfLife(presence.clock)
+        self.roster, self.enrollment, self.liveness, self.rule = roster, enrollment, liveness, rule
+        self.refusal_log, self.events, self.changes = refusal_log, events, changes
+        self.signs = ProgressLog(liveness.clock)
 
     def admit(self, site: str, peer: str, run: str) -> None:
         """A call of `site`, whose certificate has been seen, for a run. Raises FedmolError when name or run differ."""
@@ -52,8 +52,8 @@ class Gate:
             self.roster.check_peer(site, peer)
             self.roster.check_run(run)
 
-        self.audit.checking(site, check)
-        self.presence.seen(site)
+        self.refusal_log.checking(site, check)
+        self.liveness.seen(site)
 
     def join(self, site: str, request: bytes) -> bytes:
         """A site introduces itself and, once everyone has, learns the agreement."""
@@ -64,9 +64,9 @@ class Gate:
             self.roster.examine(joining)
             return joining
 
-        joining = self.audit.checking(site, check)
-        self.presence.seen(site)
-        agreement = self.audit.checking(site, lambda: self.gathering.join(site, joining))
+        joining = self.refusal_log.checking(site, check)
+        self.liveness.seen(site)
+        agreement = self.refusal_log.checking(site, lambda: self.enrollment.join(site, joining))
         state: Literal["go", "wait"] = "go" if agreement else "wait"
         said = Welcome(
             state=state, agreement=agreement, manifest=self.changes.manifest, changes=tuple(self.changes.signed)
@@ -75,10 +75,10 @@ class Gate:
 
     def report(self, site: str, request: bytes, round: int) -> Progress:
         """A sign of life, with progress, while `round` is open."""
-        progress = self.audit.checking(site, lambda: read(Progress, request, "the site"))
+        progress = self.refusal_log.checking(site, lambda: read(Progress, request, "the site"))
         self.admit(site, progress.peer, progress.run)
         if progress.phase == "failed":
-            self.presence.left(site)
+            self.liveness.left(site)
         if self.signs.worth_an_event(site, progress.phase, round):
             fields = progress.model_dump(include=_TOLD, exclude_none=True)
             self.events.write("site_progress", site=site, round=progress.round, phase=progress.phase, **fields)
@@ -86,21 +86,21 @@ class Gate:
 
     def probe(self, site: str, request: bytes) -> bytes:
         """A site tries the way before it joins: it passes the same checks, but is neither seen nor let in by that."""
-        self.audit.checking(site, lambda: self.roster.check_peer(site, read(Probe, request, "the site").peer))
+        self.refusal_log.checking(site, lambda: self.roster.check_peer(site, read(Probe, request, "the site").peer))
         return Standing(run=self.roster.run, time=time.time(), **self.roster.expected).encode()
 
     def opening(self, site: str, request: bytes, opening: Opening) -> bytes:
         """What a site should know of the open round."""
-        asked = self.audit.checking(site, lambda: read(OpeningRequest, request, "the site"))
+        asked = self.refusal_log.checking(site, lambda: read(OpeningRequest, request, "the site"))
         self.admit(site, asked.peer, asked.run)
         return RoundOpening(**asdict(opening), changes=tuple(self.changes.signed[asked.changes :])).encode()
 
     def check_quorum(self, reported: Collection[str]) -> None:
         """Raises FedmolError QUORUM_LOST once too few sites can come in time."""
-        if self.gathering.agreement is None:
+        if self.enrollment.agreement is None:
             self.rule.restart()  # the first round's clock starts when everyone is here
-            if self.gathering.overdue():
-                raise self._quorum_lost(len(self.gathering.joined), "joined")
+            if self.enrollment.overdue():
+                raise self._quorum_lost(len(self.enrollment.joined), "joined")
         elif self.rule.hopeless(reported):
             raise self._quorum_lost(len(reported), "reported in this round")
 

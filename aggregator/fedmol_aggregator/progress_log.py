@@ -21,7 +21,7 @@ class _Site:
     round: int = 0
 
 
-class SignsOfLife:
+class ProgressLog:
     """A change of phase becomes an event as soon as there may be one, and the same phase every few seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

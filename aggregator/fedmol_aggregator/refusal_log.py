@@ -17,7 +17,7 @@ _MOST_KINDS = 16  # of refusals, by name and reason, that get events of their ow
 _LONGEST_NAME = 64  # characters
 
 
-class Audit:
+class RefusalLog:
     def __init__(self, events: EventLog, clock: Callable[[], float] = time.monotonic) -> None:
         self.repeats = Repeats(events, _MOST_KINDS, clock)
 

@@ -16,7 +16,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.checkpoints import Checkpoint
 from fedmol.fl.engine import RoundEngine
 from fedmol.fl.federation import Settings, dump
-from fedmol.fl.liveness import AwakeClock, Presence
+from fedmol.fl.liveness import AwakeClock, Liveness
 from fedmol.fl.messages import Agreement
 from fedmol.fl.payload import MODEL
 from fedmol.fl.recovery import accounts
@@ -31,12 +31,12 @@ from fedmol.training.assembly import MODEL_FILE, denoiser_of, extensions, reach,
 from fedmol.training.model_file import TrainedModel, load_model
 from fedmol.training.parameter_vector import flatten, manifest
 from fedmol_aggregator.deliveries import Deliveries
-from fedmol_aggregator.enrollment import Gathering, Roster
+from fedmol_aggregator.enrollment import Enrollment, Roster
 from fedmol_aggregator.malloc import give_back
 from fedmol_aggregator.openfl_adapter.server import FederationServer
-from fedmol_aggregator.peer_checks import Gate
-from fedmol_aggregator.refusal_log import Audit
-from fedmol_aggregator.signed_changes import Course
+from fedmol_aggregator.peer_checks import PeerChecks
+from fedmol_aggregator.refusal_log import RefusalLog
+from fedmol_aggregator.signed_changes import RunChanges
 
 log = logging.getLogger("fedmol.aggregator")
 
@@ -51,7 +51,7 @@ class Service:
     ) -> None:
         self.run, self.certificates, self.work, self.events = run, certificates, work, events
         _refuse_a_lost_log(work, events)
-        self.course = Course(run, settings, work, certificates.ca, events)
+        self.course = RunChanges(run, settings, work, certificates.ca, events)
         self.settings = self.course.changes.settings  # as the run was begun
         self.network, self.farewell, latest = settings.network, settings.rounds.farewell, self.course.changes.latest
         keep = settings.rounds.keep_checkpoints
@@ -59,14 +59,16 @@ class Service:
         self.layout = manifest(denoiser)
         payload = settings.strategy.payload(self.layout.size)
         self.clock = AwakeClock(lambda seconds: events.write("clock_stopped", seconds=round(seconds, 1)))
-        self.presence = Presence(latest.site_names, latest.rounds.lost_after, events, self.clock)
+        self.liveness = Liveness(latest.site_names, latest.rounds.lost_after, events, self.clock)
         rounds = latest.rounds
         rule = RoundRule(
-            latest.site_names, latest.quorum, rounds.deadline, self.presence, rounds.grace, clock=self.clock
+            latest.site_names, latest.quorum, rounds.deadline, self.liveness, rounds.grace, clock=self.clock
         )
-        self.gathering = Gathering(self.settings, work / "agreement.json", events, self.clock)
+        self.enrollment = Enrollment(self.settings, work / "agreement.json", events, self.clock)
         self.roster = Roster(self.settings, run, vocabulary_of(settings), self.layout.digest, payload.digest)
-        self.gate = Gate(self.roster, self.gathering, self.presence, rule, Audit(events), events, self.course.changes)
+        self.peer_checks = PeerChecks(
+            self.roster, self.enrollment, self.liveness, rule, RefusalLog(events), events, self.course.changes
+        )
         self.deliveries = Deliveries(events)
         terms = Terms(
             payload=payload,
@@ -75,7 +77,7 @@ class Service:
             largest_share=rounds.max_share,
             norm_ratio=rounds.max_update_norm_ratio,
             reach=self._reach,
-            molecules=self.gathering.molecules,
+            molecules=self.enrollment.molecules,
         )
         self._logged_digest = _logged_digest(events)
         if self._logged_digest is None:  # a finished run is served again, and nothing begins by that
@@ -84,7 +86,7 @@ class Service:
         self._model_is_kept = final is not None
         self.engine = RoundEngine(terms, initial, rule, work, keep, events, final)
         self.engine.before_round = self._put_in_force
-        self.gathering.on_other_shard = self.engine.forget
+        self.enrollment.on_other_shard = self.engine.forget
         self._put_in_force(self.engine.round)
 
     def serve(self, stop: threading.Event, stay: bool) -> None:
@@ -101,7 +103,7 @@ class Service:
         log.info("run %s: serving %s, %s", self.run, address, "finished" if late else f"round {self.engine.round}")
         server = FederationServer(
             self.engine,
-            self.gate,
+            self.peer_checks,
             self.deliveries,
             Heart(self.work),
             self.clock,
@@ -179,8 +181,8 @@ class Service:
         now, latest = changes.at(round), changes.latest
         members = {*now.site_names, *latest.site_names}  # who is to come may join and wait
         self.roster.expect(members, changes.everybody - members)
-        self.presence.expect(now.site_names, now.rounds.lost_after)
-        self.gathering.expect(now, changes.accepted_shards(round))
+        self.liveness.expect(now.site_names, now.rounds.lost_after)
+        self.enrollment.expect(now, changes.accepted_shards(round))
         rules = now.rounds
         self.engine.amend(latest.training.rounds, now.site_names, now.quorum, rules.deadline, rules.grace)
 
@@ -194,7 +196,7 @@ class Service:
         return reach(self.settings, steps, self.layout.size, round, longer)
 
     def _agreement(self) -> Agreement:
-        agreement = self.gathering.agreement
+        agreement = self.enrollment.agreement
         assert agreement is not None  # no round has been played without
         return agreement
 

@@ -28,7 +28,7 @@ _NAME = re.compile(r"(?!0000)\d{4,7}\.json|.*\.refused(-\d+)?\.json")
 _SETTLED = 2.0  # seconds after which a file that cannot be read is not thought to be on its way any more
 
 
-class Course:
+class RunChanges:
     def __init__(self, run: str, settings: Settings, work: Path, authority: Path, events: EventLog) -> None:
         """Takes up what the event log knows of the run.
 

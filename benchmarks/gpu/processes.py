@@ -18,7 +18,7 @@ from torch import distributed
 
 from benchmarks.gpu.context import SEED, Context, cause
 from benchmarks.gpu.parity import difference
-from fedmol.training import Team, TrainingConfig, build_optimizer, flatten
+from fedmol.training import Trainer, TrainingConfig, build_optimizer, flatten
 from fedmol.training.ranks import ALONE, Ranks
 
 _STEPS = 5
@@ -58,10 +58,10 @@ def _by_a_team(context: Context) -> Any:
     denoiser, config = context.fresh("small"), TrainingConfig("adamw", context.size.parity_batch)
     denoiser.exact = True
     noise, graphs = context.molecules.noise, context.molecules.training
-    with Team(denoiser, noise, graphs, config, context.device, processes=2) as team:
-        optimizer, generator = build_optimizer(team.denoiser, config), torch.Generator().manual_seed(SEED)
-        team.train(optimizer, first_step=0, steps=_STEPS, total_steps=_STEPS, generator=generator)
-        return flatten(team.denoiser)
+    with Trainer(denoiser, noise, graphs, config, context.device, processes=2) as trainer:
+        optimizer, generator = build_optimizer(trainer.denoiser, config), torch.Generator().manual_seed(SEED)
+        trainer.train(optimizer, first_step=0, steps=_STEPS, total_steps=_STEPS, generator=generator)
+        return flatten(trainer.denoiser)
 
 
 def _on_one_device(context: Context, backend: str) -> torch.Tensor | str:

@@ -20,8 +20,8 @@ from fedmol.run_folder import Owner, claim
 from fedmol.runtime import RUN_ID, call, log_to_stderr
 from fedmol.telemetry.log import EventLog
 from fedmol.training.assembly import MODEL_FILE
-from fedmol_collaborator.run_end import ending
-from fedmol_collaborator.watchdog import Watch
+from fedmol_collaborator.run_end import run_end_of
+from fedmol_collaborator.watchdog import Watchdog
 
 log = logging.getLogger("fedmol.site")
 
@@ -59,10 +59,10 @@ def command(
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    watch = Watch(Heart(work), events, settings.network.call_deadline)
+    watch = Watchdog(Heart(work), events, settings.network.call_deadline)
     watch.start()
     with refusing_exchanged():  # the log may be what was exchanged
-        if not ending(work, run).over:
+        if not run_end_of(work, run).over:
             from fedmol_collaborator.participation import Place, take_part  # only now: OpenFL takes seconds to import
 
             try:

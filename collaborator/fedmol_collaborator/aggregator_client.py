@@ -21,7 +21,7 @@ from fedmol.pki import pem
 from fedmol.pki.certificates import CertificateFiles
 from fedmol.settings import NetworkSettings
 from fedmol_collaborator.message_fields import Scanner, fields_of
-from fedmol_collaborator.outbound_log import Outgoing
+from fedmol_collaborator.outbound_log import OutboundLog
 from fedmol_collaborator.proxy import channel_options
 from fedmol_collaborator.retries import stopped
 
@@ -35,7 +35,7 @@ Serializer = Callable[[Any], bytes]
 Deserializer = Callable[[bytes], Any]
 
 
-class Line:
+class AggregatorClient:
     """Made as OpenFL's stub wants a gRPC channel. `largest` is that of an answer, in bytes; `moved` hears of progress.
 
     Raises:
@@ -46,13 +46,13 @@ class Line:
         self,
         network: NetworkSettings,
         files: CertificateFiles,
-        outgoing: Outgoing,
+        outbound_log: OutboundLog,
         stop: threading.Event,
         largest: int = LARGEST_ANSWER,
         moved: Callable[[], None] = lambda: None,
     ) -> None:
         self.port, self.deadline = network.port, network.call_deadline
-        self.outgoing, self.stop, self.largest, self.moved = outgoing, stop, largest, moved
+        self.outbound_log, self.stop, self.largest, self.moved = outbound_log, stop, largest, moved
         options = [
             ("grpc.max_receive_message_length", largest),
             ("grpc.max_send_message_length", -1),
@@ -79,7 +79,7 @@ class Line:
 
         def call(request: Any, timeout: float | None = None, aside: threading.Event | None = None) -> Any:
             body = request_serializer(request)
-            self.outgoing.note(_name(path), len(body), fields_of(request))
+            self.outbound_log.note(_name(path), len(body), fields_of(request))
             return self._finish(path, begin(body, timeout=timeout or self.deadline), response_deserializer, aside)
 
         return call
@@ -91,7 +91,7 @@ class Line:
         begin = self._channel.stream_unary(path).future
 
         def call(requests: Iterator[Any], timeout: float | None = None) -> Any:
-            message = _Streamed(lambda size, holds: self.outgoing.note(_name(path), size, holds))
+            message = _Streamed(lambda size, holds: self.outbound_log.note(_name(path), size, holds))
             pieces = self._pieces(requests, request_serializer, message)
             try:
                 sent = begin(pieces, timeout=timeout or self.deadline)

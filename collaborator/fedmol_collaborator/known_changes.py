@@ -16,7 +16,7 @@ from fedmol.training.assembly import extensions
 from fedmol.training.learning_rate import Extension
 
 
-class Course:
+class KnownChanges:
     """`authority` is the certificate with which changes are checked: neither side can make one up."""
 
     def __init__(self, run: str, settings: Settings, manifest: Manifest, authority: Path, events: EventLog) -> None:

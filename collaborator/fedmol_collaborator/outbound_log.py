@@ -22,7 +22,7 @@ class _Count:
     size: int = 0
 
 
-class Outgoing:
+class OutboundLog:
     """Messages that hold the same fields of the same call add up to one line a minute; the first is written at once."""
 
     def __init__(self, write: Write, clock: Callable[[], float] = time.monotonic, again_after: float = 60.0) -> None:

@@ -22,21 +22,21 @@ from fedmol.fl.messages import Agreement, Joining, Progress, RoundOpening, Welco
 from fedmol.fl.versions import SEMANTICS
 from fedmol.pki.certificates import CertificateFiles
 from fedmol.telemetry.log import EventLog
-from fedmol.training.assembly import MODEL_FILE, denoiser_of, hardware_of, team_of, vocabulary_of
+from fedmol.training.assembly import MODEL_FILE, denoiser_of, hardware_of, trainer_of, vocabulary_of
 from fedmol.training.parameter_vector import manifest
 from fedmol_collaborator import agreement_checks, run_end
 from fedmol_collaborator.agreement_checks import Own
-from fedmol_collaborator.known_changes import Course
+from fedmol_collaborator.known_changes import KnownChanges
 from fedmol_collaborator.openfl_adapter import collaborator
 from fedmol_collaborator.openfl_adapter.client import FederationClient
-from fedmol_collaborator.outbound_log import Outgoing
-from fedmol_collaborator.progress_reporter import Pulse
-from fedmol_collaborator.run_end import Ending
-from fedmol_collaborator.site_state import SiteStore
+from fedmol_collaborator.outbound_log import OutboundLog
+from fedmol_collaborator.progress_reporter import ProgressReporter
+from fedmol_collaborator.run_end import RunEnd
+from fedmol_collaborator.site_state import SiteState
 from fedmol_collaborator.site_training import SiteTraining
 from fedmol_collaborator.step_benchmark import seconds_per_step
-from fedmol_collaborator.task_checks import Orders, broken
-from fedmol_collaborator.watchdog import FIRST, Watch
+from fedmol_collaborator.task_checks import TaskChecks, broken
+from fedmol_collaborator.watchdog import FIRST, Watchdog
 
 log = logging.getLogger("fedmol.site")
 
@@ -60,7 +60,7 @@ class Place:
     start_over: bool = False  # the state of earlier rounds is lost, and the site goes on without
 
 
-def take_part(place: Place, events: EventLog, watch: Watch, stop: threading.Event) -> str:
+def take_part(place: Place, events: EventLog, watch: Watchdog, stop: threading.Event) -> str:
     """Train with the federation until the run is over; resumes whatever the working folder holds.
 
     Returns the digest of the final model, which is then in the working folder.
@@ -68,7 +68,7 @@ def take_part(place: Place, events: EventLog, watch: Watch, stop: threading.Even
     Raises:
         FedmolError: with the exit code of whatever ended the site's part.
     """
-    before = run_end.ending(place.work, place.run)
+    before = run_end.run_end_of(place.work, place.run)
     if before.damage is not None:
         log.warning("%s; it is fetched again", before.damage)
         events.write("state_damaged", file=str(place.work / MODEL_FILE), detail=before.damage)
@@ -85,50 +85,57 @@ def take_part(place: Place, events: EventLog, watch: Watch, stop: threading.Even
         raise
 
 
-def _take_part(place: Place, before: Ending, events: EventLog, watch: Watch, stop: threading.Event) -> str:
+def _take_part(place: Place, before: RunEnd, events: EventLog, watch: Watchdog, stop: threading.Event) -> str:
     torch.set_num_threads(place.settings.training.threads)
     hardware_of(place.settings)  # what this machine lacks is said before the federation counts on the site
     hello = Progress(run=place.run, peer=peer_name(place.site), round=None, phase="connecting")
-    pulse = Pulse(events, hello, lambda *_: None, watch)
-    pulse.phase("connecting")
+    reporter = ProgressReporter(events, hello, lambda *_: None, watch)
+    reporter.phase("connecting")
     payload = place.settings.strategy.payload(manifest(denoiser_of(place.settings)).size)
-    outgoing = Outgoing(events.write)
+    outbound_log = OutboundLog(events.write)
     network = place.settings.network
     if before.held is not None:
         network = network.model_copy(update={"give_up_after": min(network.give_up_after, _TELL_FOR)})
-    client = collaborator.connect(network, place.run, place.site, place.certificates, payload, outgoing, watch, stop)
+    client = collaborator.connect(
+        network, place.run, place.site, place.certificates, payload, outbound_log, watch, stop
+    )
     introduction = _introduce(place)
     client.join(introduction)
-    pulse.send = client.report
-    pulse.start()
+    reporter.send = client.report
+    reporter.start()
     try:
-        training, agreement = _prepare(place, client, introduction, pulse, stop)
-        course, orders = training.course, Orders(lambda: training.course.rounds, events)
+        training, agreement = _prepare(place, client, introduction, reporter, stop)
+        course, task_checks = training.course, TaskChecks(lambda: training.course.rounds, events)
 
         def on_opening(opening: RoundOpening) -> None:
             course.learn(opening.changes)
-            orders.open(opening)
+            task_checks.open(opening)
             if not place.start_over:
                 _require_state(place.work, opening, training.last_sent(opening.round))
             training.opening = opening
             _note(events, opening, opening.round <= course.rounds, training.last_sent(opening.round))
 
-        client.orders, client.on_opening, client.known_changes = orders, on_opening, lambda: course.known
-        with training.team:
+        client.task_checks, client.on_opening, client.known_changes = task_checks, on_opening, lambda: course.known
+        with training.trainer:
             collaborator.take_part(place.settings, place.run, place.site, client, training)
-        return _finish(place, client, agreement, course.rounds, before, pulse)
+        return _finish(place, client, agreement, course.rounds, before, reporter)
     except (FedmolError, OSError) as error:
         # A site that was asked to stop will be back; one that failed is not worth waiting for.
         stopped = isinstance(error, FedmolError) and error.exit is Exit.TERMINATED
-        pulse.phase("stopped" if stopped else "failed")
+        reporter.phase("stopped" if stopped else "failed")
         raise
     finally:
-        pulse.stop()
-        outgoing.flush()
+        reporter.stop()
+        outbound_log.flush()
 
 
 def _finish(
-    place: Place, client: FederationClient, agreement: Agreement, rounds: int, before: Ending, pulse: Pulse
+    place: Place,
+    client: FederationClient,
+    agreement: Agreement,
+    rounds: int,
+    before: RunEnd,
+    reporter: ProgressReporter,
 ) -> str:
     """Hold the final model, and say so to the aggregator; the model's digest.
 
@@ -141,11 +148,11 @@ def _finish(
     if before.model_digest not in (None, digest):
         raise broken(f"the final model {digest[:12]} to be taken", f"{before.model_digest[:12]}, said before")
     if before.held is None:
-        pulse.phase("receiving model")
-        run_end.keep(place.work, place.settings, agreement, client.final_model(rounds), rounds, pulse.events)
-    pulse.phase("finished", model_digest=digest)
+        reporter.phase("receiving model")
+        run_end.keep(place.work, place.settings, agreement, client.final_model(rounds), rounds, reporter.events)
+    reporter.phase("finished", model_digest=digest)
     try:
-        client.tell(pulse.progress)
+        client.tell(reporter.progress)
     except FedmolError as error:
         if error.exit is not Exit.AGGREGATOR_UNREACHABLE:
             raise
@@ -215,36 +222,40 @@ def _prepare(
     place: Place,
     client: FederationClient,
     introduction: Joining,
-    pulse: Pulse,
+    reporter: ProgressReporter,
     stop: threading.Event,
 ) -> tuple[SiteTraining, Agreement]:
     """Open the shard, bring its counts to the federation's sum, and get ready to train."""
     settings, vocabulary = place.settings, vocabulary_of(place.settings)
-    pulse.phase("reading shard")
-    pulse.watch.enter("reading shard", least=_longest_reading(place.shard))
+    reporter.phase("reading shard")
+    reporter.watch.enter("reading shard", least=_longest_reading(place.shard))
     share, cache = settings.data.validation_share, place.work / "cache"
     shard = open_shard(place.shard, settings.data.column, vocabulary, share, cache)
     files.write_text(place.work / "card.json", shard.card.to_json(), 0o600)
     census = Census.take(shard.training, len(vocabulary.atoms), len(vocabulary.bonds), vocabulary.max_atoms)
-    pulse.watch.enter("measuring the speed")
+    reporter.watch.enter("measuring the speed")
     fitted = settings.training.budget_minutes is not None
     seconds = seconds_per_step(settings, shard.training, census, _TIMED_STEPS) if fitted else None
-    pulse.phase("waiting for the others")
+    reporter.phase("waiting for the others")
     digest = shard_digest(place.run, shard.training, shard.validation)
     census = census.raised(settings.data.least_count)
     counts = counts_of(census.to_json(), len(shard.training), seconds, digest)
     if not place.new_shard:
-        agreement_checks.require_same_shard(place.site, counts, pulse.events)
+        agreement_checks.require_same_shard(place.site, counts, reporter.events)
     late = client.join(introduction).agreement is not None  # now: the others may have agreed meanwhile
     welcome, agreement = _wait_for_agreement(client, introduction.model_copy(update={"counts": counts}), stop)
-    course = Course(place.run, settings, welcome.manifest, place.certificates.ca, pulse.events)
+    course = KnownChanges(place.run, settings, welcome.manifest, place.certificates.ca, reporter.events)
     course.take_up(welcome.changes)
     accepted = course.changes.accepted_shards(course.rounds)
-    agreement_checks.check(agreement, Own(place.site, counts, late), settings, pulse.events, accepted)
-    team = team_of(settings, NoiseModel.from_census(Census.from_json(agreement.census.model_dump())), shard.training)
-    store = SiteStore(place.work / "state")
+    agreement_checks.check(agreement, Own(place.site, counts, late), settings, reporter.events, accepted)
+    trainer = trainer_of(
+        settings, NoiseModel.from_census(Census.from_json(agreement.census.model_dump())), shard.training
+    )
+    store = SiteState(place.work / "state")
     steps = agreement.local_steps
-    return SiteTraining(settings, place.site, team, shard.validation, steps, course, store, pulse, stop), agreement
+    return SiteTraining(
+        settings, place.site, trainer, shard.validation, steps, course, store, reporter, stop
+    ), agreement
 
 
 def _longest_reading(shard: Path) -> float:

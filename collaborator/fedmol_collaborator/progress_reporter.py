@@ -10,7 +10,7 @@ from typing import Any
 
 from fedmol.fl.messages import Progress, SitePhase
 from fedmol.telemetry.log import EventLog
-from fedmol_collaborator.watchdog import Watch
+from fedmol_collaborator.watchdog import Watchdog
 
 log = logging.getLogger("fedmol.site")
 
@@ -20,13 +20,13 @@ _LAST_WORDS = 1.0  # seconds that the last message may take
 
 
 @dataclass
-class Pulse:
+class ProgressReporter:
     """`send` may fail as it likes: a missed pulse is not an error, a silent site is noticed by the aggregator."""
 
     events: EventLog
     progress: Progress
     send: Callable[[Progress, threading.Event, float], None]  # with what ends the attempt, and its seconds
-    watch: Watch
+    watch: Watchdog
 
     def __post_init__(self) -> None:
         self._stop = threading.Event()

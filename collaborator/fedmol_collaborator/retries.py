@@ -21,7 +21,7 @@ _FIRST_WAIT, _LONGEST_WAIT, _SHORTEST_WAIT = 0.25, 5.0, 0.05  # seconds; drawn f
 FAILURES = grpc.RpcError, ConnectionError
 
 
-class Patience:
+class Retries:
     """Repeats calls to the aggregator until they work, or `give_up_after` seconds have passed since the first failure.
 
     `clock` counts the seconds in which the process was awake.

@@ -19,7 +19,7 @@ _PIECE = 2**22  # bytes that are read at a time
 
 
 @dataclass(frozen=True)
-class Ending:
+class RunEnd:
     """What the site's log says of the end of a run, and what has become of the model's file since."""
 
     model_digest: str | None = None  # of the final model, once it was written
@@ -37,7 +37,7 @@ class Ending:
         return None if self.damage else self.model_digest
 
 
-def ending(work: Path, run: str) -> Ending:
+def run_end_of(work: Path, run: str) -> RunEnd:
     """How far the site has come with the end of `run`. Raises FedmolError STATE_UNUSABLE when its log is damaged."""
     received: dict[str, Any] | None = None
     told = False
@@ -47,8 +47,8 @@ def ending(work: Path, run: str) -> Ending:
             received = event.fields
         told |= event.run == run and event.kind == "run_finished"
     if received is None:
-        return Ending()
-    return Ending(received["model_digest"], told, _damage(work / MODEL_FILE, received["file_digest"]))
+        return RunEnd()
+    return RunEnd(received["model_digest"], told, _damage(work / MODEL_FILE, received["file_digest"]))
 
 
 def keep(work: Path, settings: Settings, agreement: Agreement, weights: Vector, rounds: int, events: EventLog) -> None:

@@ -52,7 +52,7 @@ class PartialRound:
     sums: Vectors = field(default_factory=dict)  # of the local method
 
 
-class SiteStore:
+class SiteState:
     def __init__(self, folder: Path) -> None:
         files.remove_unfinished(folder)
         self.files = RoundFiles(folder, _KEPT_ROUNDS)

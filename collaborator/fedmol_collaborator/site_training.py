@@ -24,16 +24,16 @@ from fedmol.graphs import Graphs
 from fedmol.ragged import AnyGraphs
 from fedmol.telemetry.log import EventLog, read
 from fedmol.training.assembly import total_steps
-from fedmol.training.distributed import Team
+from fedmol.training.distributed import Trainer
 from fedmol.training.local_round import LocalRound
 from fedmol.training.loop import StepReport
 from fedmol.training.optimizers import Optimizers, build_optimizer
 from fedmol.training.parameter_vector import flatten, manifest, unflatten_into
 from fedmol.training.sealed_tensors import load_optimizer_tensors, optimizer_tensors
-from fedmol.training.throughput import Pace
-from fedmol_collaborator.known_changes import Course
-from fedmol_collaborator.progress_reporter import Pulse
-from fedmol_collaborator.site_state import PartialRound, SiteStore, TrainedRound
+from fedmol.training.throughput import Throughput
+from fedmol_collaborator.known_changes import KnownChanges
+from fedmol_collaborator.progress_reporter import ProgressReporter
+from fedmol_collaborator.site_state import PartialRound, SiteState, TrainedRound
 
 log = logging.getLogger("fedmol.site")
 T = TypeVar("T")
@@ -63,28 +63,28 @@ class SiteTraining:
         self,
         settings: Settings,
         site: str,
-        team: Team,
+        trainer: Trainer,
         validation: AnyGraphs,
         local_steps: int,
-        course: Course,
-        store: SiteStore,
-        pulse: Pulse,
+        course: KnownChanges,
+        store: SiteState,
+        reporter: ProgressReporter,
         stop: threading.Event,
     ) -> None:
-        self.seed, self.site, self.team = settings.seed, site, team
+        self.seed, self.site, self.trainer = settings.seed, site, trainer
         self.local_steps, self.total_steps = local_steps, total_steps(settings, local_steps)
         self.course = course
-        self.store, self.pulse, self.stop = store, pulse, stop
-        self.denoiser, self.layout = team.denoiser, manifest(team.denoiser)
+        self.store, self.reporter, self.stop = store, reporter, stop
+        self.denoiser, self.layout = trainer.denoiser, manifest(trainer.denoiser)
         self.payload, self.method = settings.strategy.payload(self.layout.size), settings.local_method
         self.opening: RoundOpening | None = None  # of the round that is to be trained
-        self.validation = _some(validation, settings.training.validation_molecules, settings.seed).to(team.device)
+        self.validation = _some(validation, settings.training.validation_molecules, settings.seed).to(trainer.device)
         self._logged, self._told = float("-inf"), time.monotonic()
-        self._sent = _rounds_sent(pulse.events)
+        self._sent = _rounds_sent(reporter.events)
 
     @property
     def molecules(self) -> int:
-        return len(self.team.graphs)
+        return len(self.trainer.graphs)
 
     @property
     def validation_molecules(self) -> int:
@@ -96,14 +96,14 @@ class SiteTraining:
 
     def validate(self, round: int, model: Vector) -> Validated:
         """The NLL of the model that enters `round`, on the same molecules and noise in every round."""
-        self.pulse.events.write("received", round=round, bytes=model.nbytes)
-        self.pulse.phase("validating", round)
+        self.reporter.events.write("received", round=round, bytes=model.nbytes)
+        self.reporter.phase("validating", round)
         began = time.monotonic()
         unflatten_into(self.denoiser, model, self.layout)
         seed = stream_seed(self.seed, self.site, "validation")
-        generator = torch.Generator(self.team.device).manual_seed(seed)
-        likelihood = nll(self.denoiser, self.team.noise, self.validation, generator)
-        self.pulse.events.write("validated", round=round, nll=likelihood.published)
+        generator = torch.Generator(self.trainer.device).manual_seed(seed)
+        likelihood = nll(self.denoiser, self.trainer.noise, self.validation, generator)
+        self.reporter.events.write("validated", round=round, nll=likelihood.published)
         return Validated(likelihood.published, time.monotonic() - began)
 
     def train(self, round: int, start: Sections) -> Trained:
@@ -118,19 +118,19 @@ class SiteTraining:
         done = self._kept(path, lambda: self.store.trained(round, model_in))
         done = done or self._train(round, start, kept, model_in)
         seconds = time.monotonic() - began
-        self.pulse.phase("sending", round)
+        self.reporter.phase("sending", round)
         sections = {MODEL: done.update, **done.sections}
         tensors = [{"name": name, "shape": list(one.shape), "bytes": one.nbytes} for name, one in sections.items()]
-        self.pulse.events.write("sent", round=round, tensors=tensors, bytes=self.payload.nbytes)
+        self.reporter.events.write("sent", round=round, tensors=tensors, bytes=self.payload.nbytes)
         self._sent.add(round)
         return Trained(sections, done.metrics["loss"], seconds)
 
     def _train(self, round: int, start: Sections, kept: Kept, model_in: str) -> TrainedRound:
-        self.pulse.phase("training", round)
-        optimizer = build_optimizer(self.denoiser, self.team.config)
+        self.reporter.phase("training", round)
+        optimizer = build_optimizer(self.denoiser, self.trainer.config)
         first, sums = self._take_up(round, start[MODEL], model_in, optimizer)
         local = LocalRound(self.method, start, kept.vectors, sums)
-        report = self.team.train(
+        report = self.trainer.train(
             optimizer,
             first_step=(round - 1) * self.local_steps + first,
             steps=self.local_steps - first,
@@ -159,7 +159,7 @@ class SiteTraining:
         try:
             return load()
         except FedmolError as damage:
-            self.pulse.events.write("state_damaged", file=str(path), detail=damage.message)
+            self.reporter.events.write("state_damaged", file=str(path), detail=damage.message)
             log.warning("%s; the round is trained again", damage.message)
             path.unlink(missing_ok=True)
             return None
@@ -205,7 +205,7 @@ class SiteTraining:
     ) -> Callable[[StepReport], None]:
         """Shows each step, keeps the round's progress now and then, and ends it when the site is asked to stop."""
         start, saved = (round - 1) * self.local_steps, time.monotonic()
-        pace = Pace(start + first, start + self.local_steps)
+        pace = Throughput(start + first, start + self.local_steps)
 
         def on_step(report: StepReport) -> None:
             nonlocal saved
@@ -228,7 +228,7 @@ class SiteTraining:
 
         return on_step
 
-    def _show(self, round: int, steps: int, loss: float, pace: Pace) -> None:
+    def _show(self, round: int, steps: int, loss: float, pace: Throughput) -> None:
         fields: dict[str, Any] = {
             "step": steps,
             "steps": self.local_steps,
@@ -236,10 +236,10 @@ class SiteTraining:
             "molecules_per_second": pace.molecules_per_second,
             "seconds_left": pace.seconds_left,
         }
-        self.pulse.step(**fields)
+        self.reporter.step(**fields)
         if time.monotonic() - self._logged >= _LOG_EVERY or steps == self.local_steps:
             self._logged = time.monotonic()
-            self.pulse.events.write("training_step", round=round, phase="training", **fields)
+            self.reporter.events.write("training_step", round=round, phase="training", **fields)
         if time.monotonic() - self._told >= _TELL_EVERY:
             self._told = time.monotonic()
             log.info(

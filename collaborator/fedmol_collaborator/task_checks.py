@@ -21,7 +21,7 @@ from fedmol.telemetry.log import EventLog, read
 _MOST_TIMES = 8  # that a task is done in a round
 
 
-class Orders:
+class TaskChecks:
     """`rounds` says how many were agreed on, which signed changes make more."""
 
     def __init__(self, rounds: Callable[[], int], events: EventLog) -> None:

@@ -28,7 +28,7 @@ _LAST_WORDS = 5.0  # seconds for the log, which may be on the disk that hangs
 _FRAMES = 12  # of the stack, in the log
 
 
-class Watch:
+class Watchdog:
     """`clock` goes on while the process is awake: one that was stopped, or slept, is not hung when it wakes."""
 
     def __init__(self, heart: Heart, events: EventLog, longest_call: float) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import requests
 import yaml
 
-from fedmol.containers.compose_project import Consortium
+from fedmol.containers.compose_project import ComposeProject
 from fedmol.containers.images import locked
 
 ROOT = Path(__file__).parents[2]
@@ -79,7 +79,7 @@ def wait_until(what: Callable[[], bool], why: str, patience: float = PATIENCE) -
     return time.monotonic() - began
 
 
-def models(consortium: Consortium, parties: Iterable[str], folder: Path) -> set[bytes]:
+def models(consortium: ComposeProject, parties: Iterable[str], folder: Path) -> set[bytes]:
     """What is in the parties' files of the final model, running or not."""
     for party in parties:
         consortium.fetch(party, "/state/model.safetensors", folder / party)
@@ -91,7 +91,7 @@ class Stack:
 
     def __init__(self, folder: Path, project: str) -> None:
         self.folder, self.project = folder, project
-        self.consortium = Consortium.reach(project)
+        self.consortium = ComposeProject.reach(project)
 
     def compose(self, *words: str) -> str:
         command = ["docker", "compose", "-p", self.project, *words]

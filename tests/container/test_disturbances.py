@@ -12,8 +12,8 @@ import pytest
 import requests
 from safetensors.numpy import load_file
 
-from fedmol.containers.compose_project import Consortium
-from fedmol.containers.compose_runner import named_sites, write_stage
+from fedmol.containers.compose_project import ComposeProject
+from fedmol.containers.compose_runner import named_sites, write_deployment
 from fedmol.fl.federation import parse
 from fedmol.telemetry.log import Event, read
 from tests.container.stack import ROOT, SMALL, models, prometheus_image, run, wait_until
@@ -36,8 +36,8 @@ class Disturbed:
         self.runs = runs
         two = parse(SETTINGS | {"rounds": {"lost_after": 5}}, "test")
         settings = parse(SETTINGS | {"sites": named_sites(two, 4)}, "test")
-        self.stage = write_stage(settings, runs / RUN)
-        self.consortium = Consortium.reach(self.stage.project)
+        self.stage = write_deployment(settings, runs / RUN)
+        self.consortium = ComposeProject.reach(self.stage.project)
         services = [f"{site}{part}" for site in settings.site_names for part in ("", "-sidecar")]
         self.services = ["aggregator", "aggregator-sidecar", "evaluator", "prometheus", *services]
 

@@ -18,9 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from fedmol_collaborator.watchdog import Watch
+from fedmol_collaborator.watchdog import Watchdog
 
-_watches: list[Watch] = []
+_watches: list[Watchdog] = []
 
 
 def _hang(how: str) -> None:
@@ -36,13 +36,13 @@ def _hang(how: str) -> None:
 
 
 def _arm(marker: Path, target: str, nth: int, how: str, seconds: float) -> None:
-    start = Watch.start
+    start = Watchdog.start
 
-    def noted(self: Watch) -> None:
+    def noted(self: Watchdog) -> None:
         _watches.append(self)
         start(self)
 
-    Watch.start = noted  # type: ignore[method-assign]
+    Watchdog.start = noted  # type: ignore[method-assign]
     module_name, _, path = target.partition(":")
     *owners, name = path.split(".")
     owner: Any = importlib.import_module(module_name)

@@ -24,7 +24,7 @@ SECONDS = 8.0
         pytest.param(f"{SITE}._show", 6, "sleeping", id="in-training"),
         pytest.param(f"{SITE}._show", 6, "busy", id="busy-for-ever"),
         pytest.param("fedmol_collaborator.site_training:nll", 2, "sleeping", id="in-validation"),
-        pytest.param("fedmol_collaborator.site_state:SiteStore.save", 1, "sleeping", id="at-the-disk"),
+        pytest.param("fedmol_collaborator.site_state:SiteState.save", 1, "sleeping", id="at-the-disk"),
         pytest.param("fedmol_collaborator.participation:open_shard", 1, "sleeping", id="reading-the-shard"),
     ],
 )

@@ -33,9 +33,9 @@ class Target:
         self.serve()
 
     def serve(self) -> None:
-        gate: Any = SimpleNamespace(roster=SimpleNamespace(run=RUN), admit=_admit)
+        peer_checks: Any = SimpleNamespace(roster=SimpleNamespace(run=RUN), admit=_admit)
         deliveries = Deliveries(self.federation.events)
-        self.calls = Calls(self.federation.engine, gate, Downloads(4 * PARAMETERS), deliveries)
+        self.calls = Calls(self.federation.engine, peer_checks, Downloads(4 * PARAMETERS), deliveries)
 
     def send(self, stream: list[bytes], site: str = "c") -> bool:
         """Whether the upload was taken; what refuses it is an error of fedmol's, and nothing else may come."""

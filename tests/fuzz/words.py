@@ -11,16 +11,16 @@ from fedmol.fl.changes import Changes
 from fedmol.fl.engine import Opening
 from fedmol.fl.federation import parse
 from fedmol.fl.identity import peer_name, shared_settings
-from fedmol.fl.liveness import Presence
+from fedmol.fl.liveness import Liveness
 from fedmol.fl.messages import CensusCounts, Counts, Joining, OpeningRequest, Progress, Welcome
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.run_manifest import manifest_of
 from fedmol.fl.versions import SEMANTICS
 from fedmol.telemetry.log import EventLog, verify
 from fedmol.training.assembly import vocabulary_of
-from fedmol_aggregator.enrollment import Gathering, Roster
-from fedmol_aggregator.peer_checks import Gate
-from fedmol_aggregator.refusal_log import Audit
+from fedmol_aggregator.enrollment import Enrollment, Roster
+from fedmol_aggregator.peer_checks import PeerChecks
+from fedmol_aggregator.refusal_log import RefusalLog
 from tests.fuzz.mutations import altered, damaged
 from tests.fuzz.target import MemoryBound
 
@@ -39,12 +39,12 @@ class Door:
         self.settings = parse({"sites": [{"name": "good"}, {"name": "bad"}]}, "fuzz")
         self.vocabulary, self.path = vocabulary_of(self.settings), folder / "events.jsonl"
         events = EventLog(self.path, run=RUN, site="aggregator")
-        presence = Presence(self.settings.site_names, 60, events)
-        rule = RoundRule(self.settings.site_names, 2, 100, presence)
-        self.gathering = Gathering(self.settings, folder / "agreement.json", events)
+        liveness = Liveness(self.settings.site_names, 60, events)
+        rule = RoundRule(self.settings.site_names, 2, 100, liveness)
+        self.enrollment = Enrollment(self.settings, folder / "agreement.json", events)
         roster = Roster(self.settings, RUN, self.vocabulary, "1" * 64, "2" * 64)
         changes = Changes(manifest_of(RUN, self.settings))
-        self.gate = Gate(roster, self.gathering, presence, rule, Audit(events), events, changes)
+        self.peer_checks = PeerChecks(roster, self.enrollment, liveness, rule, RefusalLog(events), events, changes)
 
     def joining(self, site: str) -> Joining:
         classes = len(self.vocabulary.atoms), len(self.vocabulary.bonds), self.vocabulary.max_atoms + 1
@@ -68,11 +68,11 @@ class Door:
         """What the member says; only a refusal may come of it."""
         try:
             if call == "join":
-                self.gate.join("bad", message)
+                self.peer_checks.join("bad", message)
             elif call == "report":
-                self.gate.report("bad", message, round=1)
+                self.peer_checks.report("bad", message, round=1)
             else:
-                self.gate.opening("bad", message, Opening(1, {"model": "4" * 64}, None, None, 1))
+                self.peer_checks.opening("bad", message, Opening(1, {"model": "4" * 64}, None, None, 1))
         except FedmolError as refusal:
             if refusal.exit not in _REFUSALS:
                 raise
@@ -98,8 +98,8 @@ def fuzz(work: Path, chance: random.Random, expected: bytes) -> int:
     memory.check()
     assert verify(door.path) > 0
     assert door.path.stat().st_size < _LARGEST_LOG
-    door.gate.join("bad", honest["join"])
-    welcome = Welcome.model_validate_json(door.gate.join("good", door.joining("good").encode()))
+    door.peer_checks.join("bad", honest["join"])
+    welcome = Welcome.model_validate_json(door.peer_checks.join("good", door.joining("good").encode()))
     assert welcome.agreement is not None
     assert welcome.agreement.molecules == {"bad": 10, "good": 10}
     assert sum(welcome.agreement.census.sizes) == 20

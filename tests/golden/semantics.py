@@ -22,7 +22,7 @@ from fedmol.fl.payload import CONTROL, MODEL
 from fedmol.graphs import Graphs
 from fedmol.models import Denoiser, build
 from fedmol.models.spectrum import spectral_features
-from fedmol.training import LocalRound, Team, TrainingConfig, build_optimizer, flatten
+from fedmol.training import LocalRound, Trainer, TrainingConfig, build_optimizer, flatten
 from fedmol.training.learning_rate import learning_rate, position
 
 RECORDED = Path(__file__).with_name("semantics.json")
@@ -133,8 +133,8 @@ def _training(preset: str) -> dict[str, float]:
             before = flatten(denoiser)
             control = np.float32(0.1) * np.cos(np.arange(len(before), dtype=np.float32))
             local = LocalRound(method, {MODEL: before, CONTROL: control}, {CONTROL: control[::-1].copy()})
-            with Team(denoiser, _noise(), _rings_and_chains(), config) as team:
-                report = team.train(
+            with Trainer(denoiser, _noise(), _rings_and_chains(), config) as trainer:
+                report = trainer.train(
                     build_optimizer(denoiser, config),
                     first_step=2,
                     steps=_STEPS,

@@ -146,7 +146,7 @@ OTHERS: dict[str, tuple[Callable[[Document], None], Exit]] = {
 
 
 @pytest.fixture(scope="module")
-def gathering(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Light]:
+def enrollment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Light]:
     """An aggregator that waits for three sites, of which the honest ones have joined."""
     one = Light(light_settings(*HONEST, ATTACKER), tmp_path_factory.mktemp("joining") / "run")
     one.stage.start("aggregator")
@@ -196,62 +196,62 @@ def spoiled(light: Light, spoil: Callable[[Document], None]) -> bytes:
 
 
 @pytest.mark.parametrize("case", MALFORMED)
-def test_what_cannot_be_said_of_molecules_refuses_that_site_alone(gathering: Light, case: str) -> None:
-    said = refused(gathering, spoiled(gathering, MALFORMED[case]))
+def test_what_cannot_be_said_of_molecules_refuses_that_site_alone(enrollment: Light, case: str) -> None:
+    said = refused(enrollment, spoiled(enrollment, MALFORMED[case]))
     assert said.exit is Exit.MESSAGE_REFUSED
     assert "version" not in said.cure  # another one would not help
 
 
 @pytest.mark.parametrize("case", TEXTS)
-def test_what_is_no_message_refuses_that_site_alone(gathering: Light, case: str) -> None:
-    assert refused(gathering, TEXTS[case]).exit is Exit.MESSAGE_REFUSED
+def test_what_is_no_message_refuses_that_site_alone(enrollment: Light, case: str) -> None:
+    assert refused(enrollment, TEXTS[case]).exit is Exit.MESSAGE_REFUSED
 
 
 @pytest.mark.parametrize("case", OTHERS)
-def test_what_does_not_fit_refuses_that_site_alone_and_says_what(gathering: Light, case: str) -> None:
+def test_what_does_not_fit_refuses_that_site_alone_and_says_what(enrollment: Light, case: str) -> None:
     spoil, exit = OTHERS[case]
-    assert refused(gathering, spoiled(gathering, spoil)).exit is exit
+    assert refused(enrollment, spoiled(enrollment, spoil)).exit is exit
 
 
-def test_a_site_of_protocol_1_is_told_both_versions_in_a_form_that_it_can_show(gathering: Light) -> None:
-    answer = refusal(lambda: send(gathering, ATTACKER, recorded("1")["Joining"]))
+def test_a_site_of_protocol_1_is_told_both_versions_in_a_form_that_it_can_show(enrollment: Light) -> None:
+    answer = refusal(lambda: send(enrollment, ATTACKER, recorded("1")["Joining"]))
     detail = json.loads(answer.details())
     assert detail["exit"] == Exit.MODEL_DIFFERS.slug  # the nearest that its code knows
     assert "protocol 1," in detail["message"]
     assert "protocol 2.0" in detail["message"]
 
 
-def test_a_message_that_is_too_long_is_not_looked_at(gathering: Light) -> None:
-    content = spoiled(gathering, put("settings", value={"a": "x" * LARGEST_CONTROL}))
-    answer = refusal(lambda: send(gathering, ATTACKER, content))
+def test_a_message_that_is_too_long_is_not_looked_at(enrollment: Light) -> None:
+    content = spoiled(enrollment, put("settings", value={"a": "x" * LARGEST_CONTROL}))
+    answer = refusal(lambda: send(enrollment, ATTACKER, content))
     assert answer.code() is grpc.StatusCode.INVALID_ARGUMENT
 
 
-def test_every_kind_of_refusal_is_in_the_log_by_the_site_s_name(gathering: Light) -> None:
-    logged = gathering.stage.events("site_refused")
+def test_every_kind_of_refusal_is_in_the_log_by_the_site_s_name(enrollment: Light) -> None:
+    logged = enrollment.stage.events("site_refused")
     assert {event.site for event in logged} == {ATTACKER}
     told = {exit.slug for _, exit in OTHERS.values()} | {Exit.MESSAGE_REFUSED.slug}
     assert {event.fields["reason"] for event in logged} == told
-    assert {event.site for event in gathering.stage.events("site_joined")} == set(HONEST)
-    size = (gathering.work / "events.jsonl").stat().st_size
+    assert {event.site for event in enrollment.stage.events("site_joined")} == set(HONEST)
+    size = (enrollment.work / "events.jsonl").stat().st_size
     assert size < 64 * 2**10  # whatever was sent
 
 
-def test_the_run_begins_with_honest_counts_and_survives_a_restart_after_all_that(gathering: Light) -> None:
-    gathering.restart()
-    refused_before = spoiled(gathering, MALFORMED["1e15-atoms"])
+def test_the_run_begins_with_honest_counts_and_survives_a_restart_after_all_that(enrollment: Light) -> None:
+    enrollment.restart()
+    refused_before = spoiled(enrollment, MALFORMED["1e15-atoms"])
     for site in HONEST:
-        assert bring(gathering, site)["state"] == "wait"
-    assert refused(gathering, refused_before).exit is Exit.MESSAGE_REFUSED
-    welcome = bring(gathering, ATTACKER)
+        assert bring(enrollment, site)["state"] == "wait"
+    assert refused(enrollment, refused_before).exit is Exit.MESSAGE_REFUSED
+    welcome = bring(enrollment, ATTACKER)
     agreed = welcome["agreement"]
-    assert agreed["molecules"] == gathering.molecules
-    total = sum(gathering.molecules.values())
+    assert agreed["molecules"] == enrollment.molecules
+    total = sum(enrollment.molecules.values())
     assert agreed["census"]["atoms"] == [9 * total, *[0] * 7]
     assert agreed["census"]["sizes"] == [*[0] * 9, total]
-    gathering.play()
-    gathering.restart()
-    gathering.play()
+    enrollment.play()
+    enrollment.restart()
+    enrollment.play()
 
 
 def test_a_slow_word_takes_at_most_three_quarters_of_the_steps(light: Build) -> None:
@@ -275,25 +275,25 @@ def test_a_slow_word_takes_at_most_three_quarters_of_the_steps(light: Build) -> 
     assert answer["agreement"]["local_steps"] == 150
 
 
-def test_another_shard_under_a_running_run_is_refused_with_both_numbers(gathering: Light) -> None:
+def test_another_shard_under_a_running_run_is_refused_with_both_numbers(enrollment: Light) -> None:
     """Row R5. Also after a restart, which knows the shards from the agreement."""
     for restart in (False, True):
         if restart:
-            gathering.restart()
-        for molecules, shard in ((150, "a" * 64), (gathering.molecules["east"], "b" * 64)):
-            document = honest(gathering, "east")
-            document["counts"] = json.loads(counts(gathering.settings, molecules).model_dump_json())
+            enrollment.restart()
+        for molecules, shard in ((150, "a" * 64), (enrollment.molecules["east"], "b" * 64)):
+            document = honest(enrollment, "east")
+            document["counts"] = json.loads(counts(enrollment.settings, molecules).model_dump_json())
             document["counts"]["shard"] = shard
             content = json.dumps(document).encode()
-            said = decode_error(refusal(partial(send, gathering, "east", content)).details())
+            said = decode_error(refusal(partial(send, enrollment, "east", content)).details())
             assert said is not None
             assert said.exit is Exit.SHARD_CHANGED
-            assert f"began with {gathering.molecules['east']} molecules" in said.message
+            assert f"began with {enrollment.molecules['east']} molecules" in said.message
             assert f"comes back with {molecules}" in said.message
-        assert bring(gathering, "east")["state"] == "go"
-        gathering.play()
-    agreed = json.loads((gathering.work / "agreement.json").read_text())
-    assert agreed["molecules"] == gathering.molecules
+        assert bring(enrollment, "east")["state"] == "go"
+        enrollment.play()
+    agreed = json.loads((enrollment.work / "agreement.json").read_text())
+    assert agreed["molecules"] == enrollment.molecules
 
 
 def test_a_late_site_with_classes_that_were_not_agreed_is_refused_and_the_run_goes_on(light: Build) -> None:

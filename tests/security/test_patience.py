@@ -12,7 +12,7 @@ from stage import Stage
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings
-from fedmol_collaborator.retries import Patience
+from fedmol_collaborator.retries import Retries
 from tests.security.scripted import Honest, Refusal, ScriptedAggregator
 from tests.security.test_asked import SITE, one_site
 
@@ -76,7 +76,7 @@ def _waits(count: int) -> list[float]:
             raise ConnectionError("away")
         return calls
 
-    assert Patience("here", 1e9, stop, clock=lambda: 0.0).persist(fails) == count + 1
+    assert Retries("here", 1e9, stop, clock=lambda: 0.0).persist(fails) == count + 1
     return stop.seconds
 
 
@@ -90,7 +90,7 @@ def test_waits_grow_to_a_bound_and_differ_from_site_to_site() -> None:
 
 def test_time_that_the_process_was_not_awake_does_not_count() -> None:
     now = [0.0]
-    patience = Patience("here", 10.0, threading.Event(), clock=lambda: now[0])
+    patience = Retries("here", 10.0, threading.Event(), clock=lambda: now[0])
 
     def fails() -> None:
         now[0] += 6.0

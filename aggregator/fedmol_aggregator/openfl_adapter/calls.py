@@ -21,7 +21,7 @@ from fedmol_aggregator.openfl_adapter import wire
 from fedmol_aggregator.openfl_adapter.downloads import Downloads
 from fedmol_aggregator.openfl_adapter.streams import Gone
 from fedmol_aggregator.openfl_adapter.wire import Malformed, Pieces, ResultsHead, TensorHead
-from fedmol_aggregator.peer_checks import Gate
+from fedmol_aggregator.peer_checks import PeerChecks
 
 Messages = Iterator[bytes]
 
@@ -37,9 +37,11 @@ _FLOAT = struct.Struct("<f")
 class Calls:
     """Each method takes the calling site and the messages of its request, and gives the answer's bytes."""
 
-    def __init__(self, engine: RoundEngine, gate: Gate, downloads: Downloads, deliveries: Deliveries) -> None:
-        self.engine, self.gate, self.downloads, self.deliveries = engine, gate, downloads, deliveries
-        self.run, self.name = gate.roster.run, aggregator_name(gate.roster.run)
+    def __init__(
+        self, engine: RoundEngine, peer_checks: PeerChecks, downloads: Downloads, deliveries: Deliveries
+    ) -> None:
+        self.engine, self.peer_checks, self.downloads, self.deliveries = engine, peer_checks, downloads, deliveries
+        self.run, self.name = peer_checks.roster.run, aggregator_name(peer_checks.roster.run)
 
     def ping(self, site: str, messages: Messages, context: grpc.ServicerContext) -> bytes:
         self._request(site, aggregator_pb2.PingRequest, messages)
@@ -81,7 +83,7 @@ class Calls:
             head = wire.results_head(pieces)
         except Malformed as error:
             raise self.engine.refusal(site, self.engine.round, str(error)) from None
-        self.gate.admit(site, head.sender, head.run)
+        self.peer_checks.admit(site, head.sender, head.run)
         with self.engine.receiving(site, head.round + 1, head.task) as reception:
             if reception is not None:
                 try:
@@ -119,16 +121,16 @@ class Calls:
             )
 
     def join(self, site: str, messages: Messages, context: grpc.ServicerContext) -> bytes:
-        return self.gate.join(site, _only(messages, LARGEST_CONTROL))
+        return self.peer_checks.join(site, _only(messages, LARGEST_CONTROL))
 
     def report(self, site: str, messages: Messages, context: grpc.ServicerContext) -> bytes:
-        progress = self.gate.report(site, _only(messages, LARGEST_CONTROL), self.engine.round)
+        progress = self.peer_checks.report(site, _only(messages, LARGEST_CONTROL), self.engine.round)
         if self.engine.finished and progress.model_digest == self.engine.model_digest:
             self.deliveries.note(site, self.engine.model_digest)
         return b""
 
     def probe(self, site: str, messages: Messages, context: grpc.ServicerContext) -> bytes:
-        return self.gate.probe(site, _only(messages, LARGEST_CONTROL))
+        return self.peer_checks.probe(site, _only(messages, LARGEST_CONTROL))
 
     def echo(self, site: str, messages: Messages, context: grpc.ServicerContext) -> bytes:
         """What was sent, for a site to measure its line by."""
@@ -136,11 +138,11 @@ class Calls:
 
     def opening(self, site: str, messages: Messages, context: grpc.ServicerContext) -> bytes:
         """The open round: its model's digest, and whether the site's last update counted."""
-        return self.gate.opening(site, _only(messages, LARGEST_CONTROL), self.engine.opening(site))
+        return self.peer_checks.opening(site, _only(messages, LARGEST_CONTROL), self.engine.opening(site))
 
     def _request(self, site: str, kind: Any, messages: Messages) -> Any:
         request = wire.parse(kind, _only(messages, LARGEST_CONTROL))
-        self.gate.admit(site, request.header.sender, request.header.federation_uuid)
+        self.peer_checks.admit(site, request.header.sender, request.header.federation_uuid)
         return request
 
     def _header(self, site: str) -> Any:

@@ -33,7 +33,7 @@ from fedmol_aggregator.openfl_adapter.downloads import Downloads
 from fedmol_aggregator.openfl_adapter.meter import Meter
 from fedmol_aggregator.openfl_adapter.streams import Gone, Streams
 from fedmol_aggregator.openfl_adapter.wire import Malformed
-from fedmol_aggregator.peer_checks import Gate
+from fedmol_aggregator.peer_checks import PeerChecks
 
 log = logging.getLogger("fedmol.aggregator")
 
@@ -64,7 +64,7 @@ class FederationServer:
     def __init__(
         self,
         engine: RoundEngine,
-        gate: Gate,
+        peer_checks: PeerChecks,
         deliveries: Deliveries,
         heart: Heart,
         clock: AwakeClock,
@@ -72,10 +72,14 @@ class FederationServer:
         certificates: CertificateFiles,
         longest: float,
     ) -> None:
-        self.engine, self.gate, self.deliveries, self.heart = engine, gate, deliveries, heart
+        self.engine, self.peer_checks, self.deliveries, self.heart = engine, peer_checks, deliveries, heart
         self.clock, self.address, self.certificates = clock, address, certificates
-        self.admission = Admission(gate.roster, DenyList(certificates.ca.parent / denied.FILE, gate.events), gate.audit)
-        self.calls = Calls(engine, gate, Downloads(engine.terms.payload.nbytes), deliveries)
+        self.admission = Admission(
+            peer_checks.roster,
+            DenyList(certificates.ca.parent / denied.FILE, peer_checks.events),
+            peer_checks.refusal_log,
+        )
+        self.calls = Calls(engine, peer_checks, Downloads(engine.terms.payload.nbytes), deliveries)
         self.meter = Meter(int(address.rpartition(":")[2]), self._cut)
         self.streams = Streams(longest, self.meter.delivered, clock)
 
@@ -83,7 +87,7 @@ class FederationServer:
     def serving(self) -> Iterator[None]:
         """Answer calls while the block lasts. Raises FedmolError ADDRESS_IN_USE."""
         server, over = self._listen(), threading.Event()
-        repeats = self.gate.audit.repeats, self.engine.repeats
+        repeats = self.peer_checks.refusal_log.repeats, self.engine.repeats
         for watch in (self.clock.watch, self.streams.watch, self.meter.watch, *(one.watch for one in repeats)):
             threading.Thread(target=watch, args=(over,), name="watch", daemon=True).start()
         try:
@@ -109,14 +113,14 @@ class FederationServer:
                 log.info("round %d of %d is closed", self.engine.round - 1, self.engine.terms.rounds)
                 if self.engine.terms.payload.nbytes > _LARGE_MODEL:
                     give_back()  # what lay between the pieces of the models that were sent
-            self.gate.check_quorum(self.engine.reported())
+            self.peer_checks.check_quorum(self.engine.reported())
 
     def hand_out(self, stop: threading.Event, least: float, longest: float) -> set[str]:
         """Serve the finished run until all hold its model: for `least` to `longest` seconds, or until `stop`.
 
         Returns the members that have not said that they hold it.
         """
-        began, members = self.clock(), self.gate.rule.sites
+        began, members = self.clock(), self.peer_checks.rule.sites
         while not stop.wait(_TICK):
             self.heart.beat()
             waited, missing = self.clock() - began, self.deliveries.missing(members)
@@ -125,7 +129,7 @@ class FederationServer:
         return self.deliveries.missing(members)
 
     def _listen(self) -> grpc.Server:
-        sites = len(self.gate.roster.site_of) + _MORE_SITES
+        sites = len(self.peer_checks.roster.site_of) + _MORE_SITES
         control = ThreadPoolExecutor(sites * (Kind.CONTROL.value + Kind.DOWNLOAD.value) + 4, "call")
         uploads = ThreadPoolExecutor(min(_MOST_UPLOADS, sites * Kind.UPLOAD.value) + 2, "upload")
         grace = (
@@ -209,7 +213,7 @@ class FederationServer:
             f"the connection from {connection} was cut: it sent more than one message may hold",
             "install the same version of fedmol on both sides",
         )
-        self.gate.audit.refused(connection.rpartition(":")[0], error)
+        self.peer_checks.refusal_log.refused(connection.rpartition(":")[0], error)
 
 
 def _credentials(files: CertificateFiles) -> grpc.ServerCredentials:

@@ -19,8 +19,8 @@ from fedmol.fl.refusals import decode_error
 from fedmol.fl.versions import PROTOCOL, written
 from fedmol.pki.certificates import CertificateFiles
 from fedmol.settings import NetworkSettings
-from fedmol_collaborator.aggregator_client import Line
-from fedmol_collaborator.outbound_log import Outgoing
+from fedmol_collaborator.aggregator_client import AggregatorClient
+from fedmol_collaborator.outbound_log import OutboundLog
 
 _PATIENCE = 20.0  # seconds
 
@@ -37,8 +37,8 @@ class Sounding:
 class Trial:
     """A line of its own, with the same certificates as joining. Used as a context."""
 
-    def __init__(self, network: NetworkSettings, files: CertificateFiles, outgoing: Outgoing) -> None:
-        self.line = Line(network, files, outgoing, threading.Event())
+    def __init__(self, network: NetworkSettings, files: CertificateFiles, outbound_log: OutboundLog) -> None:
+        self.line = AggregatorClient(network, files, outbound_log, threading.Event())
 
     def __enter__(self) -> Self:
         return self

@@ -18,7 +18,7 @@ from fedmol.pki.certificates import CertificateFiles
 from fedmol.training.assembly import denoiser_of, vocabulary_of
 from fedmol.training.parameter_vector import manifest
 from fedmol_collaborator.doctor.probe_calls import Sounding, Trial
-from fedmol_collaborator.outbound_log import Outgoing
+from fedmol_collaborator.outbound_log import OutboundLog
 from fedmol_collaborator.tls_probe import try_handshake
 
 _PROBES = 7
@@ -27,7 +27,7 @@ _LONG = 1.0  # seconds of a round trip
 _FIRST_ECHO, _LONG_ENOUGH = 64 * 2**10, 0.5  # bytes; seconds of an echo that is worth measuring
 
 
-def admission(settings: Settings, files: CertificateFiles, site: str, outgoing: Outgoing) -> Finding:
+def admission(settings: Settings, files: CertificateFiles, site: str, outbound_log: OutboundLog) -> Finding:
     """Whether the aggregator takes this site's certificate; the value is a list of soundings."""
     network = settings.network
     if not try_handshake(network.address, network.port, files, site):
@@ -36,7 +36,7 @@ def admission(settings: Settings, files: CertificateFiles, site: str, outgoing: 
             "the aggregator closed the connection after the handshake",
             "ask the coordinator for the aggregator's log of this minute",
         )
-    with Trial(network, files, outgoing) as line:
+    with Trial(network, files, outbound_log) as line:
         line.probe(site)  # opens the channel
         soundings = [line.probe(site) for _ in range(_PROBES)]
     return ok(f"the aggregator knows this site, and serves run {soundings[0].standing.run}", soundings)
@@ -65,10 +65,10 @@ def round_trip(soundings: list[Sounding]) -> Finding:
     return ok(found, round_trip_seconds=seconds)
 
 
-def throughput(settings: Settings, files: CertificateFiles, outgoing: Outgoing) -> Finding:
+def throughput(settings: Settings, files: CertificateFiles, outbound_log: OutboundLog) -> Finding:
     """By echoes that grow until one takes long enough; the value is seconds per byte, there and back."""
     size = _FIRST_ECHO
-    with Trial(settings.network, files, outgoing) as line:
+    with Trial(settings.network, files, outbound_log) as line:
         line.echo(0)  # opens the channel
         while (seconds := line.echo(size)) < _LONG_ENOUGH and size < LARGEST_ECHO:
             size *= 4

@@ -12,8 +12,8 @@ from fedmol.fl.federation import Settings
 from fedmol.fl.messages import Standing
 from fedmol.pki.certificates import CertificateFiles
 from fedmol_collaborator.doctor import machine_checks, network_checks, server_checks
-from fedmol_collaborator.outbound_log import Outgoing
-from fedmol_collaborator.run_end import ending
+from fedmol_collaborator.outbound_log import OutboundLog
+from fedmol_collaborator.run_end import run_end_of
 
 _PAPERS = ("authority", "certificate", "key", "site's name", "validity")
 _LARGE = "the file is large: give it time once by `fedmol data card`, or try a part of it first"
@@ -33,7 +33,7 @@ class SiteFolders:
 
 
 def checks(settings: Settings, own: SiteFolders) -> list[Check]:
-    if own.work and own.run and ending(own.work, own.run).over:
+    if own.work and own.run and run_end_of(own.work, own.run).over:
         return [Check("run", lambda _: ok(f"{own.run} is over, and this site took part in it"))]
     return [*_papers(settings, own), *_way(settings, own), *_agreement(settings, own), *_machine(settings, own)]
 
@@ -56,7 +56,7 @@ def _way(settings: Settings, own: SiteFolders) -> list[Check]:
     def note(kind: str, **fields: Any) -> None:
         messages.append(fields)
 
-    outgoing = Outgoing(note, again_after=0.0)
+    outbound_log = OutboundLog(note, again_after=0.0)
     dns = "the name server does not answer: check this machine's DNS (in a container: its network)"
     return [
         Check("name resolution", lambda _: network_checks.resolve(host), limit=10, when_slow=dns),
@@ -65,13 +65,15 @@ def _way(settings: Settings, own: SiteFolders) -> list[Check]:
         Check("aggregator's name", lambda known: certificate_checks.served(known["TLS"], host), ("TLS",)),
         Check(
             "admission",
-            lambda _: server_checks.admission(settings, files, own.site, outgoing),
+            lambda _: server_checks.admission(settings, files, own.site, outbound_log),
             (*_PAPERS, "aggregator's name"),
             limit=60,
         ),
         Check("clock", lambda known: server_checks.clock(known["admission"]), ("admission",)),
         Check("round trip", lambda known: server_checks.round_trip(known["admission"]), ("admission",)),
-        Check("throughput", lambda _: server_checks.throughput(settings, files, outgoing), ("admission",), limit=60),
+        Check(
+            "throughput", lambda _: server_checks.throughput(settings, files, outbound_log), ("admission",), limit=60
+        ),
         Check("messages", lambda _: server_checks.sent(messages), ("throughput",)),
     ]
 

@@ -36,13 +36,13 @@ from fedmol.fl.refusals import decode_error
 from fedmol.pki.certificates import CertificateFiles
 from fedmol.settings import NetworkSettings
 from fedmol.shown import plain
-from fedmol_collaborator.aggregator_client import LARGEST_ANSWER, Line
-from fedmol_collaborator.outbound_log import Outgoing
+from fedmol_collaborator.aggregator_client import LARGEST_ANSWER, AggregatorClient
+from fedmol_collaborator.outbound_log import OutboundLog
 from fedmol_collaborator.proxy import through
-from fedmol_collaborator.retries import Patience, describe
-from fedmol_collaborator.task_checks import Orders, broken, check_values
+from fedmol_collaborator.retries import Retries, describe
+from fedmol_collaborator.task_checks import TaskChecks, broken, check_values
 from fedmol_collaborator.tls_probe import try_handshake
-from fedmol_collaborator.watchdog import Watch
+from fedmol_collaborator.watchdog import Watchdog
 
 log = logging.getLogger("fedmol.site")
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
     """`orders` must be there before the first question for tasks."""
 
     channel: Any
-    orders: Orders
+    task_checks: TaskChecks
 
     def __init__(
         self,
@@ -72,13 +72,13 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         certificates: CertificateFiles,
         site: str,
         payload: Payload,
-        outgoing: Outgoing,
-        watch: Watch,
+        outbound_log: OutboundLog,
+        watch: Watchdog,
         stop: threading.Event,
         **ids: str,
     ) -> None:
         self.network, self.certificates, self.site, self.stop = network, certificates, site, stop
-        self.outgoing, self.watch, self.sections = outgoing, watch, payload.by_name
+        self.outbound_log, self.watch, self.sections = outbound_log, watch, payload.by_name
         self.opening: RoundOpening | None = None
         self.on_opening: Callable[[RoundOpening], None] = lambda _: None
         self.known_changes: Callable[[], int] = lambda: 0
@@ -86,7 +86,7 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         super().__init__(
             agg_addr=network.address, agg_port=network.port, use_tls=False, resend_data_on_reconnection=False, **ids
         )
-        self.patience = Patience(self.uri, network.give_up_after, stop, watch.clock)
+        self.patience = Retries(self.uri, network.give_up_after, stop, watch.clock)
         self._shown: tuple[int, int, int] | None = None  # the certificate file that the channel was opened with
         self._former: Any = self.channel
         self._opening = threading.Lock()
@@ -100,7 +100,9 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
     def _open_channel(self) -> None:
         self._shown = _identity(self.certificates.certificate)
         largest = LARGEST_ANSWER + max(section.nbytes for section in self.sections.values())
-        self.channel = Line(self.network, self.certificates, self.outgoing, self.stop, largest, self.watch.moved)
+        self.channel = AggregatorClient(
+            self.network, self.certificates, self.outbound_log, self.stop, largest, self.watch.moved
+        )
         self.stub = aggregator_pb2_grpc.AggregatorStub(self.channel)
 
     def _show_renewed(self) -> None:
@@ -165,14 +167,14 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         tasks, round_number, _, quit = self._persist(super().get_tasks)
         round, names = round_number + 1, [task.name for task in tasks]
         if names or quit:
-            self.orders.check_tasks(round, names)
-            self._open(round, self.orders.again(round, names))
+            self.task_checks.check_tasks(round, names)
+            self._open(round, self.task_checks.again(round, names))
         else:
             self.stop.wait(max(0.0, asked + _BETWEEN_QUESTIONS - time.monotonic()))
         if quit:
-            self.orders.check_end(round)
+            self.task_checks.check_end(round)
         elif names:
-            self.orders.check_begun(round)
+            self.task_checks.check_begun(round)
         return tasks, round_number, 0, quit
 
     def _open(self, round: int, again: bool) -> None:
@@ -202,7 +204,7 @@ class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
         self._persist(
             lambda: super(FederationClient, self).send_local_task_results(round_number, task_name, *rest, **named)
         )
-        self.orders.note_sent(round_number + 1, task_name)
+        self.task_checks.note_sent(round_number + 1, task_name)
 
     def validate_response(self, response: Any) -> None:
         try:

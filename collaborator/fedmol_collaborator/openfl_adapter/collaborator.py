@@ -15,10 +15,10 @@ from fedmol.settings import NetworkSettings
 from fedmol_collaborator.openfl_adapter.client import FederationClient, StaleRound
 from fedmol_collaborator.openfl_adapter.plan import render
 from fedmol_collaborator.openfl_adapter.task_runner import SiteTaskRunner
-from fedmol_collaborator.outbound_log import Outgoing
+from fedmol_collaborator.outbound_log import OutboundLog
 from fedmol_collaborator.site_training import SiteTraining
 from fedmol_collaborator.task_checks import broken
-from fedmol_collaborator.watchdog import Watch
+from fedmol_collaborator.watchdog import Watchdog
 
 _BETWEEN_STALE_ROUNDS = 0.2  # seconds
 _MOST_STALE_ROUNDS = 50  # in which nothing was taken
@@ -30,8 +30,8 @@ def connect(
     site: str,
     certificates: CertificateFiles,
     payload: Payload,
-    outgoing: Outgoing,
-    watch: Watch,
+    outbound_log: OutboundLog,
+    watch: Watchdog,
     stop: threading.Event,
 ) -> FederationClient:
     """The site's line to the aggregator, once the aggregator is there and takes the site's certificate."""
@@ -40,7 +40,7 @@ def connect(
         certificates,
         site,
         payload,
-        outgoing,
+        outbound_log,
         watch,
         stop,
         aggregator_uuid=aggregator_name(run),
@@ -66,9 +66,9 @@ def take_part(settings: Settings, run: str, site: str, client: FederationClient,
             collaborator.run()
             return
         except StaleRound as error:
-            stale = stale + 1 if client.orders.sent == sent else 1
-            sent = client.orders.sent
+            stale = stale + 1 if client.task_checks.sent == sent else 1
+            sent = client.task_checks.sent
             if stale > _MOST_STALE_ROUNDS:
                 raise broken(f"one round after another without work in any ({error})", "work in the open one") from None
-            training.pulse.phase("catching up")
+            training.reporter.phase("catching up")
             training.stop.wait(_BETWEEN_STALE_ROUNDS)

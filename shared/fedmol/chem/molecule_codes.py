@@ -77,10 +77,10 @@ class Codes:
             raise RejectedError(BOND)
         scaffold = scaffold_of(mol)
         Chem.Kekulize(mol, clearAromaticFlags=True)
-        orders = Chem.GetAdjacencyMatrix(mol, useBO=True, force=True)
-        i, j = np.nonzero(orders)
+        task_checks = Chem.GetAdjacencyMatrix(mol, useBO=True, force=True)
+        i, j = np.nonzero(task_checks)
         i, j = i[i < j], j[i < j]
-        ends, bonds = np.stack([i, j], 1).astype(np.int16), self.bonds[(2 * orders[i, j]).astype(np.int64)]
+        ends, bonds = np.stack([i, j], 1).astype(np.int16), self.bonds[(2 * task_checks[i, j]).astype(np.int64)]
         if not bonds.all():
             raise RejectedError(BOND)
         if charged and not self.keeps_charges:

@@ -18,12 +18,12 @@ def prepare(path: Path, out: Path) -> None:
     In a real federation every site brings its own molecules and makes its own key (fedmol certs request).
     """
     from fedmol.fl.federation import load, require_address
-    from fedmol.local.preparation import furnish
+    from fedmol.local.preparation import prepare_files
 
     settings = load(path)
     require_address(settings, path)
     names = ", ".join(settings.site_names)
-    if furnish(settings, out):
+    if prepare_files(settings, out):
         click.echo(f"shards of {settings.data.source!r} and certificates are ready for {names}")
     else:
         click.echo(f"{names} have had their shards and certificates before")

@@ -49,7 +49,7 @@ def run(
     from fedmol.local.outcome import conclude
     from fedmol.local.preparation import prepare, recall
     from fedmol.local.processes import AGGREGATOR
-    from fedmol.local.runner import play
+    from fedmol.local.runner import run_federation
     from fedmol.training.assembly import MODEL_FILE
 
     console = Console()
@@ -70,7 +70,7 @@ def run(
             settings = prepare(settings, folder, rows.follow, lambda line: console.print(f"  {line}", markup=False))
     try:
         with Display(console) as display:
-            play(settings, folder.name, folder, display)
+            run_federation(settings, folder.name, folder, display)
         with _kept(folder / AGGREGATOR / MODEL_FILE, _resume(folder, runs)):
             conclude(settings, folder, baseline, console)
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fedmol.chem.vocabulary import Recipe, Vocabulary
     from fedmol.ragged import RaggedGraphs
-    from fedmol.training import Team
+    from fedmol.training import Trainer
     from fedmol.training.device import DeviceName
 
 _MODEL, _TRAINING = ModelSettings(), TrainingSettings()
@@ -83,7 +83,7 @@ def train(
     from fedmol.diffusion import Census, NoiseModel
     from fedmol.execution import execution_named
     from fedmol.models import build
-    from fedmol.training import Team, TrainingConfig, device_named, processes_on, save_model
+    from fedmol.training import Trainer, TrainingConfig, device_named, processes_on, save_model
 
     torch.set_num_threads(threads)
     place = device_named(device)
@@ -109,8 +109,8 @@ def train(
     }
     noise, number = NoiseModel.from_census(census), processes_on(place, _processes(processes))
     how = execution_named(execution, place, only_eager=denoiser.config.only_eager, processes=number)
-    with Team(denoiser, noise, shard.training, config, place, number, how) as team:
-        _advance(team, training, out, resume, console)
+    with Trainer(denoiser, noise, shard.training, config, place, number, how) as trainer:
+        _advance(trainer, training, out, resume, console)
     told = {name: value for name, value in training.items() if name != "census"}  # exact counts stay here
     meta = {"training": told, "source": file.name}
     save_model(out, denoiser, preset=preset, vocabulary=types, noise=noise, meta=meta)
@@ -132,16 +132,16 @@ def _processes(text: str) -> int | Literal["auto"]:
     return int(text)
 
 
-def _advance(team: Team, training: dict[str, Any], out: Path, resume: bool, console: Console) -> None:
+def _advance(trainer: Trainer, training: dict[str, Any], out: Path, resume: bool, console: Console) -> None:
     """All steps that are still to be taken, shown as they are taken; the state is kept beside `out`."""
     import torch
 
     from fedmol.cli.training_progress import TrainingProgress
-    from fedmol.training.resume import Position
+    from fedmol.training.resume import ResumePoint
 
     if not resume:
         _kept(out).unlink(missing_ok=True)
-    position = Position(_kept(out), training, team)
+    position = ResumePoint(_kept(out), training, trainer)
     generator = torch.Generator().manual_seed(training["seed"])
     with TrainingProgress(console, position.steps, training["steps"]) as progress:
         position.train_to_the_end(training["steps"], generator, progress.follow)

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from fedmol.formats import count, duration, fixed
 from fedmol.training import StepReport
-from fedmol.training.throughput import Pace
+from fedmol.training.throughput import Throughput
 
 _LINE_EVERY = 10.0  # seconds
 
@@ -19,7 +19,7 @@ class TrainingProgress:
     """Shown as long as the `with` block lasts; `follow` is told of every report."""
 
     def __init__(self, console: Console, first_step: int, steps: int) -> None:
-        self.console, self.pace = console, Pace(first_step, steps)
+        self.console, self.pace = console, Throughput(first_step, steps)
         self._said = time.monotonic()
         self._bar = Progress(
             BarColumn(bar_width=8),  # all of it fits into 80 columns

@@ -46,8 +46,16 @@ def up(
     To be called in the project's folder, after `make images`. Shows the run, puts its report into runs/<id>/, and takes
     the containers and volumes down. Interrupted, it stops the containers; the same call with --run-id goes on.
     """
-    from fedmol.containers.compose_project import Consortium
-    from fedmol.containers.compose_runner import Stage, bring_data, bring_up, follow, named_sites, stage_in, write_stage
+    from fedmol.containers.compose_project import ComposeProject
+    from fedmol.containers.compose_runner import (
+        Deployment,
+        bring_data,
+        bring_up,
+        deployment_in,
+        follow,
+        named_sites,
+        write_deployment,
+    )
     from fedmol.fl.federation import load
     from fedmol.local.display import Display
 
@@ -55,8 +63,8 @@ def up(
     if sites is not None:
         overrides["sites"] = named_sites(load(path), sites)
     folder = runs / (run_id or f"containers-{datetime.now():%Y%m%d-%H%M%S}")
-    consortium = Consortium.reach(Stage(folder).project)
-    stage = stage_in(folder) or write_stage(bring_data(load(path, overrides)), folder)
+    consortium = ComposeProject.reach(Deployment(folder).project)
+    stage = deployment_in(folder) or write_deployment(bring_data(load(path, overrides)), folder)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         bring_up(stage, consortium, monitoring=monitoring)
@@ -100,18 +108,18 @@ def disturb(run_id: str, party: str, how: str, share: float, runs: Path) -> None
       cut, mend              its line to the aggregator is gone
       slow, hurry            it gets --share of one core; and all again
     """
-    from fedmol.containers.compose_project import DISTURBANCES, Consortium
+    from fedmol.containers.compose_project import DISTURBANCES, ComposeProject
 
     if how not in DISTURBANCES:
         raise click.UsageError(f"{how!r} is none of {', '.join(DISTURBANCES)}")
-    Consortium.reach(_stage(run_id, runs).project).disturb(party, how, share)
+    ComposeProject.reach(_stage(run_id, runs).project).disturb(party, how, share)
     click.echo(f"{party}: {how}")
 
 
-def _stage(run_id: str, runs: Path) -> compose_runner.Stage:
-    from fedmol.containers.compose_runner import stage_in
+def _stage(run_id: str, runs: Path) -> compose_runner.Deployment:
+    from fedmol.containers.compose_runner import deployment_in
 
-    stage = stage_in(runs / run_id)
+    stage = deployment_in(runs / run_id)
     if stage is None:
         raise FedmolError(
             Exit.USAGE, f"{runs / run_id} holds no run in containers", "name one that `fedmol up` has made"

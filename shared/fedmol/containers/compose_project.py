@@ -36,14 +36,14 @@ class State:
         return self.status in ("exited", "dead")
 
 
-class Consortium:
+class ComposeProject:
     """One Compose project: its services by name."""
 
     def __init__(self, project: str, client: docker.DockerClient) -> None:
         self.project, self.client = project, client
 
     @classmethod
-    def reach(cls, project: str) -> Consortium:
+    def reach(cls, project: str) -> ComposeProject:
         """Raises FedmolError NO_ENGINE when no Docker Engine answers."""
         try:
             client = docker.from_env()  # asks the engine which version of its interface it speaks
@@ -138,7 +138,7 @@ def _state(container: Container) -> State:
     )
 
 
-def _pause(_: Consortium, container: Container, __: float) -> None:
+def _pause(_: ComposeProject, container: Container, __: float) -> None:
     """On a busy machine the engine may not get all processes of a container to stand still at the first attempt."""
     for attempt in range(_ATTEMPTS):
         try:
@@ -149,15 +149,15 @@ def _pause(_: Consortium, container: Container, __: float) -> None:
             time.sleep(_PAUSE)
 
 
-def _cut(consortium: Consortium, container: Container, _: float) -> None:
+def _cut(consortium: ComposeProject, container: Container, _: float) -> None:
     consortium._line(container).disconnect(container)
 
 
-def _mend(consortium: Consortium, container: Container, _: float) -> None:
+def _mend(consortium: ComposeProject, container: Container, _: float) -> None:
     consortium._line(container).connect(container, aliases=[container.labels[_SERVICE]])
 
 
-_DISTURBANCES: dict[str, Callable[[Consortium, Container, float], object]] = {
+_DISTURBANCES: dict[str, Callable[[ComposeProject, Container, float], object]] = {
     "stop": lambda _, container, __: container.stop(timeout=_STOP),
     "start": lambda _, container, __: container.start(),
     "kill": lambda _, container, __: container.kill(),

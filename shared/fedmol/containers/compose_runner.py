@@ -11,7 +11,7 @@ from typing import Any
 
 from fedmol import files
 from fedmol.containers.compose_file import Composition, compose, images, scrape_targets
-from fedmol.containers.compose_project import Consortium, State
+from fedmol.containers.compose_project import ComposeProject, State
 from fedmol.containers.sidecar_events import EventStream
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings, dump
@@ -23,7 +23,7 @@ _ENDED_BY_SIGNAL = 128  # exit codes from here on
 
 
 @dataclass(frozen=True)
-class Stage:
+class Deployment:
     """Where the files of a run in containers lie, and how its Compose project is called."""
 
     folder: Path
@@ -83,15 +83,15 @@ def bring_data(settings: Settings) -> Settings:
     return settings.model_copy(update={"data": data})
 
 
-def stage_in(folder: Path) -> Stage | None:
+def deployment_in(folder: Path) -> Deployment | None:
     """That of an earlier call, if the folder holds one."""
-    stage = Stage(folder.resolve())
+    stage = Deployment(folder.resolve())
     return stage if stage.compose_file.exists() else None
 
 
-def write_stage(settings: Settings, folder: Path) -> Stage:
+def write_deployment(settings: Settings, folder: Path) -> Deployment:
     """The run's folder with all that Compose needs beside the project's own files."""
-    stage = Stage(folder.resolve())
+    stage = Deployment(folder.resolve())
     how = Composition(
         project=stage.project,
         origin="federation.yaml beside it",
@@ -107,12 +107,12 @@ def write_stage(settings: Settings, folder: Path) -> Stage:
     return stage
 
 
-def bring_up(stage: Stage, consortium: Consortium, *, monitoring: bool) -> None:
+def bring_up(stage: Deployment, consortium: ComposeProject, *, monitoring: bool) -> None:
     consortium.has_images(*images())
     stage.compose(*(["--profile", "monitoring"] if monitoring else []), "up", "--detach", "--no-build")
 
 
-def follow(consortium: Consortium, display: Display) -> None:
+def follow(consortium: ComposeProject, display: Display) -> None:
     """Show the run until its report is written.
 
     Raises:
@@ -145,7 +145,7 @@ def change(service: str, before: State | None, now: State) -> str | None:
     return f"container {service} is {now.status}" + (" again" if before.ended else "")
 
 
-def _failure(consortium: Consortium, service: str, state: State) -> FedmolError:
+def _failure(consortium: ComposeProject, service: str, state: State) -> FedmolError:
     exit = Exit(state.code) if state.code in set(Exit) else Exit.PROCESS_LOST
     return FedmolError(
         exit,

@@ -55,7 +55,7 @@ class Result:
     abandoned: bool = False  # it did not end in time, and still runs
 
 
-def examine(checks: Iterable[Check], starting: Callable[[str], None] = lambda name: None) -> list[Result]:
+def run_checks(checks: Iterable[Check], starting: Callable[[str], None] = lambda name: None) -> list[Result]:
     """The result of every check, in their order; `starting` hears each one's name before it is carried out."""
     results: dict[str, Result] = {}
     blame: dict[str, list[str]] = {}  # by check: the failed ones for which it has no value to hand on

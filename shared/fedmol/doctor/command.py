@@ -99,10 +99,10 @@ def _sites() -> ModuleType:
 def _examine(checks: Sequence[Check]) -> list[Result]:
     from rich.console import Console
 
-    from fedmol.doctor.checks import examine
+    from fedmol.doctor.checks import run_checks
 
     with Console(stderr=True).status("examining") as status:
-        return examine(checks, lambda name: status.update(f"checking: {name}"))
+        return run_checks(checks, lambda name: status.update(f"checking: {name}"))
 
 
 def _leave() -> None:

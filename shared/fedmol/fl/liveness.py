@@ -44,7 +44,7 @@ class AwakeClock:
             self.look()
 
 
-class Presence:
+class Liveness:
     """Keeps when each site was last heard of, and says so in the event log when one falls silent or comes back."""
 
     def __init__(

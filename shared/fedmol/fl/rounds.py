@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fedmol.fl.liveness import Presence
+from fedmol.fl.liveness import Liveness
 from fedmol.fl.payload import MODEL, Payload, Sections
 from fedmol.fl.strategies import State, Strategy
 from fedmol.fl.update_norms import Reach
@@ -46,7 +46,7 @@ class RoundRule:
     sites: Collection[str]
     quorum: int
     deadline: float  # seconds
-    presence: Presence
+    liveness: Liveness
     grace: float | None = None  # seconds
     clock: Callable[[], float] = time.monotonic
     started: float = field(init=False)
@@ -70,13 +70,13 @@ class RoundRule:
         if len(reported) < self.quorum:
             self._quorum_since = None
             return False
-        return self.overdue or self._grace_is_over() or missing <= self.presence.lost()
+        return self.overdue or self._grace_is_over() or missing <= self.liveness.lost()
 
     def hopeless(self, reported: Collection[str]) -> bool:
         """The quorum cannot come any more: the deadline has passed, or too many sites have said that they failed."""
         if len(reported) >= self.quorum:
             return False
-        possible = set(self.sites) - (self.presence.failed() - set(reported))
+        possible = set(self.sites) - (self.liveness.failed() - set(reported))
         return self.overdue or len(possible) < self.quorum
 
     def _grace_is_over(self) -> bool:

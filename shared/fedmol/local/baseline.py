@@ -14,10 +14,10 @@ from fedmol.fl.federation import Settings
 from fedmol.fl.identity import stream_seed
 from fedmol.fl.messages import Agreement
 from fedmol.ragged import AnyGraphs
-from fedmol.training.assembly import team_of, vocabulary_of
+from fedmol.training.assembly import trainer_of, vocabulary_of
 from fedmol.training.loop import StepReport
 from fedmol.training.model_file import save_model
-from fedmol.training.resume import Position
+from fedmol.training.resume import ResumePoint
 
 _LOG_EVERY = 10  # steps between two lines of losses.csv
 
@@ -43,13 +43,13 @@ def train_baseline(settings: Settings, agreement: Agreement, graphs: AnyGraphs, 
         if (report.step + 1) % _LOG_EVERY == 0:  # reports of a GPU come less often
             losses.append((report.step + 1, report.loss))
 
-    with team_of(settings, noise, graphs) as team:
+    with trainer_of(settings, noise, graphs) as trainer:
         generator = torch.Generator().manual_seed(stream_seed(settings.seed, "baseline"))
-        Position(kept, {"steps": total, "seed": settings.seed}, team).train_to_the_end(total, generator, note)
+        ResumePoint(kept, {"steps": total, "seed": settings.seed}, trainer).train_to_the_end(total, generator, note)
     files.write_text(folder / "losses.csv", pd.DataFrame(losses, columns=["step", "loss"]).to_csv(index=False))
     save_model(
         path,
-        team.denoiser,
+        trainer.denoiser,
         preset=settings.model.preset,
         vocabulary=vocabulary_of(settings),
         noise=noise,

@@ -69,7 +69,7 @@ def recall(folder: Path) -> Settings:
     return load(folder / SETTINGS)
 
 
-def furnish(settings: Settings, folder: Path) -> bool:
+def prepare_files(settings: Settings, folder: Path) -> bool:
     """The same for parties that do not share a file system: `folder` holds the places, volumes perhaps, to be filled.
 
     Nothing but the places named in the layout of a run folder is written. Done before with the same settings, it does

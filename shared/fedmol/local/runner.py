@@ -16,7 +16,7 @@ _LOOK_EVERY = 0.2  # seconds
 _FAREWELL = 20.0  # seconds for the sites to end by themselves
 
 
-def play(settings: Settings, run: str, folder: Path, display: Display) -> None:
+def run_federation(settings: Settings, run: str, folder: Path, display: Display) -> None:
     """Returns when the aggregator has finished the run.
 
     Raises:

@@ -95,10 +95,10 @@ class PairBlock(nn.Module):
         qkv, hidden, end = self.node_in(normed).split(self.node_parts, -1)
         rows, inner = self.pair_in(self.pair_norm(e)).split(self.pair_parts, -1)
         square = masks.layout.unpack(rows * masks.real).permute(0, 3, 1, 2)  # (B, 2 H + t, N, N)
-        bias, gate, sides = torch.split(square, self.square_parts, dim=1)
+        bias, peer_checks, sides = torch.split(square, self.square_parts, dim=1)
         message = relu(inner + masks.ends @ end + self._triangles(sides, masks))  # (B, P, pair_hidden)
         received = masks.sums @ message  # (B, N, pair_hidden)
-        seen = self._attend(qkv, bias, gate, masks)
+        seen = self._attend(qkv, bias, peer_checks, masks)
         x = x + self.node_out(torch.cat([seen, silu(hidden), received], -1))
         return x, e + self.pair_out(message), y
 
@@ -108,11 +108,11 @@ class PairBlock(nn.Module):
         heard: Tensor = self.triangles_in(masks.layout.pack(paths))
         return heard  # (B, P, pair_hidden)
 
-    def _attend(self, qkv: Tensor, bias: Tensor, gate: Tensor, masks: PairMasks) -> Tensor:
+    def _attend(self, qkv: Tensor, bias: Tensor, peer_checks: Tensor, masks: PairMasks) -> Tensor:
         """Attention whose scores are shifted by `bias` and whose weights are gated by `gate`, each (B, H, N, N)."""
         batch, n, _ = qkv.shape
         q, k, v = qkv.reshape(batch, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, N, d)
         scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5 + bias + masks.keys
-        attention = torch.softmax(scores, -1) * torch.sigmoid(gate)
+        attention = torch.softmax(scores, -1) * torch.sigmoid(peer_checks)
         seen: Tensor = attention @ v  # (B, H, N, d)
         return seen.transpose(1, 2).reshape(batch, n, -1)  # (B, N, dx)

@@ -15,7 +15,7 @@ from fedmol.telemetry.log import Event
 
 
 @dataclass(frozen=True)
-class Course:
+class Membership:
     settings: Settings  # as the run began
     stages: list[tuple[int, Settings]] = field(default_factory=list)  # from which round on they held, with each change
     misfits: list[str] = field(default_factory=list)  # what the log tells of it and is left out, and why
@@ -42,16 +42,16 @@ class Course:
         return said
 
 
-def course(settings: Settings, events: Sequence[Event]) -> Course:
+def membership(settings: Settings, events: Sequence[Event]) -> Membership:
     """From the run folder's settings and the aggregator's events.
 
     What does not fit is noted, and left out: a manifest that is none, a change that does not follow from those before.
     """
-    found = Course(settings)
+    found = Membership(settings)
     start = next((event for event in events if event.kind == "run_started"), None)
     if start is not None:
         try:
-            found = Course(_as_begun(settings, start))
+            found = Membership(_as_begun(settings, start))
         except ValidationError as error:
             found.misfits.append(f"entry {start.seq} of the log: the manifest is none: {wrong(error)}")
     for event in events:

@@ -15,7 +15,7 @@ from fedmol.data.card import DataCard, read_card
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation, read_evaluation
 from fedmol.fl.federation import Settings, load
-from fedmol.report.membership import Course, course
+from fedmol.report.membership import Membership, membership
 from fedmol.telemetry import log
 from fedmol.telemetry.events import Misfit, RoundFinished
 from fedmol.telemetry.log import Event
@@ -72,7 +72,7 @@ class RunRecord:
 
     folder: Path
     kept: Settings  # as they lie in the folder: those of the last start
-    course: Course
+    course: Membership
     events: list[Event]
     sites: list[SiteRecord]  # of everybody who was in the run
     evaluation: Evaluation | None
@@ -141,7 +141,7 @@ def read_record(folder: Path) -> RunRecord:
         )
     settings, misfits = load(folder / "settings.yaml"), list[str]()
     told = next((found for name in _LOGS if (found := _events(folder / name, misfits))), [])
-    way = course(settings, told)
+    way = membership(settings, told)
     return RunRecord(
         folder,
         settings,

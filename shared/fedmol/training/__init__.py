@@ -2,7 +2,7 @@
 
 from fedmol.training.config import TrainingConfig
 from fedmol.training.device import device_named, processes_on
-from fedmol.training.distributed import Team
+from fedmol.training.distributed import Trainer
 from fedmol.training.learning_rate import learning_rate
 from fedmol.training.local_round import LocalRound
 from fedmol.training.loop import StepReport, TrainingReport, train
@@ -16,8 +16,8 @@ __all__ = [
     "Manifest",
     "Optimizers",
     "StepReport",
-    "Team",
     "TrainedModel",
+    "Trainer",
     "TrainingConfig",
     "TrainingReport",
     "build_optimizer",

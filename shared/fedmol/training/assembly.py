@@ -21,7 +21,7 @@ from fedmol.models.presets import preset
 from fedmol.ragged import AnyGraphs
 from fedmol.training.config import TrainingConfig
 from fedmol.training.device import device_named, processes_on
-from fedmol.training.distributed import Team
+from fedmol.training.distributed import Trainer
 from fedmol.training.learning_rate import Extension, learning_rate, position
 from fedmol.training.model_file import TrainedModel, save_model
 from fedmol.training.parameter_vector import manifest, unflatten_into
@@ -113,7 +113,7 @@ def hardware_of(settings: Settings) -> tuple[torch.device, int, Execution]:
     return device, processes, execution
 
 
-def team_of(settings: Settings, noise: NoiseModel, graphs: AnyGraphs) -> Team:
+def trainer_of(settings: Settings, noise: NoiseModel, graphs: AnyGraphs) -> Trainer:
     """What trains the federation's denoiser on `graphs` here, with the processes and the device that are set."""
     config, hardware = training_config(settings), hardware_of(settings)
-    return Team(denoiser_of(settings), noise, graphs, config, *hardware)
+    return Trainer(denoiser_of(settings), noise, graphs, config, *hardware)

@@ -45,7 +45,7 @@ _FOR_EVER = timedelta(days=365)  # between two rounds workers wait as long as it
 _GRACE = 30.0  # seconds for a lost worker to be noticed by what waits for it
 
 
-class Team:
+class Trainer:
     """Trains `denoiser` on `graphs`, both moved to `device`, by `processes` processes with one batch between them.
 
     Used as a context: the workers run while it lasts. What comes out is that of a single process, up to the order of
@@ -77,7 +77,7 @@ class Team:
         self._workers: list[multiprocessing.context.SpawnProcess] = []
         self._over = threading.Event()
 
-    def __enter__(self) -> Team:
+    def __enter__(self) -> Trainer:
         if self.ranks.count > 1:
             self._folder = tempfile.TemporaryDirectory()
             self._start_workers()

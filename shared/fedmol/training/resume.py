@@ -10,7 +10,7 @@ from typing import Any
 from torch import Generator
 
 from fedmol.training import sealed_tensors
-from fedmol.training.distributed import Team
+from fedmol.training.distributed import Trainer
 from fedmol.training.loop import StepReport
 from fedmol.training.optimizers import build_optimizer
 from fedmol.training.sealed_tensors import load_optimizer_tensors, optimizer_tensors, prefixed, without_prefix
@@ -19,7 +19,7 @@ _KEEP_EVERY = 60.0  # seconds of training that a break may cost
 _WEIGHT, _OPTIMIZER = "weight.", "optimizer."
 
 
-class Position:
+class ResumePoint:
     """How far the training `meta` of `team` has come, kept in `path` once a minute while it goes on.
 
     Where `path` holds an earlier position of this very training, that one is taken up.
@@ -28,9 +28,9 @@ class Position:
         FedmolError: STATE_UNUSABLE when the file is damaged.
     """
 
-    def __init__(self, path: Path, meta: dict[str, Any], team: Team) -> None:
-        self.path, self.meta, self.team, self.steps = path, meta, team, 0
-        self._optimizer = build_optimizer(team.denoiser, team.config)
+    def __init__(self, path: Path, meta: dict[str, Any], trainer: Trainer) -> None:
+        self.path, self.meta, self.trainer, self.steps = path, meta, trainer, 0
+        self._optimizer = build_optimizer(trainer.denoiser, trainer.config)
         if path.exists():
             self._load()
 
@@ -38,7 +38,7 @@ class Position:
         """All steps that are left.
 
         Raises:
-            FedmolError: DIVERGED or PROCESS_LOST, see `Team.train`.
+            FedmolError: DIVERGED or PROCESS_LOST, see `DistributedTraining.train`.
         """
         saved = time.monotonic()
 
@@ -50,7 +50,7 @@ class Position:
                 self._save()
                 saved = time.monotonic()
 
-        self.team.train(
+        self.trainer.train(
             self._optimizer,
             first_step=self.steps,
             steps=total_steps - self.steps,
@@ -60,13 +60,13 @@ class Position:
         )
 
     def _save(self) -> None:
-        weights, state = self.team.denoiser.state_dict(), optimizer_tensors(self._optimizer)
+        weights, state = self.trainer.denoiser.state_dict(), optimizer_tensors(self._optimizer)
         tensors = prefixed(_WEIGHT, weights) | prefixed(_OPTIMIZER, state)
         sealed_tensors.save(self.path, tensors, {"steps": self.steps, "training": self.meta})
 
     def _load(self) -> None:
         tensors, described = sealed_tensors.load(self.path)
         if described["training"] == self.meta:
-            self.team.denoiser.load_state_dict(without_prefix(_WEIGHT, tensors))
+            self.trainer.denoiser.load_state_dict(without_prefix(_WEIGHT, tensors))
             load_optimizer_tensors(self._optimizer, without_prefix(_OPTIMIZER, tensors))
             self.steps = described["steps"]

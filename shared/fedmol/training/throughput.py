@@ -12,7 +12,7 @@ _WINDOW = 30.0  # seconds over which speed is measured
 _MEMORY = 0.98  # of the smoothed loss, per step
 
 
-class Pace:
+class Throughput:
     """Follows the reports of a training whose next step is `first_step` and which ends before `end_step`."""
 
     def __init__(self, first_step: int, end_step: int, clock: Callable[[], float] = time.monotonic) -> None:

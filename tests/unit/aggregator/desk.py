@@ -10,7 +10,7 @@ from fedmol.fl.changes import Change, sign
 from fedmol.fl.federation import Settings, parse
 from fedmol.pki import certificates
 from fedmol.telemetry.log import EventLog, read
-from fedmol_aggregator.signed_changes import Course
+from fedmol_aggregator.signed_changes import RunChanges
 
 RUN = "trial-1"
 
@@ -26,9 +26,9 @@ class Desk:
         self.work, self.authority = folder / "work", folder / "ca"
         certificates.make_ca(self.authority, "fedmol", timedelta(days=1))
 
-    def start(self, settings: Settings) -> Course:
+    def start(self, settings: Settings) -> RunChanges:
         self.events = EventLog(self.work / "events.jsonl", run=RUN, site="aggregator")
-        course = Course(RUN, settings, self.work, self.authority / "ca.crt", self.events)
+        course = RunChanges(RUN, settings, self.work, self.authority / "ca.crt", self.events)
         self.events.write(
             "run_started",
             manifest=course.changes.manifest,
@@ -40,7 +40,7 @@ class Desk:
         )
         return course
 
-    def put(self, course: Course, **entries: Any) -> Path:
+    def put(self, course: RunChanges, **entries: Any) -> Path:
         number = len(course.changes.signed) + 1
         change = Change(run=RUN, number=number, previous=course.changes.digest, round=3, **entries)
         path = self.work / "changes" / f"{number:04d}.json"

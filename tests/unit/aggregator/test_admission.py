@@ -18,7 +18,7 @@ from fedmol.training.assembly import vocabulary_of
 from fedmol_aggregator import admission
 from fedmol_aggregator.admission import Admission, DenyList, Kind, Overload, read_certificate
 from fedmol_aggregator.enrollment import Roster
-from fedmol_aggregator.refusal_log import Audit
+from fedmol_aggregator.refusal_log import RefusalLog
 
 TODAY = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -45,7 +45,9 @@ class Entrance:
         self.events = EventLog(folder / "events.jsonl", run="r", site="aggregator")
         roster = Roster(settings, "r", vocabulary_of(settings), "manifest", "payload")
         self.denied, self.now = folder / "denied.txt", TODAY
-        self.admission = Admission(roster, DenyList(self.denied, self.events), Audit(self.events), lambda: self.now)
+        self.admission = Admission(
+            roster, DenyList(self.denied, self.events), RefusalLog(self.events), lambda: self.now
+        )
 
     def refusal(self, pem: bytes) -> Exit:
         with pytest.raises(FedmolError) as caught, self.admission.enter(pem, Kind.CONTROL):

@@ -15,7 +15,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.changes import Changes
 from fedmol.fl.federation import Settings, parse
 from fedmol.fl.identity import peer_name, shared_settings
-from fedmol.fl.liveness import Presence
+from fedmol.fl.liveness import Liveness
 from fedmol.fl.messages import Agreement, CensusCounts, Counts, Joining, Probe, Standing, Welcome
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.run_manifest import manifest_of
@@ -23,9 +23,9 @@ from fedmol.fl.versions import SEMANTICS
 from fedmol.telemetry.log import EventLog, read
 from fedmol.training.assembly import vocabulary_of
 from fedmol_aggregator.agreement import local_steps
-from fedmol_aggregator.enrollment import Gathering, Roster
-from fedmol_aggregator.peer_checks import Gate
-from fedmol_aggregator.refusal_log import Audit
+from fedmol_aggregator.enrollment import Enrollment, Roster
+from fedmol_aggregator.peer_checks import PeerChecks
+from fedmol_aggregator.refusal_log import RefusalLog
 
 
 class Clock:
@@ -59,12 +59,14 @@ class Door:
         self.settings, self.clock = settings, Clock()
         self.events = EventLog(folder / "events.jsonl", run="r", site="aggregator")
         self.vocabulary = vocabulary_of(settings)
-        presence = Presence(settings.site_names, 60, self.events, self.clock)
-        rule = RoundRule(settings.site_names, settings.quorum, 100, presence, clock=self.clock)
-        self.gathering = Gathering(settings, folder / "agreement.json", self.events, self.clock)
+        liveness = Liveness(settings.site_names, 60, self.events, self.clock)
+        rule = RoundRule(settings.site_names, settings.quorum, 100, liveness, clock=self.clock)
+        self.enrollment = Enrollment(settings, folder / "agreement.json", self.events, self.clock)
         roster = Roster(settings, "r", self.vocabulary, MANIFEST, PAYLOAD)
         changes = Changes(manifest_of("r", settings))
-        self.gate = Gate(roster, self.gathering, presence, rule, Audit(self.events), self.events, changes)
+        self.peer_checks = PeerChecks(
+            roster, self.enrollment, liveness, rule, RefusalLog(self.events), self.events, changes
+        )
 
     def joining(self, site: str, **changes: Any) -> Joining:
         said: dict[str, Any] = {
@@ -80,7 +82,7 @@ class Door:
         return Joining(**{**said, **changes})
 
     def join(self, site: str, certified: str | None = None, **changes: Any) -> Welcome:
-        reply = self.gate.join(certified or site, self.joining(site, **changes).encode())
+        reply = self.peer_checks.join(certified or site, self.joining(site, **changes).encode())
         return Welcome.model_validate_json(reply)
 
     def kinds(self) -> list[tuple[str, str]]:
@@ -108,7 +110,7 @@ def test_the_agreement_is_the_sum_once_everyone_is_here(door: Door) -> None:
 def test_an_introduction_without_a_shard_is_let_in_but_not_counted(door: Door) -> None:
     assert door.join("north", counts=None).state == "wait"
     assert door.join("south").state == "wait"
-    assert door.gathering.joined.keys() == {"south"}
+    assert door.enrollment.joined.keys() == {"south"}
 
 
 def test_the_agreement_survives_a_restart_and_later_sites_do_not_change_it(door: Door, tmp_path: Path) -> None:
@@ -136,13 +138,13 @@ def test_a_site_that_comes_back_with_another_shard_is_refused(
 def test_another_shard_that_was_accepted_gets_its_weight_and_changes_nothing_else(door: Door, tmp_path: Path) -> None:
     door.join("north")
     agreed = door.join("south").agreement
-    door.gathering.expect(door.settings, accepted={"north"})
+    door.enrollment.expect(door.settings, accepted={"north"})
     amended = door.join("north", counts=counts(30, shard=9)).agreement
     assert agreed is not None
     assert amended == agreed.model_copy(
         update={"molecules": {"north": 30, "south": 10}, "shards": {**agreed.shards, "north": f"{9:064x}"}}
     )
-    assert Door(tmp_path, settings()).gathering.agreement == amended
+    assert Door(tmp_path, settings()).enrollment.agreement == amended
 
 
 def test_before_the_agreement_the_newest_counts_of_a_site_hold(door: Door) -> None:
@@ -178,7 +180,7 @@ def test_a_site_that_comes_after_the_agreement_gets_a_weight_and_changes_nothing
     assert late is not None
     assert (agreed.molecules, late.molecules) == ({"north": 30}, {"north": 30, "south": 10})
     assert (late.census, late.local_steps) == (agreed.census, agreed.local_steps)
-    assert Door(tmp_path, door.settings).gathering.agreement == late
+    assert Door(tmp_path, door.settings).enrollment.agreement == late
 
 
 def test_nor_can_it_once_the_federation_has_agreed(tmp_path: Path) -> None:
@@ -209,7 +211,7 @@ def test_a_late_site_with_classes_that_nobody_had_is_refused_and_told_which(tmp_
         door.join("south", counts=counts(10, oxygens=3))
     assert caught.value.exit is Exit.VOCABULARY_DIFFERS
     assert "leave the molecules" in caught.value.cure
-    assert door.gathering.agreement == agreed
+    assert door.enrollment.agreement == agreed
     assert door.kinds()[-1] == ("site_refused", "south")
     late = door.join("south").agreement
     assert late is not None
@@ -224,9 +226,9 @@ def test_a_damaged_or_missing_agreement_is_restored_from_the_log(
     agreed = door.join("south").agreement
     path = tmp_path / "agreement.json"
     path.unlink() if content is None else path.write_bytes(content)
-    assert Door(tmp_path, settings()).gathering.agreement == agreed
+    assert Door(tmp_path, settings()).enrollment.agreement == agreed
     assert [kind for kind, _ in door.kinds()][-2:] == ["state_damaged", "state_rebuilt"]
-    assert Door(tmp_path, settings()).gathering.agreement == agreed
+    assert Door(tmp_path, settings()).enrollment.agreement == agreed
 
 
 def test_a_damaged_agreement_that_the_log_does_not_have_is_named(tmp_path: Path) -> None:
@@ -256,7 +258,7 @@ def test_a_file_that_is_one_site_behind_the_log_is_brought_up(tmp_path: Path) ->
     late = door.join("south").agreement
     path.write_text(before)
     kinds = door.kinds()
-    assert Door(tmp_path, door.settings).gathering.agreement == late
+    assert Door(tmp_path, door.settings).enrollment.agreement == late
     assert Agreement.model_validate_json(path.read_text()) == late
     assert door.kinds() == kinds
 
@@ -285,10 +287,10 @@ def test_the_quorum_agrees_alone_after_the_deadline(tmp_path: Path) -> None:
 
 def test_too_few_sites_at_the_deadline_lose_the_quorum(door: Door) -> None:
     door.join("north")
-    door.gate.check_quorum(set())
+    door.peer_checks.check_quorum(set())
     door.clock.now = 121
     with pytest.raises(FedmolError, match="only 1 of 2 sites have joined") as caught:
-        door.gate.check_quorum(set())
+        door.peer_checks.check_quorum(set())
     assert caught.value.exit is Exit.QUORUM_LOST
 
 
@@ -317,7 +319,7 @@ def test_a_site_without_a_speed_or_with_less_than_a_step_a_round_is_refused(
     with pytest.raises(FedmolError, match="budget_minutes") as caught:
         door.join("north", counts=counts(seconds=seconds))
     assert caught.value.exit is exit
-    assert not door.gathering.joined
+    assert not door.enrollment.joined
 
 
 @pytest.mark.parametrize(
@@ -339,7 +341,7 @@ def test_what_does_not_fit_is_refused_and_logged(
         door.join("north", certified, **changes)
     assert caught.value.exit is exit
     assert door.kinds() == [("site_refused", certified)]
-    assert not door.gathering.joined
+    assert not door.enrollment.joined
 
 
 def test_a_site_of_another_recipe_is_refused_and_told_which(tmp_path: Path) -> None:
@@ -347,7 +349,7 @@ def test_a_site_of_another_recipe_is_refused_and_told_which(tmp_path: Path) -> N
     with pytest.raises(FedmolError, match=r"other graphs(.|\n)*data\.standardise to parent.*RDKit 20") as caught:
         door.join("north", vocabulary=vocabularies.get("qm9-charged").digest())
     assert caught.value.exit is Exit.VOCABULARY_DIFFERS
-    assert not door.gathering.joined
+    assert not door.enrollment.joined
 
 
 def test_a_refusal_that_is_repeated_is_logged_once_in_a_while(door: Door) -> None:
@@ -381,7 +383,7 @@ def test_differing_settings_are_named_one_by_one(door: Door) -> None:
 )
 def test_nonsense_on_the_wire_refuses_its_sender_by_name(door: Door, request_: bytes, exit: Exit) -> None:
     with pytest.raises(FedmolError) as caught:
-        door.gate.join("north", request_)
+        door.peer_checks.join("north", request_)
     assert caught.value.exit is exit
     assert len(caught.value.message) < 500
     assert door.kinds() == [("site_refused", "north")]
@@ -389,7 +391,7 @@ def test_nonsense_on_the_wire_refuses_its_sender_by_name(door: Door, request_: b
 
 def _report(door: Door, **said: Any) -> None:
     document = {"protocol": "2.0", "run": "r", "peer": peer_name("north"), "round": 1, "phase": "training", **said}
-    door.gate.report("north", json.dumps(document).encode(), 1)
+    door.peer_checks.report("north", json.dumps(document).encode(), 1)
 
 
 def test_progress_is_logged_when_the_phase_changes_and_not_at_every_pulse(door: Door) -> None:
@@ -434,20 +436,20 @@ def test_a_report_that_says_more_than_it_may_is_refused_by_name(door: Door, fiel
 
 
 def _probe(door: Door, site: str, certified: str) -> Standing:
-    return Standing.model_validate_json(door.gate.probe(certified, Probe(peer=peer_name(site)).encode()))
+    return Standing.model_validate_json(door.peer_checks.probe(certified, Probe(peer=peer_name(site)).encode()))
 
 
 def test_a_probe_answers_what_a_site_must_agree_with_and_leaves_no_trace(door: Door) -> None:
     door.clock.now = 100.0  # both sites are lost by now
-    door.gate.presence.lost()
+    door.peer_checks.liveness.lost()
     before = door.kinds()
     standing = _probe(door, "north", "north")
     assert (standing.run, standing.manifest, standing.semantics) == ("r", MANIFEST, SEMANTICS)
     assert standing.settings == shared_settings(door.settings)
     assert standing.time == pytest.approx(time.time(), abs=60)
     assert door.kinds() == before
-    assert door.gate.presence.lost() == {"north", "south"}  # who probes is not there yet
-    assert door.gathering.joined == {}
+    assert door.peer_checks.liveness.lost() == {"north", "south"}  # who probes is not there yet
+    assert door.enrollment.joined == {}
 
 
 def test_a_probe_passes_the_same_checks_as_joining(door: Door) -> None:

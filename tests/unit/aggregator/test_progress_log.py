@@ -4,7 +4,7 @@ from itertools import cycle, pairwise
 
 import pytest
 
-from fedmol_aggregator.progress_log import BURST, EVERY, PHASES, SignsOfLife
+from fedmol_aggregator.progress_log import BURST, EVERY, PHASES, ProgressLog
 
 
 class Clock:
@@ -19,7 +19,7 @@ ROUND = ["receiving model", "validating", "training", "sending", "waiting for th
 
 def test_whoever_alternates_phases_1500_times_a_second_gets_few_events() -> None:
     clock = Clock()
-    signs = SignsOfLife(clock)
+    signs = ProgressLog(clock)
     told, hour, pace = 0, 3600.0, 1500
     for number, phase in zip(range(int(hour) * pace // 100), cycle(["training", "sending"]), strict=False):
         clock.now = 100 * number / pace
@@ -31,7 +31,7 @@ def test_whoever_alternates_phases_1500_times_a_second_gets_few_events() -> None
 def test_every_phase_of_an_honest_site_is_told(seconds: float) -> None:
     """It reports once a second, and enters six phases a round, of which training takes nearly all the time."""
     clock, shown = Clock(), list[str]()
-    signs = SignsOfLife(clock)
+    signs = ProgressLog(clock)
     rounds = 30
     for number in range(1, rounds + 1):
         began = clock.now
@@ -47,7 +47,7 @@ def test_every_phase_of_an_honest_site_is_told(seconds: float) -> None:
 
 def test_a_site_that_stays_in_a_phase_is_heard_of_every_few_seconds_for_ever() -> None:
     clock, times = Clock(), list[float]()
-    signs = SignsOfLife(clock)
+    signs = ProgressLog(clock)
     for second in range(3600):
         clock.now = float(second)
         if signs.worth_an_event("north", "training", 1):
@@ -56,7 +56,7 @@ def test_a_site_that_stays_in_a_phase_is_heard_of_every_few_seconds_for_ever() -
 
 
 def test_one_site_s_reports_take_nothing_from_another_s() -> None:
-    signs = SignsOfLife(Clock())
+    signs = ProgressLog(Clock())
     for _ in range(100):
         signs.worth_an_event("north", "training", 1)
         signs.worth_an_event("north", "sending", 1)

@@ -15,8 +15,8 @@ from openfl.protocols import aggregator_pb2, base_pb2
 
 from fedmol.pki.certificates import CertificateFiles
 from fedmol.settings import NetworkSettings
-from fedmol_collaborator.aggregator_client import Line
-from fedmol_collaborator.outbound_log import Outgoing
+from fedmol_collaborator.aggregator_client import AggregatorClient
+from fedmol_collaborator.outbound_log import OutboundLog
 
 PATH = "/openfl.aggregator.Aggregator/SendLocalTaskResults"
 MESSAGE = aggregator_pb2.TaskResults(round_number=3, task_name="train").SerializeToString()
@@ -56,15 +56,17 @@ class _Channel:
         return Method
 
 
-def _line(outgoing: Outgoing, taken: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
+def _line(outbound_log: OutboundLog, taken: int, folder: Path, monkeypatch: pytest.MonkeyPatch) -> AggregatorClient:
     for name in ("ca.crt", "party.crt", "party.key"):
         (folder / name).write_bytes(b"")
     monkeypatch.setattr(grpc, "ssl_channel_credentials", lambda *_: None)
     monkeypatch.setattr(grpc, "secure_channel", lambda *_, **__: _Channel(taken))
-    return Line(NetworkSettings(port=1), CertificateFiles.in_folder(folder), outgoing, threading.Event())
+    return AggregatorClient(
+        NetworkSettings(port=1), CertificateFiles.in_folder(folder), outbound_log, threading.Event()
+    )
 
 
-def _send(line: Line) -> None:
+def _send(line: AggregatorClient) -> None:
     pieces = [base_pb2.DataStream(size=1, npbytes=MESSAGE[place : place + 1]) for place in range(len(MESSAGE))]
     line.stream_unary(PATH, base_pb2.DataStream.SerializeToString)(iter(pieces))
 
@@ -72,8 +74,8 @@ def _send(line: Line) -> None:
 @pytest.mark.parametrize("taken", [len(MESSAGE) + 1, 4])
 def test_a_message_in_pieces_is_written_down_once(taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = list[tuple[int, list[str]]]()
-    outgoing = Outgoing(lambda kind, **said: written.append((said["bytes"], said["holds"])))
-    line = _line(outgoing, taken, tmp_path, monkeypatch)
+    outbound_log = OutboundLog(lambda kind, **said: written.append((said["bytes"], said["holds"])))
+    line = _line(outbound_log, taken, tmp_path, monkeypatch)
     if taken > len(MESSAGE):
         _send(line)
         assert written == [(len(MESSAGE), ["round_number", "task_name"])]
@@ -82,7 +84,7 @@ def test_a_message_in_pieces_is_written_down_once(taken: int, tmp_path: Path, mo
             _send(line)
         assert written == [(4, ["round_number", "task_name"])]
     gc.collect()
-    outgoing.flush()
+    outbound_log.flush()
     assert len(written) == 1
 
 
@@ -94,13 +96,13 @@ def test_a_message_that_was_given_up_and_is_collected_meanwhile_holds_nobody_up(
     def write(kind: str, **_: Any) -> None:
         gc.collect()
 
-    outgoing = Outgoing(write, again_after=0)
-    line = _line(outgoing, 4, tmp_path, monkeypatch)
+    outbound_log = OutboundLog(write, again_after=0)
+    line = _line(outbound_log, 4, tmp_path, monkeypatch)
 
     def work() -> None:
         with suppress(_Given):
             _send(line)
-        outgoing.note("Report", 1, ("run",))
+        outbound_log.note("Report", 1, ("run",))
 
     thread = threading.Thread(target=work, daemon=True)
     thread.start()

@@ -13,7 +13,7 @@ from fedmol.fl.payload import Section, vector_digest
 from fedmol.telemetry.log import EventLog
 from fedmol_collaborator import agreement_checks
 from fedmol_collaborator.agreement_checks import Own
-from fedmol_collaborator.task_checks import Orders, check_values
+from fedmol_collaborator.task_checks import TaskChecks, check_values
 
 OWN = Counts(
     molecules=3,
@@ -110,23 +110,23 @@ def _opening(round: int, model: str = "a") -> RoundOpening:
 
 def test_rounds_go_on_in_order_each_from_one_model_and_over_restarts(events: EventLog) -> None:
     rounds = [3]
-    orders = Orders(lambda: rounds[0], events)
+    task_checks = TaskChecks(lambda: rounds[0], events)
     for number in (1, 2, 2):
-        orders.open(_opening(number))
+        task_checks.open(_opening(number))
         events.write("round_opened", round=number, model_digest="a" * 64, digests={"model": "a" * 64}, counted=None)
-    for one in (orders, Orders(lambda: rounds[0], events)):
+    for one in (task_checks, TaskChecks(lambda: rounds[0], events)):
         for wrong in (_opening(1), _opening(2, "b"), _opening(5)):
             with pytest.raises(FedmolError) as caught:
                 one.open(wrong)
             assert caught.value.exit is Exit.AGREEMENT_BROKEN
     rounds[0] = 5
-    orders.open(_opening(5))
+    task_checks.open(_opening(5))
     with pytest.raises(FedmolError, match="the end of the run in round 5; agreed were 5 rounds"):
-        orders.check_end(5)
-    orders.open(_opening(6))
-    orders.check_end(6)
+        task_checks.check_end(5)
+    task_checks.open(_opening(6))
+    task_checks.check_end(6)
     with pytest.raises(FedmolError, match="work in round 6"):
-        orders.check_begun(6)
+        task_checks.check_begun(6)
 
 
 def test_values_are_those_that_were_said_and_finite() -> None:

@@ -7,7 +7,7 @@ import pytest
 from openfl.protocols import aggregator_pb2, base_pb2
 
 from fedmol_collaborator.message_fields import Scanner, fields_of
-from fedmol_collaborator.outbound_log import Outgoing
+from fedmol_collaborator.outbound_log import OutboundLog
 
 RESULTS = aggregator_pb2.TaskResults(
     header=aggregator_pb2.MessageHeader(sender="c-1", receiver="a"),
@@ -59,14 +59,14 @@ def test_what_repeats_itself_adds_up_and_nothing_is_lost() -> None:
         assert kind == "message_sent"
         written.append(fields)
 
-    outgoing = Outgoing(write, clock=lambda: now)
+    outbound_log = OutboundLog(write, clock=lambda: now)
     for now in range(150):
-        outgoing.note("Report", 100, ("run", "phase"))
+        outbound_log.note("Report", 100, ("run", "phase"))
         if now == 70:
-            outgoing.note("Report", 90, ("run",))
+            outbound_log.note("Report", 90, ("run",))
     assert [(one["times"], one["bytes"]) for one in written] == [(1, 100), (60, 6000), (1, 90), (60, 6000)]
-    outgoing.flush()
+    outbound_log.flush()
     assert sum(one["times"] for one in written) == 151
     assert sum(one["bytes"] for one in written) == 150 * 100 + 90
-    outgoing.flush()
+    outbound_log.flush()
     assert len(written) == 5

@@ -11,7 +11,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.local_methods import Kept
 from fedmol.fl.payload import Vector, vector_digest
 from fedmol.training import sealed_tensors
-from fedmol_collaborator.site_state import PartialRound, SiteStore, TrainedRound
+from fedmol_collaborator.site_state import PartialRound, SiteState, TrainedRound
 
 
 def _vector(value: float) -> Vector:
@@ -23,7 +23,7 @@ def _trained(round: int, model: Vector) -> TrainedRound:
 
 
 def test_a_trained_round_is_found_only_for_the_model_it_started_from(tmp_path: Path) -> None:
-    store = SiteStore(tmp_path)
+    store = SiteState(tmp_path)
     store.save(_trained(1, _vector(0)))
     found = store.trained(1, vector_digest(_vector(0)))
     assert found is not None
@@ -34,7 +34,7 @@ def test_a_trained_round_is_found_only_for_the_model_it_started_from(tmp_path: P
 
 
 def test_a_round_starts_from_the_optimiser_of_the_one_before_even_when_repeated(tmp_path: Path) -> None:
-    store = SiteStore(tmp_path)
+    store = SiteState(tmp_path)
     assert store.round_before(1) is None
     for round in (1, 2, 3):
         store.save(_trained(round, _vector(round)))
@@ -44,13 +44,13 @@ def test_a_round_starts_from_the_optimiser_of_the_one_before_even_when_repeated(
 
 
 def test_a_site_that_missed_rounds_goes_on_from_its_latest_state(tmp_path: Path) -> None:
-    store = SiteStore(tmp_path)
+    store = SiteState(tmp_path)
     store.save(_trained(2, _vector(0)))
     assert store.round_before(7) == 2
 
 
 def test_a_broken_off_round_is_taken_up_only_for_its_own_model(tmp_path: Path) -> None:
-    store = SiteStore(tmp_path)
+    store = SiteState(tmp_path)
     digest = vector_digest(_vector(0))
     store.save_partial(PartialRound(2, digest, 7, _vector(3), {"step": torch.tensor([7.0])}))
     partial = store.partial(2, digest)
@@ -61,14 +61,14 @@ def test_a_broken_off_round_is_taken_up_only_for_its_own_model(tmp_path: Path) -
 
 
 def test_a_finished_round_makes_the_broken_off_one_void(tmp_path: Path) -> None:
-    store = SiteStore(tmp_path)
+    store = SiteState(tmp_path)
     store.save_partial(PartialRound(1, "x", 1, _vector(0), {}))
     store.save(_trained(1, _vector(0)))
     assert store.partial(1, "x") is None
 
 
 def test_what_a_local_method_keeps_is_kept_with_the_round_that_it_holds_for(tmp_path: Path) -> None:
-    store, first = SiteStore(tmp_path), _trained(1, _vector(0))
+    store, first = SiteState(tmp_path), _trained(1, _vector(0))
     store.save(replace(first, sections={"control": _vector(5)}, kept={"control": _vector(6)}))
     kept = store.ended(1).states[0]
     assert (kept.round, kept.vectors["control"][0]) == (1, 6)
@@ -81,7 +81,7 @@ def test_what_a_local_method_keeps_is_kept_with_the_round_that_it_holds_for(tmp_
 
 
 def test_what_had_added_up_is_kept_where_a_round_is_broken_off(tmp_path: Path) -> None:
-    store = SiteStore(tmp_path)
+    store = SiteState(tmp_path)
     store.save_partial(PartialRound(2, "x", 7, _vector(3), {}, {"gradients": _vector(9)}))
     partial = store.partial(2, "x")
     assert partial is not None
@@ -90,7 +90,7 @@ def test_what_had_added_up_is_kept_where_a_round_is_broken_off(tmp_path: Path) -
 
 @pytest.mark.parametrize("at", [0.01, 0.3, 0.9])
 def test_a_flipped_bit_anywhere_is_found(tmp_path: Path, at: float) -> None:
-    store, digest = SiteStore(tmp_path), vector_digest(_vector(0))
+    store, digest = SiteState(tmp_path), vector_digest(_vector(0))
     store.save_partial(PartialRound(2, digest, 7, _vector(3), {}))
     store.save(_trained(1, _vector(0)))
     store.save_partial(PartialRound(2, digest, 7, _vector(3), {}))
@@ -109,7 +109,7 @@ def test_a_flipped_bit_anywhere_is_found(tmp_path: Path, at: float) -> None:
 
 
 def test_a_whole_file_of_another_round_or_kind_is_refused(tmp_path: Path) -> None:
-    store = SiteStore(tmp_path)
+    store = SiteState(tmp_path)
     store.save(_trained(1, _vector(0)))
     store.save_partial(PartialRound(2, "x", 7, _vector(3), {}))
     store.files.path(1).rename(store.files.path(2))

@@ -11,7 +11,7 @@ from fedmol.fl.liveness import LONGEST, AwakeClock
 from fedmol.heartbeat import Heart
 from fedmol.telemetry.log import EventLog
 from fedmol_collaborator import watchdog as module
-from fedmol_collaborator.watchdog import FIRST, LEAST, Watch
+from fedmol_collaborator.watchdog import FIRST, LEAST, Watchdog
 
 
 class Time:
@@ -28,14 +28,14 @@ def time() -> Time:
 
 
 @pytest.fixture
-def watch(tmp_path: Path, time: Time) -> Watch:
-    made = Watch(Heart(tmp_path), EventLog(tmp_path / "events.jsonl", run="r", site="north"), longest_call=10)
+def watch(tmp_path: Path, time: Time) -> Watchdog:
+    made = Watchdog(Heart(tmp_path), EventLog(tmp_path / "events.jsonl", run="r", site="north"), longest_call=10)
     made.clock = AwakeClock(clock=time)
     made._moved = 0.0
     return made
 
 
-def _pass(watch: Watch, time: Time, seconds: float) -> None:
+def _pass(watch: Watchdog, time: Time, seconds: float) -> None:
     """Time that the watch sees pass."""
     until = time.now + seconds
     while time.now < until:
@@ -43,7 +43,7 @@ def _pass(watch: Watch, time: Time, seconds: float) -> None:
         watch.clock.look()
 
 
-def test_first_steps_may_take_long_and_later_ones_are_measured_by_those_before(watch: Watch, time: Time) -> None:
+def test_first_steps_may_take_long_and_later_ones_are_measured_by_those_before(watch: Watchdog, time: Time) -> None:
     watch.enter("training")
     _pass(watch, time, FIRST - 1)
     assert not watch._is_hung()
@@ -57,7 +57,7 @@ def test_first_steps_may_take_long_and_later_ones_are_measured_by_those_before(w
     assert watch._is_hung()
 
 
-def test_quick_work_has_a_bound_of_minutes(watch: Watch, time: Time) -> None:
+def test_quick_work_has_a_bound_of_minutes(watch: Watchdog, time: Time) -> None:
     watch.enter("sending")
     for _ in range(5):
         _pass(watch, time, 1)
@@ -68,7 +68,7 @@ def test_quick_work_has_a_bound_of_minutes(watch: Watch, time: Time) -> None:
     assert watch._is_hung()
 
 
-def test_a_process_that_slept_is_not_hung_when_it_wakes(watch: Watch, time: Time) -> None:
+def test_a_process_that_slept_is_not_hung_when_it_wakes(watch: Watchdog, time: Time) -> None:
     watch.enter("training")
     time.now += 10 * FIRST
     assert not watch._is_hung()
@@ -77,7 +77,7 @@ def test_a_process_that_slept_is_not_hung_when_it_wakes(watch: Watch, time: Time
     assert not watch._is_hung()
 
 
-def test_rest_has_no_bound_and_a_large_shard_a_long_one(watch: Watch, time: Time) -> None:
+def test_rest_has_no_bound_and_a_large_shard_a_long_one(watch: Watchdog, time: Time) -> None:
     watch.enter("reading shard", least=3 * FIRST)
     _pass(watch, time, 3 * FIRST - 1)
     assert not watch._is_hung()
@@ -87,7 +87,7 @@ def test_rest_has_no_bound_and_a_large_shard_a_long_one(watch: Watch, time: Time
 
 
 def test_a_log_that_hangs_too_does_not_keep_the_program(
-    watch: Watch, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    watch: Watchdog, time: Time, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended, never = list[Any](), threading.Event()
     monkeypatch.setattr(module, "_LAST_WORDS", 0.2)

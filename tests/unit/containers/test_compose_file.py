@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from fedmol.cli.render import render
 from fedmol.containers.compose_file import compose, compose_gpu, scrape_targets
-from fedmol.containers.compose_runner import named_sites, write_stage
+from fedmol.containers.compose_runner import named_sites, write_deployment
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings, parse
 
@@ -127,7 +127,7 @@ def test_more_sites_than_the_settings_name() -> None:
 
 
 def test_a_stage_publishes_where_there_is_room_and_builds_nothing(tmp_path: Path) -> None:
-    stage = write_stage(settings("north", "south"), tmp_path / "One")
+    stage = write_deployment(settings("north", "south"), tmp_path / "One")
     services = yaml.safe_load(stage.compose_file.read_text())["services"]
     assert services["north-sidecar"]["ports"] == ["127.0.0.1::8080"]
     assert not any("build" in service for service in services.values())

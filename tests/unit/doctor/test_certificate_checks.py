@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fedmol.doctor import certificate_checks
-from fedmol.doctor.checks import Check, Finding, examine
+from fedmol.doctor.checks import Check, Finding, run_checks
 from fedmol.pki import certificate_info, certificates
 from fedmol.pki.certificates import CertificateFiles
 
@@ -18,7 +18,7 @@ DAY = timedelta(days=1)
 
 
 def _found(do: Callable[[], Finding]) -> Finding:
-    return examine([Check("it", lambda _: do())])[0].finding
+    return run_checks([Check("it", lambda _: do())])[0].finding
 
 
 def _elsewhere(folder: Path) -> CertificateFiles:

@@ -5,7 +5,7 @@ import threading
 
 from rich.console import Console
 
-from fedmol.doctor.checks import Check, Finding, examine, failed, ok, warning
+from fedmol.doctor.checks import Check, Finding, failed, ok, run_checks, warning
 from fedmol.doctor.results_table import document, failures, table
 from fedmol.errors import Exit, FedmolError
 
@@ -36,7 +36,7 @@ CHECKS = [
 
 def test_checks_hand_their_values_on_and_none_is_tried_on_top_of_a_failure() -> None:
     started: list[str] = []
-    results = {one.name: one.finding for one in examine(CHECKS, started.append)}
+    results = {one.name: one.finding for one in run_checks(CHECKS, started.append)}
     assert started == [check.name for check in CHECKS]
     assert (results["second"].found, results["third"].found) == ("got 7", "got 8")
     assert {name: finding.state for name, finding in results.items()} == {
@@ -53,7 +53,7 @@ def test_checks_hand_their_values_on_and_none_is_tried_on_top_of_a_failure() -> 
 
 
 def test_whatever_a_check_raises_becomes_a_row_with_a_cure() -> None:
-    results = {one.name: one.finding for one in examine(CHECKS)}
+    results = {one.name: one.finding for one in run_checks(CHECKS)}
     assert (results["refused"].found, results["refused"].cure) == ("line 3 is no molecule", "correct line 3")
     assert results["full"].found == "/state: No space left on device"
     assert results["defect"].found == "ZeroDivisionError: division by zero"
@@ -68,7 +68,7 @@ def test_a_check_that_hangs_is_given_up_and_the_others_go_on() -> None:
         return ok("too late")
 
     checks = [Check("hanging", hang, limit=0.05, when_slow="wake it up"), Check("next", lambda _: ok("fine"))]
-    hanging, following = examine(checks)
+    hanging, following = run_checks(checks)
     release.set()
     assert hanging.abandoned
     assert (hanging.finding.state, hanging.finding.cure) == ("failed", "wake it up")
@@ -76,7 +76,7 @@ def test_a_check_that_hangs_is_given_up_and_the_others_go_on() -> None:
 
 
 def test_the_table_says_the_same_without_colours_at_any_width() -> None:
-    results = examine(CHECKS)
+    results = run_checks(CHECKS)
     for width in (80, 120):
         console = Console(width=width, no_color=True)
         with console.capture() as captured:
@@ -88,7 +88,7 @@ def test_the_table_says_the_same_without_colours_at_any_width() -> None:
 
 
 def test_the_document_has_every_check_with_its_figures() -> None:
-    results = examine(CHECKS)
+    results = run_checks(CHECKS)
     said = json.loads(document("site north", results))
     assert (said["party"], said["ready"]) == ("site north", False)
     assert [one["name"] for one in said["checks"]] == [check.name for check in CHECKS]
@@ -97,5 +97,5 @@ def test_the_document_has_every_check_with_its_figures() -> None:
 
 
 def test_failures_only_count_what_failed() -> None:
-    assert failures(examine(CHECKS[:3])) == []
-    assert failures(examine([Check("one", lambda _: failed("bad", "mend it"))])) == ["one"]
+    assert failures(run_checks(CHECKS[:3])) == []
+    assert failures(run_checks([Check("one", lambda _: failed("bad", "mend it"))])) == ["one"]

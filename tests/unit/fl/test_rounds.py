@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmol.fl.liveness import Presence
+from fedmol.fl.liveness import Liveness
 from fedmol.fl.rounds import RoundRule
 from fedmol.telemetry.log import EventLog, read
 
@@ -29,7 +29,7 @@ def events(tmp_path: Path) -> EventLog:
 
 def _rule(clock: Clock, events: EventLog, quorum: int) -> RoundRule:
     sites = ["a", "b", "c"]
-    return RoundRule(sites, quorum, 100.0, Presence(sites, 10.0, events, clock), clock=clock)
+    return RoundRule(sites, quorum, 100.0, Liveness(sites, 10.0, events, clock), clock=clock)
 
 
 def test_a_round_waits_for_living_sites(clock: Clock, events: EventLog) -> None:
@@ -42,8 +42,8 @@ def test_a_round_waits_for_living_sites(clock: Clock, events: EventLog) -> None:
 def test_a_lost_site_is_not_waited_for_once_the_quorum_is_there(clock: Clock, events: EventLog) -> None:
     rule = _rule(clock, events, quorum=2)
     clock.now = 11
-    rule.presence.seen("a")
-    rule.presence.seen("b")
+    rule.liveness.seen("a")
+    rule.liveness.seen("b")
     assert not rule.may_close({"a"})
     assert rule.may_close({"a", "b"})
     assert [(event.kind, event.site) for event in read(events.path)] == [("site_lost", "c")]
@@ -60,7 +60,7 @@ def test_the_deadline_closes_a_round_with_a_quorum_of_living_sites(clock: Clock,
     rule = _rule(clock, events, quorum=2)
     clock.now = 101
     for site in "abc":
-        rule.presence.seen(site)
+        rule.liveness.seen(site)
     assert rule.may_close({"a", "b"})
     assert not rule.hopeless({"a", "b"})
     rule.restart()
@@ -71,16 +71,16 @@ def test_a_site_that_comes_back_is_waited_for_again(clock: Clock, events: EventL
     rule = _rule(clock, events, quorum=2)
     clock.now = 11
     for site in "ab":
-        rule.presence.seen(site)
+        rule.liveness.seen(site)
     assert rule.may_close({"a", "b"})
-    rule.presence.seen("c")
+    rule.liveness.seen("c")
     assert not rule.may_close({"a", "b"})
     assert [event.kind for event in read(events.path)] == ["site_lost", "site_returned"]
 
 
 def test_a_site_that_said_it_failed_is_not_waited_for(clock: Clock, events: EventLog) -> None:
     rule = _rule(clock, events, quorum=2)
-    rule.presence.left("c")
+    rule.liveness.left("c")
     assert rule.may_close({"a", "b"})
 
 
@@ -90,7 +90,7 @@ def test_the_grace_after_the_quorum_closes_a_round_without_a_living_site(clock: 
     def after(seconds: float) -> bool:
         clock.now = seconds
         for site in "abc":
-            rule.presence.seen(site)
+            rule.liveness.seen(site)
         return rule.may_close({"a", "b"})
 
     assert not after(20)  # the quorum took 20 s, and as long again is waited for the third
@@ -104,17 +104,17 @@ def test_the_grace_after_the_quorum_closes_a_round_without_a_living_site(clock: 
 
 def test_failed_sites_make_a_quorum_of_all_hopeless_before_the_deadline(clock: Clock, events: EventLog) -> None:
     rule = _rule(clock, events, quorum=3)
-    rule.presence.left("c")
+    rule.liveness.left("c")
     clock.now = 9
     assert not rule.hopeless({"a", "b"})  # it may be started again
     clock.now = 11
     assert rule.hopeless({"a", "b"})
-    rule.presence.seen("c")
+    rule.liveness.seen("c")
     assert not rule.hopeless({"a", "b"})
 
 
 def test_a_site_that_failed_after_it_reported_still_counts(clock: Clock, events: EventLog) -> None:
     rule = _rule(clock, events, quorum=3)
-    rule.presence.left("a")
+    rule.liveness.left("a")
     clock.now = 11
     assert not rule.hopeless({"a", "b"})

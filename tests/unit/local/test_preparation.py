@@ -8,7 +8,7 @@ import pytest
 from fedmol.data.molecule_files import read_table
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings, parse
-from fedmol.local.preparation import furnish, prepare, recall
+from fedmol.local.preparation import prepare, prepare_files, recall
 from fedmol.pki.certificate_info import describe
 from fedmol.pki.certificates import CertificateFiles, check_files
 
@@ -77,9 +77,9 @@ def in_containers(**changes: Any) -> Settings:
 def test_places_are_furnished_once(tmp_path: Path) -> None:
     for place in ("data", "certs/authority", "certs/aggregator", "certs/site-north", "sites/north"):
         (tmp_path / place).mkdir(parents=True)  # as volumes are
-    assert furnish(in_containers(), tmp_path) is True
+    assert prepare_files(in_containers(), tmp_path) is True
     key = (tmp_path / "certs" / "site-north" / "party.key").read_bytes()
-    assert furnish(in_containers(), tmp_path) is False
+    assert prepare_files(in_containers(), tmp_path) is False
     assert (tmp_path / "certs" / "site-north" / "party.key").read_bytes() == key
     check_files(CertificateFiles.in_folder(tmp_path / "certs" / "site-north"), "north")
     assert (tmp_path / "certs" / "site-north" / "party.key").stat().st_mode & 0o077 == 0
@@ -87,23 +87,23 @@ def test_places_are_furnished_once(tmp_path: Path) -> None:
 
 
 def test_furnishing_that_was_broken_off_begins_again(tmp_path: Path) -> None:
-    furnish(in_containers(), tmp_path)
+    prepare_files(in_containers(), tmp_path)
     (tmp_path / "data" / "prepared").unlink()
-    assert furnish(in_containers(), tmp_path) is True
+    assert prepare_files(in_containers(), tmp_path) is True
     check_files(CertificateFiles.in_folder(tmp_path / "certs" / "aggregator"), None)
 
 
 def test_places_of_another_federation_are_left_alone(tmp_path: Path) -> None:
-    furnish(in_containers(), tmp_path)
+    prepare_files(in_containers(), tmp_path)
     before = (tmp_path / "sites" / "north" / "shard.csv").read_bytes()
     with pytest.raises(FedmolError, match="other settings") as caught:
-        furnish(in_containers(limit=150), tmp_path)
+        prepare_files(in_containers(limit=150), tmp_path)
     assert caught.value.exit is Exit.STATE_UNUSABLE
     assert (tmp_path / "sites" / "north" / "shard.csv").read_bytes() == before
 
 
 def test_what_sites_train_on_is_known_to_the_coordinator_of_a_trial(tmp_path: Path) -> None:
-    furnish(in_containers(), tmp_path)
+    prepare_files(in_containers(), tmp_path)
     known, test = _molecules(tmp_path / "data" / "known.csv"), _molecules(tmp_path / "data" / "test.csv")
     assert known.isdisjoint(test)
     assert 150 < len(known) < 180  # 200 less the test molecules and those that sites hold out for validation

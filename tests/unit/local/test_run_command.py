@@ -75,5 +75,5 @@ def _evaluation_ends_with(error: Exception, folder: Path, monkeypatch: pytest.Mo
 
     monkeypatch.chdir(folder)
     Path("federation.yaml").write_text(SETTINGS + "data: {limit: 60}\n")
-    monkeypatch.setattr("fedmol.local.runner.play", lambda *_: None)
+    monkeypatch.setattr("fedmol.local.runner.run_federation", lambda *_: None)
     monkeypatch.setattr("fedmol.local.outcome.conclude", end)

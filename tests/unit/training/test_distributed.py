@@ -13,7 +13,7 @@ from fedmol.fl.local_methods import FedProx
 from fedmol.fl.payload import MODEL
 from fedmol.graphs import Graphs
 from fedmol.models import build
-from fedmol.training import LocalRound, StepReport, Team, TrainingConfig, build_optimizer, flatten, optimizer_tensors
+from fedmol.training import LocalRound, StepReport, Trainer, TrainingConfig, build_optimizer, flatten, optimizer_tensors
 
 CONFIG = TrainingConfig(optimizer="adamw", batch_size=15)
 
@@ -29,11 +29,11 @@ def rings() -> Graphs:
     return Graphs(atoms, bonds, counts)
 
 
-def team(processes: int, layers: int = 1) -> Team:
+def trainer(processes: int, layers: int = 1) -> Trainer:
     denoiser = build("small", 4, 5, 9, seed=0, layers=layers)
     denoiser.exact = True
     noise = NoiseModel.from_census(Census.take(rings(), 4, 5, 9))
-    return Team(denoiser, noise, rings(), CONFIG, processes=processes)
+    return Trainer(denoiser, noise, rings(), CONFIG, processes=processes)
 
 
 def test_two_processes_train_as_one_does() -> None:
@@ -42,7 +42,7 @@ def test_two_processes_train_as_one_does() -> None:
     for processes in (1, 2):
         reports: list[StepReport] = []
         generator = torch.Generator().manual_seed(4)
-        with team(processes) as both:
+        with trainer(processes) as both:
             optimizer = build_optimizer(both.denoiser, CONFIG)
             for first in (0, 5):
                 both.train(
@@ -60,14 +60,14 @@ def test_every_process_is_held_to_the_model_that_the_round_started_from() -> Non
     """A round that goes on in its middle is pulled back to its start, not to where it goes on."""
     models = {}
     for processes in (1, 2):
-        with team(processes) as pulled:
+        with trainer(processes) as pulled:
             optimizer, start = build_optimizer(pulled.denoiser, CONFIG), flatten(pulled.denoiser)
             generator = torch.Generator().manual_seed(4)
             for first in (0, 5):
                 local = LocalRound(FedProx(name="fedprox", mu=100), {MODEL: start})
                 pulled.train(optimizer, first_step=first, steps=5, total_steps=10, generator=generator, local=local)
             models[processes] = flatten(pulled.denoiser)
-    with team(1) as free:
+    with trainer(1) as free:
         optimizer = build_optimizer(free.denoiser, CONFIG)
         free.train(optimizer, first_step=0, steps=10, total_steps=10, generator=torch.Generator().manual_seed(4))
         moved = np.linalg.norm(flatten(free.denoiser) - start)
@@ -76,7 +76,7 @@ def test_every_process_is_held_to_the_model_that_the_round_started_from() -> Non
 
 
 def test_a_killed_worker_is_said() -> None:
-    with team(2) as both:
+    with trainer(2) as both:
         optimizer = build_optimizer(both.denoiser, CONFIG)
 
         def kill(report: StepReport) -> None:
@@ -93,5 +93,5 @@ def test_a_killed_worker_is_said() -> None:
 
 def test_a_batch_is_not_divided_between_more_processes_than_molecules() -> None:
     with pytest.raises(FedmolError) as refused:
-        team(16)
+        trainer(16)
     assert refused.value.exit is Exit.BAD_SETTINGS

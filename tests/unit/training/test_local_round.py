@@ -14,7 +14,7 @@ from fedmol.fl.local_methods import Scaffold
 from fedmol.fl.payload import CONTROL, MODEL, Vector
 from fedmol.graphs import Graphs
 from fedmol.models import Denoiser, build
-from fedmol.training import LocalRound, Team, TrainingConfig, build_optimizer, flatten, loop, manifest
+from fedmol.training import LocalRound, Trainer, TrainingConfig, build_optimizer, flatten, loop, manifest
 from fedmol.training.parameter_vector import tensors_of, vector_of
 
 Name = Literal["muon", "adamw"]
@@ -52,11 +52,11 @@ def _played(optimizer: Name = "muon", processes: int = 1, *break_offs: int) -> t
     model, server, own = _vectors()
     noise = NoiseModel.from_census(Census.take(_chains(), 4, 5, 9))
     sums: dict[str, Vector] = {}
-    with Team(denoiser, noise, _chains(), config, processes=processes) as team:
+    with Trainer(denoiser, noise, _chains(), config, processes=processes) as trainer:
         state = build_optimizer(denoiser, config)
         for first, last in zip((0, *break_offs), (*break_offs, STEPS), strict=True):
             local = LocalRound(Scaffold(name="scaffold"), {MODEL: model, CONTROL: server}, {CONTROL: own}, sums)
-            team.train(
+            trainer.train(
                 state,
                 first_step=first,
                 steps=last - first,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from fedmol.training import StepReport
-from fedmol.training.throughput import Pace
+from fedmol.training.throughput import Throughput
 
 
 class Clock:
@@ -20,7 +20,7 @@ def report(step: int, loss: float = 1.0, molecules: int = 10) -> StepReport:
 
 def test_speed_and_time_left_are_those_of_the_last_half_minute() -> None:
     clock = Clock()
-    pace = Pace(40, 400, clock)
+    pace = Throughput(40, 400, clock)
     assert pace.seconds_left is None
     for step in range(40, 100):  # slow at first
         clock.now += 2
@@ -36,7 +36,7 @@ def test_speed_and_time_left_are_those_of_the_last_half_minute() -> None:
 
 def test_reports_of_many_steps_count_as_many() -> None:
     clock = Clock()
-    single, joined = Pace(0, 100, clock), Pace(0, 100, clock)
+    single, joined = Throughput(0, 100, clock), Throughput(0, 100, clock)
     clock.now += 4
     for step in range(20):
         single.follow(report(step, loss=2.0))
@@ -47,7 +47,7 @@ def test_reports_of_many_steps_count_as_many() -> None:
 
 
 def test_the_smoothed_loss_forgets() -> None:
-    pace = Pace(0, 1000)
+    pace = Throughput(0, 1000)
     for step in range(300):
         pace.follow(report(step, loss=10.0 if step < 50 else 3.0))
     assert pace.loss == pytest.approx(3.0, abs=0.1)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from fedmol.data.shards import open_shard
-from fedmol.doctor.checks import Check, examine
+from fedmol.doctor.checks import Check, run_checks
 from fedmol.fl.federation import Settings, parse
 from fedmol.training.assembly import vocabulary_of
 from fedmol_collaborator.doctor import machine_checks
@@ -47,14 +47,14 @@ def test_a_few_rows_that_do_not_fit_are_a_warning_without_the_rows(tmp_path: Pat
 
 def test_a_shard_that_does_not_fit_the_vocabulary(tmp_path: Path) -> None:
     path = _file(tmp_path, ["CCBr", "CBr", "BrC1CC1", "C"])
-    finding = examine([Check("shard", lambda _: machine_checks.shard(settings(), path))])[0].finding
+    finding = run_checks([Check("shard", lambda _: machine_checks.shard(settings(), path))])[0].finding
     assert finding.state == "failed"
     assert "only 1 of 4 rows can be used" in finding.found
     assert "vocabulary" in finding.cure
 
 
 def test_a_shard_that_is_not_there(tmp_path: Path) -> None:
-    finding = examine([Check("shard", lambda _: machine_checks.shard(settings(), tmp_path / "none.csv"))])[0].finding
+    finding = run_checks([Check("shard", lambda _: machine_checks.shard(settings(), tmp_path / "none.csv"))])[0].finding
     assert (finding.state, "none.csv" in finding.found) == ("failed", True)
     assert finding.cure
 
@@ -70,7 +70,7 @@ def test_one_training_step(tmp_path: Path) -> None:
 
 def test_a_machine_without_the_gpu_that_the_settings_want(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    finding = examine([Check("device", lambda _: machine_checks.device(settings(device="cuda")))])[0].finding
+    finding = run_checks([Check("device", lambda _: machine_checks.device(settings(device="cuda")))])[0].finding
     assert (finding.state, "no GPU" in finding.found) == ("failed", True)
     assert finding.cure
 

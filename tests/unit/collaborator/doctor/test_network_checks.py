@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmol.doctor.checks import Check, Finding, examine
+from fedmol.doctor.checks import Check, Finding, run_checks
 from fedmol.pki import certificates
 from fedmol.pki.certificates import CertificateFiles
 from fedmol_collaborator.doctor import network_checks
@@ -18,7 +18,7 @@ DAY = timedelta(days=1)
 
 
 def _shake(port: int, files: CertificateFiles) -> Finding:
-    return examine([Check("it", lambda _: network_checks.shake_hands("127.0.0.1", port, files))])[0].finding
+    return run_checks([Check("it", lambda _: network_checks.shake_hands("127.0.0.1", port, files))])[0].finding
 
 
 def _aggregator(authority: Path, folder: Path, validity: timedelta = 30 * DAY) -> CertificateFiles:

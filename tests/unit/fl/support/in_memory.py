@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedmol.fl.engine import RoundEngine
-from fedmol.fl.liveness import Presence
+from fedmol.fl.liveness import Liveness
 from fedmol.fl.payload import MODEL, Vector, encode
 from fedmol.fl.rounds import RoundRule, Terms
 from fedmol.fl.strategies import Strategy
@@ -43,8 +43,8 @@ class Federation:
 
     def restart(self) -> None:
         self.events = EventLog(self.work / "events.jsonl", run="r", site="aggregator")
-        presence = Presence(self.molecules, 1000.0, self.events)
-        rule = RoundRule(list(self.molecules), self.quorum, 1000.0, presence, grace=0.001)
+        liveness = Liveness(self.molecules, 1000.0, self.events)
+        rule = RoundRule(list(self.molecules), self.quorum, 1000.0, liveness, grace=0.001)
         initial = self.terms.payload.begin(self.initial)
         self.engine = RoundEngine(self.terms, initial, rule, self.work, 3, self.events)
 
