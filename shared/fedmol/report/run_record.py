@@ -22,7 +22,7 @@ from fedmol.telemetry.log import Event
 
 _FIGURES = ("loss", "nll", "seconds", "seconds_outside_training", "aggregator_cpu_seconds")
 # `fedmol run` plays the aggregator in a folder of its own; an aggregator that serves real sites has the run folder.
-_LOGS = ("log.jsonl", "aggregator/log.jsonl")
+_LOGS = ("events.jsonl", "aggregator/events.jsonl")
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def read_record(folder: Path) -> RunRecord:
 
 def _site(folder: Path, name: str) -> SiteRecord:
     card = folder / "card.json"
-    return SiteRecord(name, _events(folder / "log.jsonl", []), read_card(card) if os.path.lexists(card) else None)
+    return SiteRecord(name, _events(folder / "events.jsonl", []), read_card(card) if os.path.lexists(card) else None)
 
 
 def _events(path: Path, misfits: list[str]) -> list[Event]:
