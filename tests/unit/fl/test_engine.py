@@ -9,7 +9,7 @@ from in_memory import PARAMETERS, REACH, Build, Federation
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.engine import StaleRound
 from fedmol.fl.payload import MODEL, vector_digest
-from fedmol.fl.strategies import FedAdam
+from fedmol.fl.strategies.fedadam import FedAdam
 from fedmol.fl.tasks import LOSS, SECONDS, TASKS, TRAIN, VALIDATE
 
 
