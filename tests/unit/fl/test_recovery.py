@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from in_memory import Build, Federation
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import Payload
@@ -17,6 +16,7 @@ from fedmol.fl.strategies.fedadam import FedAdam
 from fedmol.fl.strategies.scaffold import Scaffold
 from fedmol.fl.tasks import NEGATIVE_NLL, SECONDS, VALIDATE
 from fedmol.fl.uploads import UploadStore
+from tests.support.in_memory import Build, Federation
 
 ROUNDS = 4
 

@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import grpc
 import numpy as np
-from stage import AGGREGATOR, PATIENCE, RUN, Stage, small_settings
 
 from benchmarks.federation.cases import counts, introduction
 from benchmarks.federation.member import Member
@@ -21,6 +20,7 @@ from fedmol.fl.identity import stream_seed
 from fedmol.fl.payload import Vector
 from fedmol.telemetry.log import Event
 from fedmol.training.assembly import reach
+from tests.support.stage import AGGREGATOR, PATIENCE, RUN, Stage, small_settings
 
 T = TypeVar("T")
 
