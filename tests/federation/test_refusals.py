@@ -92,7 +92,7 @@ def _other_semantics(stage: Stage, folder: Path) -> dict[str, str]:
 
 def _other_protocol(stage: Stage, folder: Path) -> dict[str, str]:
     source = other_package(folder) / "federation" / "versions.py"
-    source.write_text(source.read_text().replace("PROTOCOL = (2, 0)", "PROTOCOL = (3, 0)"))
+    source.write_text(source.read_text().replace("PROTOCOL = (2, 1)", "PROTOCOL = (3, 0)"))
     return {}
 
 
