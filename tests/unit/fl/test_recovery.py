@@ -62,8 +62,8 @@ class Killed(BaseException):
     [
         "fedmol.fl.uploads.Reception.keep",
         "fedmol.fl.strategies.FedAvg.step",
-        "fedmol.fl.strategies.FedAdam.step",
-        "fedmol.fl.strategies.Scaffold.step",
+        "fedmol.fl.strategies.fedadam.FedAdam.step",
+        "fedmol.fl.strategies.scaffold.Scaffold.step",
         "fedmol.fl.checkpoints.Checkpoints.save",
         "fedmol.telemetry.log.EventLog.write",
         "fedmol.fl.uploads.UploadStore.keep_from",
