@@ -1,23 +1,15 @@
 """What leaves a site: the one list, by the calls and the fields of their messages.
 
-The README's table is made from it:
-
-    python -m fedmol_collaborator.outbound_fields README.md
-
-Tests hold a recording of everything that a site sends against it, and the site's event log against the recording.
-Fields are named as `fedmol_collaborator.message_fields` names them.
+`make generate` puts its table into the documentation. Tests hold a recording of everything that a site sends against
+it, and the site's event log against the recording. Fields are named as `fedmol_collaborator.message_fields` names them.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from fedmol import files
-
-_BEGIN, _END = "<!-- made from collaborator/fedmol_collaborator/outbound_fields.py -->", "<!-- end -->"
+BEGIN, _END = "<!-- made from collaborator/fedmol_collaborator/outbound_fields.py -->", "<!-- end -->"
 
 AGGREGATOR = "the aggregator"
 EVERYBODY = "the aggregator; every site"
@@ -150,24 +142,14 @@ def fields(call: str) -> set[str]:
 
 
 def table() -> str:
-    """The list as the README has it."""
+    """The list as the documentation has it."""
     rows = [("what", "when", "who can read it"), ("---", "---", "---")]
     rows += [(item.what, item.when, item.readers) for item in ITEMS]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def readme_of(text: str) -> str:
-    """The README `text` with its table replaced."""
-    before, _, rest = text.partition(_BEGIN)
+def filled(document: str) -> str:
+    """A document that has the marks, with the table between them."""
+    before, _, rest = document.partition(BEGIN)
     _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n{table()}\n{_END}{after}"
-
-
-def main(arguments: list[str]) -> None:
-    """Write the table anew in the file that is named."""
-    (path,) = map(Path, arguments)
-    files.write_text(path, readme_of(path.read_text()))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    return f"{before}{BEGIN}\n{table()}\n{_END}{after}"

@@ -158,9 +158,3 @@ def test_nothing_leaves_with_the_doctor_that_is_not_in_the_list(stage: Build, tm
     assert f"{len(probes)} x Probe, {sum(len(one.body) for one in probes):,} bytes" in checks["messages"]["found"]
     echoes = [one for one in received if one.call == "Echo"]
     assert f"{len(echoes)} x Echo, {sum(len(one.body) for one in echoes):,} bytes" in checks["messages"]["found"]
-
-
-def test_the_readme_has_the_list() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert outbound_fields.readme_of(readme) == readme, "python -m fedmol_collaborator.outbound_fields README.md"
-    assert outbound_fields.table() in readme
