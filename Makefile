@@ -18,6 +18,14 @@ PACKAGES := shared aggregator collaborator
 GENERATE := PYTHONPATH=docker/grafana $(BIN)/python -m tools.generate
 TORCH_CPU := $(patsubst torch==%,%,$(shell grep -o '^torch==[^ ]*' requirements/cpu.in))
 
+# Containers and cluster fail where they are asked for by name and there is no engine; without TIER they are reported.
+TIERS := unit contract federation containers cluster
+TIER_unit := tests/unit tests/golden tests/fuzz
+TIER_contract := tests/contract
+TIER_federation := tests/federation tests/security tests/benchmarks
+TIER_containers := tests/container
+TIER_cluster := tests/cluster
+
 .PHONY: help
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +38,9 @@ run: $(STAMP) ## play a federation on this machine; DATA=qm9 BUDGET=<minutes> AR
 	@$(BIN)/fedmol run --settings $(SETTINGS) $(if $(DATA),--data "$(DATA)") $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
 
 .PHONY: test
-test: $(STAMP) $(HELM) ## run every test; ARGS="-k name" for some of them
-	$(BIN)/python -m pytest --numprocesses $$(nproc) --maxprocesses 4 --no-loadscope-reorder $(ARGS)
+test: $(STAMP) $(HELM) ## run every test; TIER=unit|contract|federation|containers|cluster for some, ARGS="-k name" for fewer
+	$(if $(filter-out $(TIERS),$(TIER)),$(error TIER is one of: $(TIERS)))
+	$(BIN)/python -m pytest --numprocesses $$(nproc) --maxprocesses 4 --no-loadscope-reorder $(foreach tier,$(TIER),$(TIER_$(tier))) $(ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## measure speed and memory beside a plain DiGress, into bench/; DATA=qm9 ARGS="--full"
