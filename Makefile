@@ -42,6 +42,10 @@ test: $(STAMP) $(HELM) ## run every test; TIER=unit|contract|federation|containe
 	$(if $(filter-out $(TIERS),$(TIER)),$(error TIER is one of: $(TIERS)))
 	$(BIN)/python -m pytest --numprocesses $$(nproc) --maxprocesses 4 --no-loadscope-reorder $(foreach tier,$(TIER),$(TIER_$(tier))) $(ARGS)
 
+.PHONY: coverage
+coverage: $(STAMP) ## measure what the unit tests reach, and write docs/results/coverage.md; fails below the floor
+	@$(BIN)/python -m benchmarks.coverage $(TIER_unit) $(ARGS)
+
 .PHONY: bench
 bench: $(STAMP) ## measure speed and memory beside a plain DiGress, into bench/; DATA=qm9 ARGS="--full"
 	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(ARGS)
