@@ -90,7 +90,7 @@ def _what_leaves() -> Made:
     from fedmol_collaborator import outbound_fields
 
     found = {path: _read(ROOT / path) or "" for path in _documents()}
-    made = {path: outbound_fields.filled(text) for path, text in found.items() if outbound_fields.BEGIN in text}
+    made = {path: outbound_fields.page_of(text) for path, text in found.items() if outbound_fields.BEGIN in text}
     if not made:
         raise ValueError(f"no document has a place for the table of what leaves a site: {outbound_fields.BEGIN}")
     return made

@@ -1,7 +1,7 @@
 """What leaves a site: the one list, by the calls and the fields of their messages.
 
-`make generate` puts its table into the documentation. Tests hold a recording of everything that a site sends against
-it, and the site's event log against the recording. Fields are named as `fedmol_collaborator.message_fields` names them.
+`make generate` puts its table into docs/site.md. Tests hold a recording of everything that a site sends against it, and
+the site's event log against the recording. Fields are named as `fedmol_collaborator.message_fields` names them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ITEMS = (
         {_UPLOAD: ("tensors.model",)},
     ),
     Item(
-        "how the site's mean gradient has changed: one vector of numbers",
+        "the change of the site's mean gradient: one vector of numbers",
         "once a round, with `strategy: scaffold`",
         AGGREGATOR,
         {_UPLOAD: ("tensors.control",)},
@@ -50,7 +50,7 @@ ITEMS = (
         {_JOIN: ("counts.molecules", "counts.census")},
     ),
     Item(
-        "a digest of its molecules, which is another one in each run",
+        "a digest of its molecules, different in each run",
         "when it joins",
         EVERYBODY,
         {_JOIN: ("counts.shard",)},
@@ -85,13 +85,13 @@ ITEMS = (
         },
     ),
     Item(
-        "the settings that all parties share; digests of vocabulary, model and payload; number of the semantics",
+        "the settings that all parties share; digests of vocabulary, model and payload; the semantics version",
         "when it joins",
         AGGREGATOR,
         {_JOIN: ("settings", "vocabulary", "manifest", "payload", "semantics")},
     ),
     Item(
-        "what it asks for or sends: round, task, names and lengths of tensors; how many changes of the run it knows",
+        "what it asks for or sends: round, task, names and lengths of tensors; how many changes to the run it knows",
         "with every call",
         AGGREGATOR,
         {
@@ -110,7 +110,7 @@ ITEMS = (
         },
     ),
     Item(
-        "a hash of its name, the run's id, number of the protocol",
+        "a hash of its name; the run's id; the protocol version",
         "with every call",
         AGGREGATOR,
         {
@@ -126,10 +126,10 @@ ITEMS = (
     Item(
         "its certificate with its name; versions of gRPC, and that it runs on Linux",
         "with every connection",
-        "the aggregator, and whoever watches the line sees that there is one",
+        "the aggregator; whoever watches the network sees that there is a connection",
         {},
     ),
-    Item("random bytes to measure the line", "when `fedmol doctor` is run", AGGREGATOR, {_ECHO: ()}),
+    Item("random bytes, to measure the bandwidth", "when `fedmol doctor` is run", AGGREGATOR, {_ECHO: ()}),
 )
 
 
@@ -142,14 +142,14 @@ def fields(call: str) -> set[str]:
 
 
 def table() -> str:
-    """The list as the documentation has it."""
+    """The list as a Markdown table."""
     rows = [("what", "when", "who can read it"), ("---", "---", "---")]
     rows += [(item.what, item.when, item.readers) for item in ITEMS]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def filled(document: str) -> str:
-    """A document that has the marks, with the table between them."""
-    before, _, rest = document.partition(BEGIN)
+def page_of(text: str) -> str:
+    """The page `text`, which has the marks, with the table between them."""
+    before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(_END)
     return f"{before}{BEGIN}\n{table()}\n{_END}{after}"

@@ -29,7 +29,6 @@ KINDS = {
     "SendLocalTaskResults": aggregator_pb2.TaskResults,
 }
 METADATA = {"user-agent"}
-ROOT = Path(__file__).parents[2]
 
 
 def _said(received: Received) -> set[str]:

@@ -83,7 +83,7 @@ class Light:
 
     def update(self, site: str, move: float = MOVE) -> Vector:
         """What `site` makes of the open round's model: the same whenever it is asked for."""
-        longest = reach(self.settings, self.settings.training.local_steps, len(self.model), self.round).norm
+        longest = reach(self.settings.training, self.settings.training.local_steps, len(self.model), self.round).norm
         numbers = np.random.default_rng(stream_seed(site, self.round))
         direction = numbers.standard_normal(len(self.model), np.float32)
         length = np.float32(move * longest / np.linalg.norm(direction))

@@ -8,7 +8,7 @@ import pytest
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.engine import StaleRound
 from fedmol.fl.payload import MODEL, vector_digest
-from fedmol.fl.strategies import FedAdam
+from fedmol.fl.strategies.fedadam import FedAdam
 from fedmol.fl.tasks import LOSS, SECONDS, TASKS, TRAIN, VALIDATE
 from tests.support.in_memory import PARAMETERS, REACH, Build, Federation
 

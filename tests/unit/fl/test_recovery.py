@@ -11,7 +11,9 @@ import pytest
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import Payload
-from fedmol.fl.strategies import FedAdam, FedAvg, Scaffold
+from fedmol.fl.strategies import FedAvg
+from fedmol.fl.strategies.fedadam import FedAdam
+from fedmol.fl.strategies.scaffold import Scaffold
 from fedmol.fl.tasks import NEGATIVE_NLL, SECONDS, VALIDATE
 from fedmol.fl.uploads import UploadStore
 from tests.support.in_memory import Build, Federation

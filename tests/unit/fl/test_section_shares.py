@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fedmol.fl.payload import CONTROL, MODEL, Vector, vector_digest
-from fedmol.fl.strategies import Scaffold
+from fedmol.fl.strategies.scaffold import Scaffold
 from tests.support.in_memory import PARAMETERS, REACH, Build, Federation
 
 SCAFFOLD = Scaffold(name="scaffold")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from fedmol.errors import FedmolError
 from fedmol.fl.aggregation import shares
 from fedmol.fl.federation import parse
-from fedmol.fl.strategies import FedAdam, FedAvg
+from fedmol.fl.strategies import FedAvg
+from fedmol.fl.strategies.fedadam import FedAdam
 from fedmol.fl.update_norms import largest_move, lower_median
 from tests.support.in_memory import PARAMETERS, Build
 
