@@ -15,6 +15,7 @@ from benchmarks.federation.member import PIECE, Member, Values, messages, metric
 from fedmol.errors import Exit
 from fedmol.fl.refusals import decode_error
 from fedmol.fl.tasks import LOSS, SECONDS, TRAIN
+from fedmol.telemetry.events.round_events import UpdateRefused
 from tests.security.light import Light
 
 ATTACKER = "west"
@@ -61,14 +62,14 @@ def draft(light: Light, site: str = ATTACKER) -> Draft:
 
 def refused(light: Light, stream: Iterable[bytes], site: str = ATTACKER) -> None:
     """Send the messages as an upload: it is refused by name, which is logged, and changes nothing in its round."""
-    before = len(light.stage.events("update_refused"))
+    before = len(light.stage.events(UpdateRefused))
     with pytest.raises(grpc.RpcError) as answer:
         light.members[site].stream(UPLOAD, stream)
     assert answer.value.code() is grpc.StatusCode.FAILED_PRECONDITION, answer.value
     said = decode_error(answer.value.details())
     assert said is not None
     assert said.exit is Exit.UPDATE_REFUSED
-    logged = light.stage.events("update_refused")[before:]
+    logged = light.stage.events(UpdateRefused)[before:]
     assert [(event.site, event.round) for event in logged] == [(site, light.round)]
     light.play()
 
