@@ -19,7 +19,7 @@ from fedmol.telemetry.events.field_types import known
 from fedmol.telemetry.events.round_events import RoundFinished
 from fedmol.telemetry.log import Event
 from fedmol.telemetry.queries import logged
-from tests.container.stack import ROOT, SMALL, models, prometheus_image, run, wait_until
+from tests.support.stack import ROOT, SMALL, models, prometheus_image, run, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.cli.main import run as fedmol
 from fedmol.errors import Exit
@@ -20,6 +19,7 @@ from fedmol.pki import certificates
 from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted
 from fedmol.telemetry.events.run_events import ChangeRefused, RunFinished, RunStarted, SettingsChanged
 from fedmol.telemetry.log import Event
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 import yaml
-from stage import PATIENCE, Stage
 
 from fedmol.errors import Exit
 from fedmol.pki import certificates
 from fedmol.telemetry.events.site_events import SiteRefused
+from tests.support.stage import PATIENCE, Stage
 
 DAY = timedelta(days=1)
 

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.report.pages import write_report
 from fedmol.telemetry.events.run_events import ModelDelivered, RunFinished
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted, UpdateRefused
 from fedmol.telemetry.events.run_events import RunFinished
 from fedmol.telemetry.events.site_events import SiteLost, SiteReturned, TrainingStep
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

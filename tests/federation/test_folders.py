@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR, PATIENCE, Stage, small_settings
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.local.processes import stop
 from fedmol.telemetry.events.event_record import Record
+from tests.support.stage import AGGREGATOR, PATIENCE, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

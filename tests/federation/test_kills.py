@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 
 import pytest
-from stage import Stage, small_settings
 
 from fedmol.fl.federation import Settings
 from fedmol.telemetry.events.round_events import RoundFinished
+from tests.support.stage import Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

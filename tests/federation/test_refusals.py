@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from stage import PATIENCE, Stage, copy_certificates
 
 import fedmol
 from fedmol.errors import Exit
@@ -18,6 +17,7 @@ from fedmol.local.processes import Party
 from fedmol.pki import certificates
 from fedmol.telemetry.events.run_events import RunFinished
 from fedmol.telemetry.events.site_events import SiteRefused
+from tests.support.stage import PATIENCE, Stage, copy_certificates
 
 DAY = timedelta(days=1)
 
@@ -94,7 +94,7 @@ def _other_semantics(stage: Stage, folder: Path) -> dict[str, str]:
 
 def _other_protocol(stage: Stage, folder: Path) -> dict[str, str]:
     source = other_package(folder) / "federation" / "versions.py"
-    source.write_text(source.read_text().replace("PROTOCOL = (2, 0)", "PROTOCOL = (3, 0)"))
+    source.write_text(source.read_text().replace("PROTOCOL = (2, 1)", "PROTOCOL = (3, 0)"))
     return {}
 
 

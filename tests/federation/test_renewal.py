@@ -8,14 +8,13 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from stage import Stage, small_settings
-
 from fedmol.fl.federation import Settings
 from fedmol.pki import certificates
 from fedmol.pki.certificate_info import describe
 from fedmol.pki.certificates import CertificateFiles
 from fedmol.telemetry.events.round_events import RoundStarted
 from fedmol.telemetry.events.site_events import SiteRefused
+from tests.support.stage import Stage, small_settings
 
 VALIDITY = timedelta(seconds=20)
 

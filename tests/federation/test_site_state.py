@@ -10,7 +10,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.cli.main import run as fedmol
 from fedmol.errors import Exit
@@ -19,9 +18,10 @@ from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted
 from fedmol.telemetry.events.run_events import StateDamaged
 from fedmol.telemetry.events.site_events import AgreementReached
 from fedmol.telemetry.log import verify
+from tests.support.stage import AGGREGATOR, DISTURBED, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
-LITTLE_ROOM = Path(__file__).with_name("little_room.py")
+LITTLE_ROOM = DISTURBED / "little_room.py"
 SITE = "fedmol_collaborator.site_training:SiteTraining"
 
 

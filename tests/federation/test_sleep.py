@@ -6,13 +6,12 @@ import signal
 import time
 from collections.abc import Callable
 
-from stage import AGGREGATOR, Stage, small_settings
-
 from fedmol.fl.federation import Settings
 from fedmol.telemetry.events.round_events import RoundFinished, UpdateReceived
 from fedmol.telemetry.events.run_events import ClockStopped, RunFinished
 from fedmol.telemetry.events.site_events import SiteLost, SiteReturned
 from fedmol.telemetry.log import Event
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

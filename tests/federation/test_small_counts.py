@@ -6,10 +6,10 @@ import json
 from collections.abc import Callable
 
 from safetensors import safe_open
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.fl.federation import Settings
 from fedmol.telemetry.events.site_events import SiteJoined
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 _LEAST = 7
 

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 
 from fedmol.telemetry.events.round_events import (
+    LogAnchored,
     ModelValidated,
     RoundFinished,
     RoundModelReceived,
@@ -182,6 +183,14 @@ def site(log: EventLog) -> None:
     log.write(SettingsChanged(number=1, changes=Changed(rounds=5)), round=2)
     log.write(RoundOpened(model_digest=DIGEST, digests={"model": DIGEST, "control": DIGEST}, counted=None), round=1)
     log.write(RoundOpened(model_digest=DIGEST, digests={}, counted=False), round=2)
+    anchored = LogAnchored(
+        log_seq=17,
+        head="56" * 32,
+        model_digest=DIGEST,
+        certificate="-----BEGIN CERTIFICATE-----\n",
+        signature="00ff",
+    )
+    log.write(anchored, round=1)
     log.write(RoundModelReceived(bytes=49380), round=1)
     log.write(PhaseEntered(), round=1, phase="validating")
     log.write(ModelValidated(nll=120.5), round=1)

@@ -17,8 +17,8 @@ from fedmol.fl.refusals import decode_error
 from fedmol.fl.versions import SEMANTICS
 from fedmol.telemetry.events.site_events import SiteJoined, SiteRefused
 from tests.golden.messages import recorded
-from tests.security.attacker import ATTACKER, refusal
-from tests.security.light import Build, Light, light_settings
+from tests.support.attacker import ATTACKER, refusal
+from tests.support.light import Build, Light, light_settings
 
 Document = dict[str, Any]
 HONEST = ("east", "model")

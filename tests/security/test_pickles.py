@@ -8,10 +8,10 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR
 
 from fedmol.telemetry.events.run_events import StateDamaged
-from tests.security.light import Build, light_settings
+from tests.support.light import Build, light_settings
+from tests.support.stage import AGGREGATOR
 
 # Loaded by the interpreter before the program: whoever unpickles or opens a database leaves a file behind.
 _TRIPWIRE = """

@@ -23,7 +23,7 @@ from fedmol.telemetry import queries
 from fedmol.telemetry.events.field_types import known
 from fedmol.telemetry.events.round_events import RoundFinished
 from fedmol.telemetry.events.run_events import StateDamaged, StateRebuilt
-from fedmol.telemetry.log import EventLog
+from fedmol.telemetry.log import EventLog, LogPosition, digest, lines, parse
 
 Accounts = Mapping[int, RoundFinished]
 
@@ -31,6 +31,24 @@ Accounts = Mapping[int, RoundFinished]
 def accounts(log: Path) -> dict[int, RoundFinished]:
     """The accounts of the finished rounds, by round, as the event log has them."""
     return {event.round: event.body for event in queries.logged(log, RoundFinished) if event.round}
+
+
+def closing_line(events: EventLog, round: int) -> LogPosition:
+    """Where the log says that `round` is finished; what it says up to there is on the disk for good.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE when the log does not say so.
+    """
+    events.sync()
+    found = None
+    for number, line in lines(events.path):
+        if RoundFinished.kind.encode() in line:
+            event = parse(line)
+            if isinstance(event.body, RoundFinished) and event.round == round:
+                found = LogPosition(number - 1, digest(line))
+    if found is None:
+        raise _unusable(f"{events.path} does not know of round {round}")
+    return found
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from fedmol.heartbeat import Heart
 from fedmol.pki import certificates
 from fedmol.telemetry.events.run_events import Changed, RunFinished, SettingsChanged
 from fedmol.telemetry.log import EventLog
-from tests.unit.aggregator.desk import Desk, federation
+from tests.support.desk import Desk, federation
 
 
 class Coordinator:

@@ -10,7 +10,7 @@ import pytest
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.telemetry.events.run_events import ChangeRefused
-from tests.unit.aggregator.desk import Desk, federation
+from tests.support.desk import Desk, federation
 
 
 @pytest.fixture

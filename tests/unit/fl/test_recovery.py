@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from in_memory import Build, Federation
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import Payload
-from fedmol.fl.strategies import FedAdam, FedAvg, Scaffold
+from fedmol.fl.strategies import FedAvg
+from fedmol.fl.strategies.fedadam import FedAdam
+from fedmol.fl.strategies.scaffold import Scaffold
 from fedmol.fl.tasks import NEGATIVE_NLL, SECONDS, VALIDATE
 from fedmol.fl.uploads import UploadStore
 from fedmol.telemetry.events.round_events import RoundFinished
 from fedmol.telemetry.events.run_events import StateDamaged, StateRebuilt
+from tests.support.in_memory import Build, Federation
 
 ROUNDS = 4
 
@@ -61,9 +63,9 @@ class Killed(BaseException):
     "place",
     [
         "fedmol.fl.uploads.Reception.keep",
-        "fedmol.fl.strategies.FedAvg.step",
-        "fedmol.fl.strategies.FedAdam.step",
-        "fedmol.fl.strategies.Scaffold.step",
+        "fedmol.fl.strategies.fedavg.FedAvg.step",
+        "fedmol.fl.strategies.fedadam.FedAdam.step",
+        "fedmol.fl.strategies.scaffold.Scaffold.step",
         "fedmol.fl.checkpoints.Checkpoints.save",
         "fedmol.telemetry.log.EventLog.write",
         "fedmol.fl.uploads.UploadStore.keep_from",

@@ -11,7 +11,7 @@ from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted, Up
 from fedmol.telemetry.events.run_events import RunStarted
 from fedmol.telemetry.events.site_events import SiteJoined, SiteLost, SiteProgress, SiteRefused
 from fedmol.telemetry.log import EventLog, parse, read
-from tests.unit.raw_log import append
+from tests.support.raw_log import append
 
 
 def _log(path: Path) -> EventLog:

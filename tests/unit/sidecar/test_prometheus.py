@@ -14,8 +14,7 @@ from fedmol.telemetry.events.round_events import ModelValidated
 from fedmol.telemetry.events.run_events import RunStopped
 from fedmol.telemetry.events.site_events import SiteRefused
 from fedmol.telemetry.log import EventLog
-
-from .conftest import Story, watching
+from tests.support.story import Story, evaluation, watching
 
 BOUNDED = {"site", "state", "direction", "outcome", "code", "certificate", "version", "le"}
 
@@ -143,14 +142,3 @@ def test_certificates_and_samples_are_told_where_there_are_some(story: Story, tm
     assert 2.9 < (party - watch.clock()) / 86400 < 3.1
     assert scrape.value("fedmol_sample_validity_ratio") == 0.9
     assert scrape.value("fedmol_sample_train_hits_ratio") == 0.75
-
-
-def evaluation() -> dict[str, object]:
-    """The part of evaluation.json that is looked at."""
-    rates = {"validity": (9, 10), "uniqueness_strict": (8, 9), "novelty_strict": (2, 8)}
-    return {
-        "samples": 10,
-        "known": 100,
-        "quality": {name: {"count": count, "total": total} for name, (count, total) in rates.items()},
-        "examples": [{"smiles": "CCO", "novel": False}, {"smiles": "C1CC1<script>", "novel": True}],
-    }

@@ -32,7 +32,7 @@ from fedmol.telemetry.log import LONGEST_LINE, EventLog, Follower, parse, read, 
 from fedmol.telemetry.queries import logged
 from fedmol.telemetry.reducer import apply
 from fedmol.telemetry.state import Run
-from tests.unit.raw_log import TIME, append
+from tests.support.raw_log import TIME, append
 
 
 def _log(path: Path) -> EventLog:

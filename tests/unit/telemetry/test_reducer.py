@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from fedmol.formats import duration
 from fedmol.telemetry.events.event_record import told
 from fedmol.telemetry.events.round_events import RoundStarted, UpdateLate, UpdateRefused
 from fedmol.telemetry.events.run_events import RunStarted, RunStopped
@@ -15,8 +16,8 @@ from fedmol.telemetry.log import Event, EventLog
 from fedmol.telemetry.reducer import apply
 from fedmol.telemetry.state import DETAILED_ROUNDS, LATE_AFTER, Round, Run
 from fedmol.telemetry.verdict import SILENT_AFTER, run_state, seconds_left, site_state
-from tests.unit.raw_log import append
-from tests.unit.sidecar.conftest import Story, watching
+from tests.support.raw_log import append
+from tests.support.story import Story, watching
 
 
 def _states(folder: Path, later: float = 0.0) -> dict[str, tuple[str, str]]:
@@ -54,7 +55,7 @@ def test_a_silent_site_is_late_and_then_lost_and_comes_back(story: Story) -> Non
     assert "silent for 14" in detail
     assert "training" in detail
     story.log.write(SiteLost(silent_seconds=60.2), site="north")
-    assert _states(story.folder)["north"] == ("lost", "silent for 60 s, then given up")
+    assert _states(story.folder)["north"] == ("lost", f"silent for {duration(60)}, then given up")
     story.log.write(SiteReturned(), site="north")
     assert _states(story.folder)["north"][0] == "connecting"
     assert [one.what for one in _run(story.folder).incidents.known] == ["site lost", "site back"]

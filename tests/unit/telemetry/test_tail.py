@@ -12,7 +12,7 @@ from fedmol.telemetry.events.run_events import RunStopped
 from fedmol.telemetry.events.site_events import PhaseEntered, SiteRefused
 from fedmol.telemetry.log import EventLog
 from fedmol.telemetry.tail import LogReader
-from tests.unit.sidecar.conftest import Story
+from tests.support.story import Story
 
 
 @pytest.fixture

@@ -99,6 +99,16 @@ class RoundOpened(Record, kind="round_opened"):
     counted: bool | None  # whether the update that the site sent last did
 
 
+class LogAnchored(Record, kind="log_anchored", of_a_round=True):
+    """What the aggregator has signed of its log when the round was over, see `fedmol.fl.log_anchors`."""
+
+    log_seq: Count  # of the line, in the aggregator's log, that closes the round
+    head: Digest  # of that line
+    model_digest: Digest  # of the model that left the round
+    certificate: Annotated[str, Field(max_length=2**14)]  # the aggregator's, in PEM form
+    signature: Annotated[str, Field(max_length=2**10)]  # hex
+
+
 class RoundModelReceived(Record, kind="received", of_a_round=True):
     """The model that enters the round is here."""
 

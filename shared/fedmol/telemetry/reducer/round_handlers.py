@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fedmol.formats import duration, fixed
 from fedmol.telemetry.events.round_events import (
+    LogAnchored,
     ModelValidated,
     RoundFinished,
     RoundModelReceived,
@@ -105,6 +106,11 @@ def _told(run: Run, one: Round) -> str:
         f"round {one.number} of {run.rounds_target or 0}: loss {fixed(one.loss, 3)}, NLL on entering {fixed(one.nll)}, "
         f"{fixed(one.seconds, 1)} s{absent}{f', about {duration(left)} left' if left else ''}"
     )
+
+
+@handles(LogAnchored)
+def _log_anchored(run: Run, event: Event[LogAnchored], time: float) -> None:
+    run.anchored = max(run.anchored or 0, number(event))
 
 
 @handles(RoundModelReceived)
