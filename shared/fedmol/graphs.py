@@ -111,6 +111,6 @@ def concatenated_properties(tables: Sequence[Tensor | None]) -> Tensor | None:
         ValueError: some sets have a table and others have none, or they have different numbers of columns.
     """
     given = [table for table in tables if table is not None]
-    if given and len(given) != len(tables) or len({table.shape[1] for table in given}) > 1:
+    if (given and len(given) != len(tables)) or len({table.shape[1] for table in given}) > 1:
         raise ValueError("graphs with different properties cannot be put together")
     return torch.cat(given) if given else None

@@ -225,8 +225,9 @@ def ragged(graphs: Graphs) -> RaggedGraphs:
 
 def concatenated(parts: Sequence[RaggedGraphs]) -> RaggedGraphs:
     """All graphs of `parts`, in order."""
-    arrays = (torch.cat([getattr(part, name) for part in parts]) for name in _TYPES)
-    return RaggedGraphs(*arrays, concatenated_properties([part.properties for part in parts if len(part)]))
+    arrays = {name: torch.cat([getattr(part, name) for part in parts]) for name in _TYPES}
+    properties = concatenated_properties([part.properties for part in parts if len(part)])
+    return RaggedGraphs(**arrays, properties=properties)
 
 
 _TYPES = {

@@ -220,7 +220,7 @@ def _restore(path: Path, source: str, vocabulary: Vocabulary) -> Shard | None:
     try:
         arrays, meta = sealed.mapped(path, _LARGEST_CACHE)
         card = DataCard.from_json(meta["card"]).model_copy(update={"source": source})
-        graphs = RaggedGraphs(*(arrays[name] for name in _GRAPHS), properties=arrays.get("properties"))
+        graphs = RaggedGraphs(**{name: arrays[name] for name in _GRAPHS}, properties=arrays.get("properties"))
         shard = Shard(graphs, arrays["smiles"], card, arrays["held_out"])
     except (FedmolError, OSError, KeyError, TypeError):
         return None

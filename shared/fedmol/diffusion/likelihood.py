@@ -30,6 +30,7 @@ from fedmol.diffusion.forward import add_noise, stratified_times
 from fedmol.diffusion.noise_model import NoiseModel
 from fedmol.diffusion.posterior import mixture_posterior, plug_in_posterior
 from fedmol.graphs import Graphs
+from fedmol.ragged import check_symmetric
 
 FLOOR = 1e-7  # the reference adds it to every probability before taking logarithms
 
@@ -55,7 +56,12 @@ def nll(
     """Estimate the bounds on `graphs` with two network calls per molecule.
 
     -log p(N) + prior term + T x KL at one time t of 1..T (stratified over the whole set) + reconstruction from z_0.
+    The denoiser is told no properties, whatever the graphs carry: it is the likelihood of the model without conditions.
+
+    Raises:
+        ValueError: see `fedmol.ragged.check_symmetric`.
     """
+    check_symmetric(graphs)
     times = stratified_times(len(graphs), 1, noise.steps, generator, graphs.counts.device)
     size = batch_size or BATCH[graphs.counts.device.type]
     slices = [slice(start, start + size) for start in range(0, len(graphs), size)]
