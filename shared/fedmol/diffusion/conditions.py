@@ -56,7 +56,7 @@ class Conditions:
         """Null tokens in these columns. Nothing waits for a GPU."""
         allowed = torch.ones_like(self.known)
         for column in columns:
-            allowed[:, column] = False
+            allowed[:, column].fill_(False)  # an assignment would copy the number from the host
         return self.restricted(allowed)
 
     def dropped(self, probability: float, generator: Generator) -> Conditions:
