@@ -1,5 +1,15 @@
 """Bounds on the negative log-likelihood of a graph, in nats per molecule.
 
+For a chain z_T, ..., z_0, x whose forward steps q are the noise and whose backward steps p are the model's, Jensen's
+inequality with q(z_0, ..., z_T | x) gives (Sohl-Dickstein et al. 2015; Austin et al. 2021, equation 1)
+
+    -log p(x) <= -log p(N) + KL(q(z_T | x) || p(z_T)) + sum over t = 1..T of E KL(q(z_s | z_t, x) || p(z_s | z_t))
+                 + E[-log p(x | z_0)],  s = t - 1.
+
+The expectations are over q(z_t | x). The sum is T times its mean, of which one random t for each molecule is an
+unbiased estimate. All distributions are products over atoms and unordered pairs, so that divergences and logarithms
+are sums over these entries.
+
 Three conventions of one estimate are reported together, because published figures differ by a factor of three for
 the same model:
 
