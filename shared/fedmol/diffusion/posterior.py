@@ -70,8 +70,8 @@ def interpolation(
 
         stays (1 - a_t) + (1 - memory) (1 - a_s) = 1 - a_s,  for stays = memory (1 - a_s) / (1 - a_t),
 
-    and x stands with stays a_t + arrives = a_s, for arrives = a_s - stays a_t. None of the three probabilities is negative, as
-    stays is at most 1 and a_t at most a_s.
+    and x stands with stays a_t + arrives = a_s, for arrives = a_s - stays a_t. None of the three probabilities is
+    negative, as stays is at most 1 and a_t at most a_s.
     """
     stays = memory * (1 - kept_s) / (1 - kept_t)
     arrives = kept_s - stays * kept_t

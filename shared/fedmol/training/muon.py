@@ -84,8 +84,8 @@ def orthogonal(matrices: list[Tensor], iterations: int, scale: float | Tensor = 
 
     The Newton-Schulz iteration X <- B X with B = a + b G + c G^2 and G = X X^T takes every singular value x to
     a x + b x^3 + c x^5 and leaves the singular vectors: with X = U S V^T it is G = U S^2 U^T, and so
-    B X = U (a S + b S^3 + c S^5) V^T. It starts from X / |X|, whose singular values are at most 1, as the square of the Frobenius norm is the sum of
-    their squares and the trace of G.
+    B X = U (a S + b S^3 + c S^5) V^T. It starts from X / |X|, whose singular values are at most 1: the square of the
+    Frobenius norm is the sum of their squares, and the trace of G.
 
     Here it is done on G, whose side is the smaller one of X: as B is symmetric and commutes with G,
     G <- (B X) (B X)^T = B G B. X is multiplied once at the end, by the product of all B: half the work for the shapes
