@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from fedmol import files, formats
 from fedmol.evaluation import Evaluation
 from fedmol.evaluation.comparison import NOT_MEASURED, PAPER, comparable, compare
-from fedmol.evaluation.resemblance import ABOUT, FCD_LEFT_OUT
+from fedmol.evaluation.resemblance import ABOUT
 from fedmol.fl.federation import dump
 from fedmol.report import figures
 from fedmol.report.contributions import accounts
@@ -65,7 +65,6 @@ def _of_evaluation(evaluation: Evaluation | None) -> dict[str, Any]:
         "evaluation": evaluation,
         "examples": evaluation.examples[:PICTURES] if evaluation else (),
         "about": ABOUT,
-        "fcd_left_out": FCD_LEFT_OUT,
     }
 
 
