@@ -32,6 +32,8 @@ _COUNTS = "atoms", "bonds", "sizes"
 _ENTRIES = {"format", "preset", "layers", "vocabulary", "noise_steps", "meta"}
 _SIZES = "atom_types", "bond_types", "max_atoms"  # of formats 1 and 2
 
+Shares = Mapping[str, list[float]]  # of the classes of atoms, bonds and sizes
+
 
 @dataclass(frozen=True)
 class Description:
@@ -42,16 +44,16 @@ class Description:
     vocabulary: Vocabulary
     noise: NoiseModel
     meta: dict[str, Any]  # whatever else was saved along
+    shares: Shares | None = None  # as a file has them; None: those of `noise`, rounded
 
     def encode(self) -> str:
-        shares = self.noise.atom_marginal, self.noise.bond_marginal, self.noise.size_distribution
         document = {
             "format": FORMAT,
             "preset": self.preset,
             "layers": self.layers,
             "vocabulary": _written(self.vocabulary),
             "noise_steps": self.noise.steps,
-            "marginals": {name: _rounded(share) for name, share in zip(_COUNTS, shares, strict=True)},
+            "marginals": self.shares or _rounded(self.noise),
             "meta": self.meta,
         }
         return json.dumps(document, sort_keys=True)
@@ -76,10 +78,10 @@ class Description:
         atoms, bonds, largest = vocabulary.sizes
         lengths = dict(zip(_COUNTS, (atoms, bonds, largest + 1), strict=True))
         if number == 1:
-            noise = NoiseModel.from_census(_census(said[classes], lengths), steps)
+            noise, shares = NoiseModel.from_census(_census(said[classes], lengths), steps), None
         else:
-            noise = _noise(said[classes], lengths, steps)
-        return Description(preset, layers, vocabulary, noise, said["meta"])
+            noise, shares = _noise(said[classes], lengths, steps), said[classes]
+        return Description(preset, layers, vocabulary, noise, said["meta"], shares)
 
 
 def _format(said: Mapping[str, Any]) -> int:
@@ -132,7 +134,12 @@ def _named(said: Mapping[str, Any]) -> Vocabulary:
     return vocabulary
 
 
-def _rounded(shares: Tensor) -> list[float]:
+def _rounded(noise: NoiseModel) -> Shares:
+    shares = noise.atom_marginal, noise.bond_marginal, noise.size_distribution
+    return {name: _in_digits(share) for name, share in zip(_COUNTS, shares, strict=True)}
+
+
+def _in_digits(shares: Tensor) -> list[float]:
     return [float(f"{share:.{DIGITS - 1}e}") for share in shares.tolist()]
 
 
