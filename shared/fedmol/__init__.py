@@ -8,9 +8,9 @@
     >>> print(fedmol.evaluate(molecules).quality.validity.total)
     8
 
-`load` and `train` give a `Model`, whose `sample` gives `Molecules`; `evaluate` measures models and molecules alike. What
-goes wrong is a `FedmolError`, which says what to do about it. Importing fedmol costs nothing: torch and RDKit are loaded
-when they are first used.
+`load` and `train` give a `Model`, whose `sample` gives `Molecules`; `evaluate` measures models and molecules alike.
+What goes wrong is a `FedmolError`, which says what to do about it. Importing fedmol costs nothing: torch and RDKit are
+loaded when they are first used.
 """
 
 from __future__ import annotations

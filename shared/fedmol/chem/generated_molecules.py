@@ -52,7 +52,7 @@ class Molecule:
         return Chem.MolFromSmiles(self.smiles)
 
     def stereoisomers(self, most: int = 16) -> Stereoisomers:
-        """Up to `most` (1 to 1,024) of its stereoisomers, see `fedmol.chem.stereo.stereoisomers`: models know no stereo.
+        """Up to `most` (1 to 1,024) of its stereoisomers, see `fedmol.chem.stereo`: models know no stereo.
 
         What is not valid stands for itself, and is not counted.
         """

@@ -15,6 +15,7 @@ from fedmol.chem.generated_molecules import Molecule
 from fedmol.chem.stereo import Stereoisomers
 from fedmol.errors import Exit, FedmolError
 
+
 @dataclass(frozen=True)
 class Listing:
     """A file format: what stands at the top, and what stands for a molecule ("" where it is left out).

@@ -68,7 +68,8 @@ def density(sample: Values, points: Values) -> Values:
     for start in range(0, len(values), _BLOCK):
         block = slice(start, start + _BLOCK)
         sums += times[block] @ np.exp(-0.5 * ((points - values[block, None]) / width) ** 2)
-    return sums / (len(sample) * width * math.sqrt(2 * math.pi))
+    found: Values = sums / (len(sample) * width * math.sqrt(2 * math.pi))
+    return found
 
 
 def discrete(generated: Values, real: Values) -> float:

@@ -64,7 +64,9 @@ def training_molecules(
     lines = why_rejected(rejections(table, rejected), len(table) + table.blank)
     if not known:
         raise bad_data(
-            "".join([f"{table.source}: none of {len(table):,} rows is a known molecule", *(f"\n  {line}" for line in lines)]),
+            "".join(
+                [f"{table.source}: none of {len(table):,} rows is a known molecule", *(f"\n  {line}" for line in lines)]
+            ),
             "check that the column holds SMILES (--column), and correct or remove these rows",
         )
     if tell is not None:

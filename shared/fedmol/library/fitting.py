@@ -55,6 +55,7 @@ def train(
     threads: int = 1,
     execution: ExecutionName = _TRAINING.execution,
     state: str | Path | None = None,
+    resume: bool = True,
     on_progress: Progress | None = None,
     on_step: OnStep | None = None,
     tell: Tell = warn,
@@ -80,8 +81,8 @@ def train(
         processes: that share each batch; "auto" is one per GPU.
         threads: of each process; more than one seldom help these small networks.
         execution: how steps reach a GPU, see `fedmol.execution`; "auto" is the fastest.
-        state: file that keeps the position once a minute. Where it holds one of this very training, that is gone on
-            with. Remove it when the model is saved.
+        state: file that keeps the position once a minute. Remove it when the model is saved.
+        resume: go on from the position in that file, if it is one of this very training.
         on_progress: is told ("reading", rows done, of how many).
         on_step: is told of the steps taken (`StepReport`), and of how many there are.
         tell: is given a line for whatever of the molecules is left out; a `DataWarning` says it otherwise.
@@ -128,7 +129,9 @@ def train(
             "seed": seed,
         }
         with Trainer(denoiser, noise, shard.training, config, place, number, how) as trainer:
-            position = ResumePoint(None if state is None else Path(state), {**said, "census": census.to_json()}, trainer)
+            position = ResumePoint(
+                None if state is None else Path(state), {**said, "census": census.to_json()}, trainer
+            )
             generator = torch.Generator().manual_seed(seed)
             position.train_to_the_end(total, generator, lambda report: on_step and on_step(report, total))
             noise = trainer.noise

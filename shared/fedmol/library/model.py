@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,6 @@ from fedmol.diffusion import Likelihood, NoiseModel, samplers
 from fedmol.diffusion import sample as draw
 from fedmol.diffusion.denoising import Denoises
 from fedmol.diffusion.inpainting import Inpainting, between
-from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation.nll import estimate
 from fedmol.execution import EAGER, Execution, execution_named
 from fedmol.library.arguments import seed_and_threads, whole, wrong
@@ -40,9 +39,7 @@ _LARGEST_CARD = 1 << 20  # bytes
 OnMolecules = Callable[[float, int], None]  # how many molecules' work is done, and of how many
 
 
-def load(
-    model: str | Path = zoo.DEFAULT, *, device: DeviceName = "auto", execution: ExecutionName = "auto"
-) -> Model:
+def load(model: str | Path = zoo.DEFAULT, *, device: DeviceName = "auto", execution: ExecutionName = "auto") -> Model:
     """The model that comes with fedmol under a name ("qm9"), or the one in a file that training wrote.
 
     Args:
@@ -175,8 +172,8 @@ class Model:
             >>> import fedmol
             >>> model = fedmol.load("qm9")
             >>> pyrroles = model.sample(10, scaffold="c1cc[nH]c1", seed=2)
-            >>> print(pyrroles)  # doctest: +ELLIPSIS
-            ... valid (... different), ... invalid of 10 (... without the scaffold); ... connected
+            >>> all("n" in one.smiles for one in pyrroles)
+            True
         """
         return joined(
             list(

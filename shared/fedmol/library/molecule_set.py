@@ -71,7 +71,8 @@ class Molecules(Sequence[Molecule]):
     @cached_property
     def tally(self) -> Tally:
         """The counts that `str` shows."""
-        tally = Tally.of(self.origin)
+        tally = Tally()
+        tally.begin(self.origin)
         for one in self.drawn:
             tally.is_new(one)
         return tally
@@ -85,7 +86,7 @@ class Molecules(Sequence[Molecule]):
             FedmolError: USAGE for another suffix, or a place that cannot be written to; STORAGE where the disk fails.
         """
         try:
-            write(Path(path), [self], self.origin, unique=unique, stereo=stereo)
+            write(Path(path), [self], unique=unique, stereo=stereo)
         except OSError as error:
             raise ended_by_the_system(error) from None
 
@@ -117,8 +118,8 @@ def joined(parts: Sequence[Molecules]) -> Molecules:
 class Tally:
     """What has been drawn so far."""
 
-    scaffold: bool  # whether one was asked for
-    novelty: bool  # whether known molecules were named
+    scaffold: bool = False  # whether one was asked for
+    novelty: bool = False  # whether known molecules were named
     total: int = 0
     valid: int = 0
     connected: int = 0
@@ -126,9 +127,9 @@ class Tally:
     novel: int = 0
     different: set[str] = field(default_factory=set)
 
-    @classmethod
-    def of(cls, origin: Origin) -> Tally:
-        return cls(origin.scaffold is not None, origin.compared)
+    def begin(self, origin: Origin) -> None:
+        """What comes now was drawn so."""
+        self.scaffold, self.novelty = origin.scaffold is not None, origin.compared
 
     def is_new(self, one: Molecule) -> bool:
         """Count a molecule. False for a valid one that has come up before."""
@@ -170,9 +171,9 @@ class Expansion:
 
 
 def write(
-    path: Path, blocks: Iterable[Molecules], origin: Origin, *, unique: bool = False, stereo: int | None = None
+    path: Path, blocks: Iterable[Molecules], *, unique: bool = False, stereo: int | None = None
 ) -> tuple[Tally, Expansion]:
-    """Write blocks of molecules into one file, each block as it comes; whole or not at all.
+    """Write blocks that were drawn alike into one file, each as it comes; whole or not at all. What was counted.
 
     Raises:
         OSError: see `fedmol.files.replacing`.
@@ -180,10 +181,11 @@ def write(
     """
     if stereo is not None:
         whole("stereo", stereo, 1, MOST)
-    form, tally, expansion = listing(path, stereo=stereo is not None), Tally.of(origin), Expansion()
+    form, tally, expansion = listing(path, stereo=stereo is not None), Tally(), Expansion()
     with files.replacing(path) as file:
         file.write(form.head.encode())
         for block in blocks:
+            tally.begin(block.origin)
             for one in block.drawn:
                 if tally.is_new(one) or not unique:
                     isomers = None if stereo is None else one.stereoisomers(stereo)

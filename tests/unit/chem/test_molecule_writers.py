@@ -41,7 +41,9 @@ def test_they_say_what_each_graph_is_worth() -> None:
 
 
 def test_with_a_scaffold_only_whole_molecules_that_contain_it_are_valid() -> None:
-    ethanol, pyridine, pieces, charged, _ = molecules_of(some_graphs(), VOCABULARY, scaffold=read_scaffold("CO", VOCABULARY))
+    ethanol, pyridine, pieces, charged, _ = molecules_of(
+        some_graphs(), VOCABULARY, scaffold=read_scaffold("CO", VOCABULARY)
+    )
     assert (ethanol.valid, ethanol.relaxed, ethanol.reason) == (True, True, "")
     assert (pyridine.valid, pyridine.relaxed, pyridine.reason) == (False, False, NO_SCAFFOLD)
     assert (pieces.valid, pieces.relaxed, pieces.reason) == (False, False, IN_PIECES)
