@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,7 @@ ROOT = Path(__file__).parents[2]
 def bare(monkeypatch: pytest.MonkeyPatch) -> None:
     """An installation of the library alone."""
     optional = {name for modules in extras.EXTRAS.values() for name in modules} | set(extras.PROGRAMS)
-    found = extras.find_spec
-    monkeypatch.setattr(extras, "find_spec", lambda name: None if name in optional else found(name))
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name in optional else find_spec(name))
 
 
 def _declared() -> dict[str, list[Requirement]]:

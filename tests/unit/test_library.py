@@ -100,7 +100,7 @@ def test_blocks_are_the_same_molecules(model: fedmol.Model, monkeypatch: pytest.
 
 
 def test_novelty_is_told_by_any_known_molecules(model: fedmol.Model, molecules: fedmol.Molecules) -> None:
-    known = [molecules[0].mol, molecules.smiles[1]]
+    known: list[Any] = [molecules[0].mol, molecules.smiles[1]]
     again = model.sample(30, **FEW, known=known)
     seen = set(molecules.smiles[:2])
     assert [one.novel for one in again] == [one.smiles not in seen for one in again]
