@@ -49,14 +49,14 @@ def _names(requirements: list[Requirement]) -> set[str]:
 
 def _inputs(name: str) -> set[str]:
     """The packages that an input of a lock names, and those of the input that it includes."""
-    lines = (line.split("#")[0].strip() for line in (ROOT / "requirements" / name).read_text().splitlines())
-    return set().union(
-        *(
-            _inputs(line[3:]) if line.startswith("-r ") else {canonicalize_name(Requirement(line).name)}
-            for line in lines
-            if line
-        )
-    )
+    names = set[str]()
+    for line in (ROOT / "requirements" / name).read_text().splitlines():
+        said = line.split("#")[0].strip()
+        if said.startswith("-r "):
+            names |= _inputs(said.removeprefix("-r "))
+        elif said:
+            names.add(canonicalize_name(Requirement(said).name))
+    return names
 
 
 _APART = {"torch", "fcd"}  # torch has a lock for each of its builds; fcd stands on it
@@ -65,9 +65,9 @@ _APART = {"torch", "fcd"}  # torch has a lock for each of its builds; fcd stands
 @pytest.mark.parametrize("torch", ["cpu", "cuda"])
 @pytest.mark.parametrize("lock", ["runtime", "image"])
 def test_the_lock_pins_everything_a_package_asks_for(lock: str, torch: str) -> None:
-    pins = {
-        name: pin for one in (lock, torch, "fcd") for name, pin in _pins(ROOT / "requirements" / f"{one}.txt").items()
-    }
+    pins = dict[str, Version]()
+    for one in (lock, torch, "fcd"):
+        pins |= _pins(ROOT / "requirements" / f"{one}.txt")
     asked = _asked(*PACKAGES, extras="all") if lock == "runtime" else _asked("aggregator", "collaborator")
     for requirement in asked:
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
