@@ -251,6 +251,11 @@ def test_what_cannot_be_drawn_is_said_at_once(model: fedmol.Model, options: dict
         ({"validation_share": 1}, Exit.USAGE),
         ({"learning_rate": -1.0}, Exit.USAGE),
         ({"batch_size": True}, Exit.USAGE),
+        ({"optimizer": "adam"}, Exit.USAGE),
+        ({"device": "gpu"}, Exit.USAGE),
+        ({"execution": "fast"}, Exit.USAGE),
+        ({"standardise": "all"}, Exit.USAGE),
+        ({"processes": 0}, Exit.USAGE),
         ({"preset": "huge"}, Exit.BAD_SETTINGS),
         ({"vocabulary": "klingon"}, Exit.BAD_SETTINGS),
     ],
@@ -261,6 +266,9 @@ def test_what_cannot_be_trained_is_said(options: dict[str, Any], exit: Exit) -> 
 
 def test_what_is_not_there_is_said(tmp_path: Path, model: fedmol.Model) -> None:
     assert refusal(fedmol.load, "nothing").exit is Exit.BAD_MODEL
+    assert refusal(fedmol.load, None).exit is Exit.USAGE
+    assert refusal(fedmol.load, "qm9", device="gpu").exit is Exit.USAGE
+    assert refusal(fedmol.evaluate, model, vocabulary="drug").exit is Exit.USAGE
     assert refusal(fedmol.train, tmp_path / "none.csv").exit is Exit.BAD_DATA
     assert refusal(fedmol.train, 5).exit is Exit.USAGE
     assert refusal(fedmol.evaluate, []).exit is Exit.BAD_DATA

@@ -89,12 +89,13 @@ def evaluate(
         require("report", "--html")
     console = Console()
     with _progress(console) as report:
+        model = load(str(subject), device=device) if is_model(subject) else None
         result = evaluate(
-            load(str(subject), device=device) if is_model(subject) else subject,
+            model or subject,
             test=test,
             known=known,
             column=column,
-            vocabulary=vocabulary,
+            vocabulary=vocabulary if model is None else None,
             standardise=standardise,
             samples=samples,
             sampler=sampler,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fedmol.errors import Exit, FedmolError
 from fedmol.settings import LARGEST_SEED, MOST_THREADS
 
@@ -25,6 +27,16 @@ def positive(name: str, value: float, below: float = float("inf")) -> None:
     """
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < below:
         raise wrong(name, value, "give a number above 0" + ("" if below == float("inf") else f" and below {below:g}"))
+
+
+def one_of(name: str, value: object, choices: Iterable[str]) -> None:
+    """Refuse what is none of `choices`.
+
+    Raises:
+        FedmolError: USAGE.
+    """
+    if value not in (listed := tuple(choices)):
+        raise wrong(name, value, f"take one of {', '.join(listed)}")
 
 
 def seed_and_threads(seed: int, threads: int) -> None:

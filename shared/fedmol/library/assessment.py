@@ -11,7 +11,7 @@ from fedmol.data.molecule_files import Table, read_table
 from fedmol.evaluation import Evaluation
 from fedmol.evaluation import evaluation as measuring
 from fedmol.evaluation.resemblance import Progress
-from fedmol.library.arguments import seed_and_threads, whole
+from fedmol.library.arguments import seed_and_threads, whole, wrong
 from fedmol.library.model import SAMPLER, Model, load
 from fedmol.library.molecule_input import (
     MoleculeInput,
@@ -91,6 +91,8 @@ def evaluate(
         types = subject.origin.vocabulary
     else:
         types = vocabulary_of(vocabulary, standardise)
+    if vocabulary is not None and isinstance(subject, Model | Molecules):
+        raise wrong("vocabulary", vocabulary, "leave it out: a model, and what it drew, have their own")
     table = None if isinstance(subject, Model | Molecules) else _table(subject, column)  # before the slower ones
     real = None if test is None else test_graphs(test, column, types, tell)
     trained_on = () if known is None else known_smiles(known, column, types, tell)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, get_args
 
 import torch
 
@@ -16,7 +16,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation.reference_molecules import table_to_train_on
 from fedmol.evaluation.resemblance import Progress
 from fedmol.execution import execution_named
-from fedmol.library.arguments import positive, seed_and_threads, whole
+from fedmol.library.arguments import one_of, positive, seed_and_threads, whole
 from fedmol.library.model import Fit, Model
 from fedmol.library.molecule_input import MoleculeInput, Tell, table_of, vocabulary_of, warn
 from fedmol.models import build
@@ -32,6 +32,7 @@ _STEPS = 2000
 _TIMED_STEPS = 10
 _MOST_STEPS = 10**9
 
+Optimizer = Literal["muon", "adamw"]
 OnStep = Callable[[StepReport, int], None]  # the step done, and how many there are
 
 
@@ -47,7 +48,7 @@ def train(
     steps: int | None = None,
     minutes: float | None = None,
     batch_size: int = _TRAINING.batch_size,
-    optimizer: Literal["muon", "adamw"] = _TRAINING.optimizer,
+    optimizer: Optimizer = _TRAINING.optimizer,
     learning_rate: float = _TRAINING.learning_rate,
     seed: int = 0,
     device: DeviceName = _TRAINING.device,
@@ -100,23 +101,29 @@ def train(
         >>> len(model.sample(5, steps=3).drawn)
         5
     """
-    _check(seed, threads, validation_share, steps, minutes, batch_size, learning_rate)
+    seed_and_threads(seed, threads)
+    positive("validation_share", validation_share, below=1)
+    whole("batch_size", batch_size, 1)
+    positive("learning_rate", learning_rate)
+    one_of("optimizer", optimizer, get_args(Optimizer))
+    one_of("device", device, get_args(DeviceName))
+    one_of("execution", execution, get_args(ExecutionName))
+    if processes != "auto":
+        whole("processes", processes, 1)
+    _check_length(steps, minutes)
     place = device_named(device)
     types = vocabulary_of(vocabulary, standardise)
+    config = TrainingConfig(optimizer, batch_size, learning_rate)
     with threads_set(threads):
-
-        def fresh() -> Any:
-            return build(preset, *types.sizes, seed, layers)
-
-        denoiser = fresh()
+        denoiser = build(preset, *types.sizes, seed, layers)
         shard = _shard(molecules, column, types, validation_share, on_progress, tell)
-        config = TrainingConfig(optimizer, batch_size, learning_rate)
         census = Census.take(shard.training, *types.sizes)
         noise, number = NoiseModel.from_census(census), processes_on(place, processes)
         how = execution_named(execution, place, only_eager=denoiser.config.only_eager, processes=number)
         if minutes is not None:
-            with Trainer(fresh(), noise, shard.training, config, place, number, how) as trial:
-                steps = _fitting(minutes, seconds_per_step(trial, _TIMED_STEPS, seed))
+            trial = build(preset, *types.sizes, seed, layers)
+            with Trainer(trial, noise, shard.training, config, place, number, how) as trainer:
+                steps = _fitting(minutes, seconds_per_step(trainer, _TIMED_STEPS, seed))
         total = steps or _STEPS
         said = {
             "vocabulary": types.digest(),
@@ -129,9 +136,8 @@ def train(
             "seed": seed,
         }
         with Trainer(denoiser, noise, shard.training, config, place, number, how) as trainer:
-            position = ResumePoint(
-                None if state is None else Path(state), {**said, "census": census.to_json()}, trainer
-            )
+            kept = _kept(state, resume)
+            position = ResumePoint(kept, {**said, "census": census.to_json()}, trainer)
             generator = torch.Generator().manual_seed(seed)
             position.train_to_the_end(total, generator, lambda report: on_step and on_step(report, total))
             noise = trainer.noise
@@ -140,19 +146,17 @@ def train(
     return Model(trained, how, fit=Fit(shard.card, len(shard.training), shard.validation, total))
 
 
-def _check(
-    seed: int,
-    threads: int,
-    validation_share: float,
-    steps: int | None,
-    minutes: float | None,
-    batch_size: int,
-    learning_rate: float,
-) -> None:
-    seed_and_threads(seed, threads)
-    positive("validation_share", validation_share, below=1)
-    whole("batch_size", batch_size, 1)
-    positive("learning_rate", learning_rate)
+def _kept(state: str | Path | None, resume: bool) -> Path | None:
+    """The file for the position, without one that is not to be gone on from."""
+    if state is None:
+        return None
+    path = Path(state)
+    if not resume:
+        path.unlink(missing_ok=True)
+    return path
+
+
+def _check_length(steps: int | None, minutes: float | None) -> None:
     if steps is not None and minutes is not None:
         raise FedmolError(Exit.USAGE, "both steps and minutes are given", "give one of them")
     if steps is not None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -21,7 +21,7 @@ from fedmol.diffusion.denoising import Denoises
 from fedmol.diffusion.inpainting import Inpainting, between
 from fedmol.evaluation.nll import estimate
 from fedmol.execution import EAGER, Execution, execution_named
-from fedmol.library.arguments import seed_and_threads, whole, wrong
+from fedmol.library.arguments import one_of, seed_and_threads, whole, wrong
 from fedmol.library.molecule_input import MoleculeInput, Tell, known_smiles, test_graphs, warn
 from fedmol.library.molecule_set import Molecules, Origin, joined
 from fedmol.ragged import AnyGraphs, RaggedGraphs, ragged
@@ -57,6 +57,10 @@ def load(model: str | Path = zoo.DEFAULT, *, device: DeviceName = "auto", execut
         >>> model.vocabulary.max_atoms  # heavy atoms
         9
     """
+    if not isinstance(model, str | Path):
+        raise wrong("model", model, f"give a path, or one of {', '.join(zoo.available())}")
+    one_of("device", device, get_args(DeviceName))
+    one_of("execution", execution, get_args(ExecutionName))
     name = model if isinstance(model, str) and model in zoo.available() else None
     path = Path(model).expanduser() if name is None else zoo.shipped(name)
     place = device_named(device)

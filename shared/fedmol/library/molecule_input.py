@@ -11,13 +11,13 @@ from typing import Any
 from rdkit import Chem
 
 from fedmol.chem.generated_molecules import Molecule
-from fedmol.chem.vocabulary import Recipe, Vocabulary
+from fedmol.chem.vocabulary import RECIPES, Recipe, Vocabulary
 from fedmol.data.card import left_out
 from fedmol.data.molecule_files import Table
 from fedmol.errors import bad_data
 from fedmol.evaluation.reference_molecules import real_molecules, training_molecules
 from fedmol.graphs import Graphs
-from fedmol.library.arguments import wrong
+from fedmol.library.arguments import one_of, wrong
 from fedmol.settings import ModelSettings, vocabulary_named
 
 MoleculeInput = str | Path | Iterable[str | Molecule | Chem.Mol]
@@ -64,6 +64,7 @@ def _smiles(one: Any) -> tuple[str, bool]:
 
 def vocabulary_of(vocabulary: str | Path | Vocabulary | None, standardise: Recipe) -> Vocabulary:
     """The vocabulary that is meant, the settings' own where none is named, with the recipe."""
+    one_of("standardise", standardise, RECIPES)
     return replace(vocabulary_named(vocabulary or str(ModelSettings().vocabulary)), recipe=standardise)
 
 
