@@ -9,6 +9,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.formats import names
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "certificates": ("cryptography",),
@@ -39,7 +40,7 @@ def require(extra: str, what: str) -> None:
     if lacking := missing(extra):
         raise FedmolError(
             Exit.EXTRA_MISSING,
-            f"{what} needs {', '.join(lacking)}, which is not installed here",
+            f"{what} needs {names(lacking)}, which this installation lacks",
             f"install the extra {extra}: {how_to_install(extra)}",
         )
 
@@ -53,7 +54,7 @@ def require_programs(what: str) -> None:
     if lacking := [name for name in PROGRAMS if find_spec(name) is None]:
         raise FedmolError(
             Exit.EXTRA_MISSING,
-            f"{what} starts {', '.join(lacking)}, which is not installed here",
+            f"{what} starts {names(lacking)}, which this installation lacks",
             "install both programs: pip install ./aggregator ./collaborator",
         )
 

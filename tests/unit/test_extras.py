@@ -105,7 +105,7 @@ def test_a_parquet_file_names_its_extra(tmp_path: Path) -> None:
 
 
 def test_a_whole_run_needs_both_programs(bare: None) -> None:
-    with pytest.raises(FedmolError, match="fedmol_aggregator, fedmol_collaborator"):
+    with pytest.raises(FedmolError, match="fedmol_aggregator and fedmol_collaborator"):
         extras.require_programs("fedmol run")
 
 
