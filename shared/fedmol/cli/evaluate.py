@@ -13,7 +13,6 @@ from rich.console import Console
 
 from fedmol import files
 from fedmol.cli.options import SEED, THREADS, OutputFile, standardise, vocabulary
-from fedmol.extras import require
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
@@ -85,8 +84,6 @@ def evaluate(
     from fedmol.library.model import load
     from fedmol.report.console import print_evaluation
 
-    if html is not None:
-        require("report", "--html")
     console = Console()
     with _progress(console) as report:
         model = load(str(subject), device=device) if is_model(subject) else None
@@ -112,7 +109,7 @@ def evaluate(
         files.write_text(out, result.to_json())
         console.print(f"written: {out}", markup=False)
     if html is not None:
-        from fedmol.report.pages import write_evaluation
+        from fedmol.report.evaluation_page import write_evaluation
 
         write_evaluation(html, result, subject.name)
         console.print(f"written: {html}", markup=False)

@@ -36,6 +36,7 @@ _COMMANDS = {
     "data": ("fedmol.cli.data:data", "Look at data sets and deal them out to sites."),
     "certs": ("fedmol.cli.certs:certs", "Make, sign, install and show certificates."),
     "change": ("fedmol.cli.change:change", "Sign a change of a run: sites, quorum, deadlines, more rounds."),
+    "log": ("fedmol.cli.event_log:log", "Verify event logs: was one changed, and were all sites told the same?"),
     "doctor": ("fedmol.doctor.command:doctor", "Check a site before it joins, or the aggregator."),
 }
 _EXTRAS = {  # that commands need beside the library
@@ -48,6 +49,7 @@ _EXTRAS = {  # that commands need beside the library
     "export": "report",
     "certs": "certificates",
     "change": "certificates",
+    "log": "certificates",
     "doctor": "certificates",
 }
 

@@ -1,4 +1,4 @@
-"""Pages that show a run, or one evaluation, each in a file of its own that fetches nothing."""
+"""The page that shows a run, in a file of its own that fetches nothing."""
 
 from __future__ import annotations
 
@@ -7,20 +7,15 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from fedmol import files, formats
-from fedmol.evaluation import Evaluation
 from fedmol.evaluation.comparison import NOT_MEASURED, PAPER, comparable, compare
-from fedmol.evaluation.resemblance import ABOUT
 from fedmol.fl.federation import dump
 from fedmol.report import figures
 from fedmol.report.contributions import accounts
+from fedmol.report.evaluation_page import environment, of_evaluation
 from fedmol.report.incidents import incidents
 from fedmol.report.run_record import RunRecord, read_record
 from fedmol.report.summary import outcome
-
-PICTURES = 30  # fills rows of 2, 3, 5 and 6
 
 
 def write_report(run: Path) -> Path:
@@ -36,36 +31,9 @@ def write_report(run: Path) -> Path:
     return path
 
 
-def write_evaluation(path: Path, evaluation: Evaluation, subject: str) -> None:
-    """Write the page of one evaluation: self-contained, no script. `subject` names what was evaluated."""
-    content = {**_of_evaluation(evaluation), "subject": subject, "figures": figures}
-    files.write_text(path, _environment().get_template("evaluation.html.j2").render(content))
-
-
 def render(record: RunRecord) -> str:
     """The page of a run as HTML."""
-    return _environment().get_template("report.html.j2").render(_content(record))
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("fedmol.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    filters = ("fixed", "signed", "count", "percent", "interval", "size", "duration", "date", "names", "ranges")
-    environment.filters |= {name: getattr(formats, name) for name in filters}
-    return environment
-
-
-def _of_evaluation(evaluation: Evaluation | None) -> dict[str, Any]:
-    return {
-        "evaluation": evaluation,
-        "examples": evaluation.examples[:PICTURES] if evaluation else (),
-        "about": ABOUT,
-    }
+    return environment().get_template("report.html.j2").render(_content(record))
 
 
 def _content(record: RunRecord) -> dict[str, Any]:
@@ -77,7 +45,7 @@ def _content(record: RunRecord) -> dict[str, Any]:
         "outcome": outcome(record),
         "accounts": accounts(record),
         "incidents": incidents(record),
-        **_of_evaluation(evaluation),
+        **of_evaluation(evaluation),
         "comparison": compare(evaluation, record.baseline) if evaluation else (),
         "comparable": comparable(record.settings.data),
         "paper": PAPER,

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from in_memory import Build, Federation
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import Payload
@@ -17,6 +16,7 @@ from fedmol.fl.strategies.fedadam import FedAdam
 from fedmol.fl.strategies.scaffold import Scaffold
 from fedmol.fl.tasks import NEGATIVE_NLL, SECONDS, VALIDATE
 from fedmol.fl.uploads import UploadStore
+from tests.support.in_memory import Build, Federation
 
 ROUNDS = 4
 
@@ -62,8 +62,8 @@ class Killed(BaseException):
     [
         "fedmol.fl.uploads.Reception.keep",
         "fedmol.fl.strategies.FedAvg.step",
-        "fedmol.fl.strategies.FedAdam.step",
-        "fedmol.fl.strategies.Scaffold.step",
+        "fedmol.fl.strategies.fedadam.FedAdam.step",
+        "fedmol.fl.strategies.scaffold.Scaffold.step",
         "fedmol.fl.checkpoints.Checkpoints.save",
         "fedmol.telemetry.log.EventLog.write",
         "fedmol.fl.uploads.UploadStore.keep_from",

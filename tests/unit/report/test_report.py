@@ -12,10 +12,11 @@ import pytest
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation.smiles import Contents
-from fedmol.report.pages import write_evaluation, write_report
+from fedmol.report.evaluation_page import write_evaluation
+from fedmol.report.pages import write_report
 from fedmol.report.run_record import read_record
 from fedmol.telemetry.log import EventLog
-from tests.unit.raw_log import append
+from tests.support.raw_log import append
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 
