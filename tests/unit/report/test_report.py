@@ -12,7 +12,8 @@ import pytest
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation.smiles import Contents
-from fedmol.report.pages import write_evaluation, write_report
+from fedmol.report.evaluation_page import write_evaluation
+from fedmol.report.pages import write_report
 from fedmol.report.run_record import read_record
 from fedmol.telemetry.events.run_events import RunStarted, RunStopped
 from fedmol.telemetry.log import EventLog
