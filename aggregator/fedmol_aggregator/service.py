@@ -201,7 +201,7 @@ class Service:
     def _reach(self, round: int) -> Reach:
         steps = self._agreement().local_steps
         longer = extensions(self.course.changes.lengths, steps)
-        return reach(self.settings, steps, self.layout.size, round, longer)
+        return reach(self.settings.training, steps, self.layout.size, round, longer)
 
     def _agreement(self) -> Agreement:
         agreement = self.enrollment.agreement

@@ -88,7 +88,8 @@ def take_part(place: Place, events: EventLog, watch: Watchdog, stop: threading.E
 
 def _take_part(place: Place, before: RunEnd, events: EventLog, watch: Watchdog, stop: threading.Event) -> str:
     torch.set_num_threads(place.settings.training.threads)
-    hardware_of(place.settings)  # what this machine lacks is said before the federation counts on the site
+    # What this machine lacks is reported before the federation counts on the site.
+    hardware_of(place.settings.training, place.settings.model)
     hello = Progress(run=place.run, peer=peer_name(place.site), round=None, phase="connecting")
     reporter = ProgressReporter(events, hello, lambda *_: None, watch)
     reporter.phase("connecting")

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from stage import PATIENCE, Stage, copy_certificates
 
 import fedmol
 from fedmol.errors import Exit
 from fedmol.fl.versions import SEMANTICS
 from fedmol.local.processes import Party
 from fedmol.pki import certificates
+from tests.support.stage import PATIENCE, Stage, copy_certificates
 
 DAY = timedelta(days=1)
 

@@ -16,12 +16,11 @@ import pytest
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from openfl.protocols import aggregator_pb2
-from stage import PATIENCE, RUN, Stage
 
 from fedmol.fl.federation import Settings
 from fedmol_collaborator import outbound_fields
-from tests.security.scripted import Received, ScriptedAggregator
-from tests.security.test_asked import SITE, one_site
+from tests.support.scripted import SITE, Received, ScriptedAggregator, one_site
+from tests.support.stage import PATIENCE, RUN, Stage
 
 Build = Callable[[Settings], Stage]
 KINDS = {
@@ -161,7 +160,7 @@ def test_nothing_leaves_with_the_doctor_that_is_not_in_the_list(stage: Build, tm
     assert f"{len(echoes)} x Echo, {sum(len(one.body) for one in echoes):,} bytes" in checks["messages"]["found"]
 
 
-def test_the_readme_has_the_list() -> None:
-    readme = (ROOT / "README.md").read_text()
-    assert outbound_fields.readme_of(readme) == readme, "python -m fedmol_collaborator.outbound_fields README.md"
-    assert outbound_fields.table() in readme
+def test_the_docs_have_the_list() -> None:
+    page = (ROOT / "docs/site.md").read_text()
+    assert outbound_fields.page_of(page) == page, "python -m fedmol_collaborator.outbound_fields docs/site.md"
+    assert outbound_fields.table() in page

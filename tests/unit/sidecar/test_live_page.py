@@ -14,9 +14,7 @@ from fedmol.sidecar.molecules import newest, picture
 from fedmol.sidecar.timeline import timeline
 from fedmol.telemetry.log import EventLog
 from fedmol.telemetry.state import LATE_AFTER, Round, Run, Span
-
-from .conftest import Story, watching
-from .test_prometheus import evaluation
+from tests.support.story import Story, evaluation, watching
 
 
 def _page(folder: Path, later: float = 0.0) -> str:
@@ -61,7 +59,7 @@ def test_a_site_s_page_shows_what_left_it(site_log: EventLog) -> None:
 def test_what_is_not_there_yet_is_said(story: Story) -> None:
     story.start()
     page = _page(story.folder)
-    for said in ("There are none yet", "No round has been finished", "has not come yet", "nobody was refused"):
+    for said in ("None yet", "No round has finished", "has not come yet", "no site was refused"):
         assert said in page
 
 

@@ -22,9 +22,9 @@ from typing import Any, Self
 import grpc
 import numpy as np
 from openfl.protocols import aggregator_pb2, base_pb2
-from stage import AGGREGATOR, RUN, Stage
 
 from fedmol.chem.standardise import coding_digest
+from fedmol.fl.federation import Settings
 from fedmol.fl.identity import aggregator_name, shared_settings
 from fedmol.fl.log_anchors import AnchoredLine, make
 from fedmol.fl.messages import (
@@ -50,12 +50,19 @@ from fedmol.pki.certificates import CertificateFiles
 from fedmol.pki.pem import read_certificate, read_key
 from fedmol.training.assembly import denoiser_of, vocabulary_of
 from fedmol.training.parameter_vector import flatten, manifest
+from tests.support.stage import AGGREGATOR, RUN, Stage, small_settings
 
 OPENFL = "openfl.aggregator.Aggregator"
 _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
 
+SITE = "north"
+
 Honest = Callable[[], Any]
 Answer = Callable[[Honest], Any]  # a message, or bytes
+
+
+def one_site(**changes: Any) -> Settings:
+    return small_settings(sites=[{"name": SITE}], **changes)
 
 
 @dataclass(frozen=True)
