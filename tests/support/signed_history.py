@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from fedmol.fl.log_anchors import KIND, AnchoredLine, as_fields, make
 from fedmol.fl.messages import LogAnchor
@@ -41,7 +42,7 @@ class History:
         self.authority = authority
         self.aggregator = EventLog(folder / "aggregator" / "events.jsonl", run=RUN, site="aggregator")
         self.logs = {site: EventLog(folder / site / "events.jsonl", run=RUN, site=site) for site in sites}
-        start = {"sites": list(sites), "rounds": 9, "quorum": 1, "parameters": 1, "model_bytes": 4}
+        start: dict[str, Any] = {"sites": list(sites), "rounds": 9, "quorum": 1, "parameters": 1, "model_bytes": 4}
         self.aggregator.write("run_started", **start)
         for log in self.logs.values():
             log.write("phase", phase="connecting")
@@ -57,7 +58,7 @@ class History:
         for count in range(lines):
             self.aggregator.write("site_progress", site=SITES[count % 2], round=number, phase="training", step=count)
         digest = model or f"{number:x}" * 64
-        figures = {"loss": 1.0, "nll": 2.0, "seconds": 1.0, "site_loss": {}, "site_nll": {}}
+        figures: dict[str, Any] = {"loss": 1.0, "nll": 2.0, "seconds": 1.0, "site_loss": {}, "site_nll": {}}
         closing = self.aggregator.write(
             "round_finished", round=number, sites=[], weights={}, missing=[], model_digest=digest, **figures
         )

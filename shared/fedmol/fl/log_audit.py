@@ -163,8 +163,8 @@ def _judge_chain(result: Audit, log: LogRead) -> None:
         result.tampering += [Tampering(log.path, one.line, one.what) for one in breaks(log.path, log.found)]
     if log.torn:
         result.facts.append(
-            f"{log.whose} ends with {number(log.torn, 'byte')} of an unfinished line: a power cut or a kill leaves that, "
-            "or a program is writing now"
+            f"{log.whose} ends with {number(log.torn, 'byte')} of an unfinished line: "
+            "a power cut or a kill leaves that, or a program is writing now"
         )
 
 

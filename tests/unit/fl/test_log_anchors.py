@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from signed_history import DAY, Authority
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.log_anchors import AnchoredLine, as_fields, kept, make, signer
@@ -19,6 +19,7 @@ from fedmol.pki.certificates import CertificateFiles
 from fedmol.pki.signatures import sign_document
 from fedmol.telemetry.log import Event, EventLog
 from fedmol.telemetry.log import read as read_log
+from tests.support.signed_history import Authority
 
 LINE = AnchoredLine("trial", 3, 41, "a" * 64, "b" * 64)
 
@@ -80,7 +81,7 @@ def test_a_signed_document_is_no_anchor(trust: Authority) -> None:
 
 
 def test_an_anchor_outlives_its_certificate(trust: Authority, tmp_path: Path) -> None:
-    certificates.issue_aggregator(trust.folder, tmp_path, ["fl.example.org"], -0.5 * DAY)
+    certificates.issue_aggregator(trust.folder, tmp_path, ["fl.example.org"], timedelta(seconds=-60))
     assert accept(trust.anchor(LINE, CertificateFiles.in_folder(tmp_path)), trust) == "aggregator"
 
 
