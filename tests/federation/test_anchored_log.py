@@ -28,7 +28,7 @@ def _is_clean(stage: Stage, capsys: pytest.CaptureFixture[str]) -> str:
     assert _verify(stage, stage.folder / AGGREGATOR) == Exit.DONE
     closing = stage.events("round_finished")[-1]
     said = capsys.readouterr().out
-    assert f"up to line {closing.seq + 1}, where round {closing.round} ends" in said
+    assert f"lines 1 to {closing.seq + 1}, up to the end of round {closing.round}, match" in said
     return said
 
 
@@ -36,7 +36,7 @@ def test_every_site_keeps_an_anchor_of_every_round(undisturbed: Stage, capsys: p
     said = _is_clean(undisturbed, capsys)
     closed = [(event.round, event.seq, event.fields["model_digest"]) for event in undisturbed.events("round_finished")]
     for site in undisturbed.sites:
-        assert f"site {site} keeps 3 anchors, signed by aggregator" in said
+        assert f"site {site} keeps 3 anchors (rounds 1\N{EN DASH}3), signed by aggregator" in said
         kept = undisturbed.events("log_anchored", site)
         assert [(e.round, e.fields["log_seq"], e.fields["model_digest"]) for e in kept] == closed
 
@@ -55,7 +55,7 @@ def test_what_is_done_to_the_log_is_found(
         ([*whole[:place], whole[place + 1], whole[place], *whole[place + 2 :]], "was moved"),
         (
             _anew([*whole[:place], changed, *whole[place + 1 :]]),
-            f"lines {place + 1} to {closing[1] + 1} were rewritten",
+            f"of lines {place + 1} to {closing[1] + 1} at least one was rewritten",
         ),
         (whole[: closing[1]], f"the log was cut off: it ends with line {closing[1]}"),
     ):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.formats import number
 from fedmol.shown import plain
 
 if TYPE_CHECKING:
@@ -70,14 +71,14 @@ def compare(logs: tuple[Path, ...], authorities: tuple[Path, ...]) -> None:
 
 def _show(audit: Audit) -> None:
     """Raises FedmolError LOG_TAMPERED where there is tampering."""
-    tampering = [f"{one.path}, line {one.line:,}: {one.what}" for one in audit.tampering]
+    tampering = [f"{one.path}: {one.what}" for one in audit.tampering]
     for title, sentences in (("Found:", audit.facts), ("Not proven:", audit.unproven), ("Tampering:", tampering)):
         if sentences:
             click.echo("\n  ".join([title, *(plain(one) for one in sentences)]))
     if tampering:
         raise FedmolError(
             Exit.LOG_TAMPERED,
-            f"the logs are not as they were written, or sites were told different things: {tampering[0]}",
+            f"{number(len(tampering), 'sign')} of tampering, see above",
             "keep all copies as they are, and find out who could write to them; a backup shows what was changed",
         )
     click.echo("No tampering found.")

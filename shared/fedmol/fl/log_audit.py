@@ -78,7 +78,7 @@ class LogRead:
 
     @property
     def whose(self) -> str:
-        return "the aggregator's log" if self.owner == AGGREGATOR else f"the log of site {self.owner}"
+        return "the aggregator's log" if self.owner == AGGREGATOR else f"site {self.owner}'s log"
 
 
 def audit(log: Path, against: Sequence[Path] = (), authorities: Sequence[Path] = ()) -> Audit:
@@ -150,7 +150,7 @@ def _note(found: LogRead, line: int, event: Event, trusted: Sequence[Certificate
             anchor = log_anchors.kept(event)
             by = log_anchors.signer(anchor, trusted) if trusted else None
         except FedmolError as error:
-            what = f"the anchor of round {event.round} is not the aggregator's: {error.message}"
+            what = f"line {line:,}: the anchor of round {event.round} is not the aggregator's: {error.message}"
             found.forged.append(Tampering(found.path, line, what))
         else:
             found.anchors.append(Kept(found.path, event.site, line, AnchoredLine.of(anchor), by))
@@ -158,13 +158,13 @@ def _note(found: LogRead, line: int, event: Event, trusted: Sequence[Certificate
 
 def _judge_chain(result: Audit, log: LogRead) -> None:
     if log.intact:
-        result.facts.append(f"{log.whose} has {number(log.lines, 'line')}, each with the hash of the one before")
+        result.facts.append(f"{log.whose}: {number(log.lines, 'line')}, the chain of hashes is unbroken")
     else:
         result.tampering += [Tampering(log.path, one.line, one.what) for one in breaks(log.path, log.found)]
     if log.torn:
         result.facts.append(
-            f"{log.whose} ends with {number(log.torn, 'byte')} of an unfinished line: "
-            "a power cut or a kill leaves that, or a program is writing now"
+            f"{log.whose} ends with {number(log.torn, 'byte')} of an unfinished line, which is no tampering: "
+            "a power cut or a kill leaves one, or a program is writing it now"
         )
 
 
@@ -179,10 +179,10 @@ def _judge_sites(result: Audit, sites: Sequence[LogRead], run: str, with_signatu
         if one.anchors:
             rounds = sorted({kept.said.round for kept in one.anchors})
             by = f", signed by {names(sorted({str(kept.signer) for kept in one.anchors}))}" if with_signatures else ""
-            anchors = f"{number(len(rounds), 'anchor')}{by} (round {ranges(rounds)})"
-            result.facts.append(f"site {one.owner} keeps {anchors}")
+            which = f"{'round' if len(rounds) == 1 else 'rounds'} {ranges(rounds)}"
+            result.facts.append(f"site {one.owner} keeps {number(len(rounds), 'anchor')} ({which}){by}")
         elif not one.forged:
-            result.unproven.append(f"anything by the log of site {one.owner}: it keeps no anchor")
+            result.unproven.append(f"anything by site {one.owner}'s log: it keeps no anchor")
     if not with_signatures and any(one.anchors for one in sites):
         result.unproven.append("that the aggregator signed the anchors: name the authority's certificate (--ca)")
     result.tampering += _forks(kept for one in sites for kept in one.anchors)
@@ -203,7 +203,7 @@ def _forks(anchors: Iterable[Kept]) -> Iterator[Tampering]:
 def _told(kept: Kept) -> str:
     said = kept.said
     line = f"line {said.log_seq + 1:,} ({said.head[:12]}) with model {said.model_digest[:12]}"
-    return f"{kept.site} that round {said.round} ends in {line}"
+    return f"site {kept.site}, that round {said.round} ends in {line}"
 
 
 def _compare(result: Audit, main: LogRead, signed: Collection[Kept]) -> None:
@@ -222,16 +222,17 @@ def _compare(result: Audit, main: LogRead, signed: Collection[Kept]) -> None:
         what = f"line {line:,} is not the one that was signed for round {first.round} ({_kept_by(sites, rewritten)})"
         if main.intact:
             sound = max((one.log_seq + 1 for one in held if one.log_seq < first.log_seq), default=0)
-            what += f": lines {sound + 1:,} to {line:,} were rewritten, in part or as a whole"
+            what += f": of lines {sound + 1:,} to {line:,} at least one was rewritten"
         result.tampering.append(Tampering(main.path, line, what))
     if cut:
         what = f"the log was cut off: it ends with line {main.lines:,}, and line {cut[0].log_seq + 1:,} was signed for"
         what += f" round {cut[0].round} ({_kept_by(sites, cut)})"
         result.tampering.append(Tampering(main.path, main.lines, what))
-    if held and not lost:
-        end = f"line {held[-1].log_seq + 1:,}, where round {held[-1].round} ends"
-        result.facts.append(f"up to {end}, the aggregator's log is the one that the sites were told of")
-    _name_unproven(result, main, held)
+    if held and not lost and main.intact:
+        lines = f"lines 1 to {held[-1].log_seq + 1:,}, up to the end of round {held[-1].round}"
+        result.facts.append(f"{main.whose}: {lines}, match what the sites keep")
+    if not lost:
+        _name_unproven(result, main, held)
 
 
 def _misnamed(main: LogRead, one: AnchoredLine) -> tuple[int, str] | None:
@@ -242,8 +243,8 @@ def _misnamed(main: LogRead, one: AnchoredLine) -> tuple[int, str] | None:
         about = event.kind, event.run, event.round, event.seq, event.fields.get("model_digest")
         if about == ("round_finished", one.run, one.round, one.log_seq, one.model_digest):
             return None
-    model = f"line {one.log_seq + 1:,} and model {one.model_digest[:12]}"
-    return line.number, f"this line was signed for round {one.round} with {model}, which it does not say"
+    what = f"line {line.number:,} was signed as the end of round {one.round}, in line {one.log_seq + 1:,}, with model"
+    return line.number, f"{what} {one.model_digest[:12]}, and does not say so"
 
 
 def _kept_by(sites: Mapping[AnchoredLine, Collection[str]], anchors: Sequence[AnchoredLine]) -> str:
@@ -259,11 +260,11 @@ def _name_unproven(result: Audit, main: LogRead, held: Sequence[AnchoredLine]) -
         return
     end = held[-1].log_seq + 1
     if main.lines > end:
-        result.unproven.append(f"lines {end + 1:,} to {main.lines:,}, after the newest anchor, but by their own hashes")
+        result.unproven.append(f"what follows line {end:,}: no anchor covers it, only its own hashes do")
     result.unproven.append("that no line is missing at the end, after the newest anchor, as after a power cut")
 
 
 def _name_absent(result: Audit, main: LogRead, sites: Sequence[LogRead]) -> None:
     absent = sorted(set(main.sites) - {one.owner for one in sites})
     if absent and sites:
-        result.unproven.append(f"that {names(absent)} heard the same: name their logs, too (--against)")
+        result.unproven.append(f"that {names(absent)} heard the same: name their logs as well (--against)")
