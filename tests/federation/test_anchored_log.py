@@ -13,6 +13,7 @@ import pytest
 from fedmol.cli.main import run as fedmol
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
+from fedmol.telemetry.events.round_events import LogAnchored, RoundFinished
 from fedmol.telemetry.log import FIRST, digest
 from tests.support.stage import AGGREGATOR, Stage, small_settings
 
@@ -26,7 +27,7 @@ def _verify(stage: Stage, log: Path) -> int:
 
 def _is_clean(stage: Stage, capsys: pytest.CaptureFixture[str]) -> str:
     assert _verify(stage, stage.folder / AGGREGATOR) == Exit.DONE
-    closing = stage.events("round_finished")[-1]
+    closing = stage.events(RoundFinished)[-1]
     said = capsys.readouterr().out
     assert f"lines 1 to {closing.seq + 1}, up to the end of round {closing.round}, match" in said
     return said
@@ -34,18 +35,18 @@ def _is_clean(stage: Stage, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_every_site_keeps_an_anchor_of_every_round(undisturbed: Stage, capsys: pytest.CaptureFixture[str]) -> None:
     said = _is_clean(undisturbed, capsys)
-    closed = [(event.round, event.seq, event.fields["model_digest"]) for event in undisturbed.events("round_finished")]
+    closed = [(event.round, event.seq, event.body.model_digest) for event in undisturbed.events(RoundFinished)]
     for site in undisturbed.sites:
         assert f"site {site} keeps 3 anchors (rounds 1\N{EN DASH}3), signed by aggregator" in said
-        kept = undisturbed.events("log_anchored", site)
-        assert [(e.round, e.fields["log_seq"], e.fields["model_digest"]) for e in kept] == closed
+        kept = undisturbed.events(LogAnchored, site)
+        assert [(e.round, e.body.log_seq, e.body.model_digest) for e in kept] == closed
 
 
 def test_what_is_done_to_the_log_is_found(
     undisturbed: Stage, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     whole = undisturbed.events_path().read_bytes().splitlines(keepends=True)
-    closing = [event.seq for event in undisturbed.events("round_finished")]
+    closing = [event.seq for event in undisturbed.events(RoundFinished)]
     place, path = closing[0] + 1, tmp_path / "events.jsonl"  # a line of round 2
     changed = json.dumps({**json.loads(whole[place]), "time": "2026-01-01T00:00:00.000+00:00"}).encode() + b"\n"
     for lines, named in (
@@ -99,7 +100,7 @@ def test_killed_around_an_anchor(
     run.start(party)
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
     for site in run.sites:
-        assert [event.round for event in run.events("log_anchored", site)] == [1, 2, 3]
+        assert [event.round for event in run.events(LogAnchored, site)] == [1, 2, 3]
     _is_clean(run, capsys)
     assert run.checkpoint(3).tobytes() == undisturbed.checkpoint(3).tobytes()
 
@@ -114,7 +115,7 @@ def test_an_aggregator_with_an_older_log_than_a_site_was_told_of(stage: Build) -
     run.wait(AGGREGATOR)
     path, backup = run.events_path(), run.folder / "backup.jsonl"
     shutil.copy(path, backup)
-    (closing,) = run.events("round_finished")
+    (closing,) = run.events(RoundFinished)
     path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[: closing.seq - 1]))
     run.start()
     assert run.wait("west") == Exit.AGREEMENT_BROKEN, run.log("west")

@@ -11,6 +11,7 @@ import pytest
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.fl.tasks import TRAIN
+from fedmol.telemetry.events.round_events import LogAnchored
 from tests.support.scripted import SITE, Answer, Honest, ScriptedAggregator, one_site
 from tests.support.stage import Stage
 
@@ -43,7 +44,7 @@ def test_a_false_anchor_ends_the_site(stage: Build, answer: Answer, exit: Exit, 
         assert run.wait(SITE) == exit, run.log(SITE)
         assert named in run.parties[SITE].last_words()
         assert [round for round, task in one.uploads if task == TRAIN.name] == [1]
-    assert run.events("log_anchored", SITE) == []
+    assert run.events(LogAnchored, SITE) == []
 
 
 def test_an_aggregator_of_the_former_protocol_sends_none_and_the_site_goes_on(stage: Build) -> None:
@@ -56,4 +57,4 @@ def test_an_aggregator_of_the_former_protocol_sends_none_and_the_site_goes_on(st
         run.start(SITE)
         assert run.wait(SITE) == 0, run.log(SITE)
         assert [round for round, task in one.uploads if task == TRAIN.name] == [1, 2, 3]
-    assert run.events("log_anchored", SITE) == []
+    assert run.events(LogAnchored, SITE) == []

@@ -7,10 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from fedmol.fl.log_anchors import KIND, AnchoredLine, as_fields, make
+from fedmol.fl.log_anchors import AnchoredLine, event_of, make
 from fedmol.fl.messages import LogAnchor
 from fedmol.pki import certificates, pem
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted
+from fedmol.telemetry.events.run_events import RunFinished, RunStarted
+from fedmol.telemetry.events.site_events import PhaseEntered, SiteProgress
 from fedmol.telemetry.log import EventLog
 
 RUN, DAY = "trial", timedelta(days=1)
@@ -42,10 +45,9 @@ class History:
         self.authority = authority
         self.aggregator = EventLog(folder / "aggregator" / "events.jsonl", run=RUN, site="aggregator")
         self.logs = {site: EventLog(folder / site / "events.jsonl", run=RUN, site=site) for site in sites}
-        start: dict[str, Any] = {"sites": list(sites), "rounds": 9, "quorum": 1, "parameters": 1, "model_bytes": 4}
-        self.aggregator.write("run_started", **start)
+        self.aggregator.write(RunStarted(sites=list(sites), rounds=9, quorum=1, parameters=1, model_bytes=4))
         for log in self.logs.values():
-            log.write("phase", phase="connecting")
+            log.write(PhaseEntered(), phase="connecting")
         self.anchors: list[LogAnchor] = []
 
     @property
@@ -54,13 +56,13 @@ class History:
 
     def round(self, number: int, lines: int = 2, model: str = "") -> AnchoredLine:
         """One more round is over."""
-        self.aggregator.write("round_started", round=number)
+        self.aggregator.write(RoundStarted(), round=number)
         for count in range(lines):
-            self.aggregator.write("site_progress", site=SITES[count % 2], round=number, phase="training", step=count)
+            self.aggregator.write(SiteProgress(step=count), site=SITES[count % 2], round=number, phase="training")
         digest = model or f"{number:x}" * 64
         figures: dict[str, Any] = {"loss": 1.0, "nll": 2.0, "seconds": 1.0, "site_loss": {}, "site_nll": {}}
         closing = self.aggregator.write(
-            "round_finished", round=number, sites=[], weights={}, missing=[], model_digest=digest, **figures
+            RoundFinished(sites=[], weights={}, missing=[], model_digest=digest, **figures), round=number
         )
         return AnchoredLine(RUN, number, closing.seq, closing.head, digest)
 
@@ -68,11 +70,11 @@ class History:
         """Sites keep the anchor of a round; all of them when none is named."""
         anchor = self.authority.anchor(line, files)
         for site in sites or self.logs:
-            self.logs[site].write(KIND, round=anchor.round, **as_fields(anchor))
-            self.logs[site].write("phase", round=anchor.round, phase="training")
+            self.logs[site].write(event_of(anchor), round=anchor.round)
+            self.logs[site].write(PhaseEntered(), round=anchor.round, phase="training")
         return anchor
 
     def play(self, rounds: int, lines: int = 2) -> None:
         for number in range(1, rounds + 1):
             self.tell(self.round(number, lines))
-        self.aggregator.write("run_finished", outcome="complete")
+        self.aggregator.write(RunFinished(outcome="complete"))

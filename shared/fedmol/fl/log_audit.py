@@ -23,8 +23,12 @@ from fedmol.formats import names, number, ranges
 from fedmol.names import AGGREGATOR
 from fedmol.pki.pem import read_certificate
 from fedmol.telemetry.chain_breaks import breaks
-from fedmol.telemetry.log import Event
+from fedmol.telemetry.events.event_record import Misread
+from fedmol.telemetry.events.round_events import LogAnchored, RoundFinished
+from fedmol.telemetry.events.run_events import RunStarted
+from fedmol.telemetry.log import AnyEvent
 from fedmol.telemetry.log_lines import Line, LogLines
+from fedmol.telemetry.queries import of_kind
 
 
 @dataclass(frozen=True)
@@ -137,23 +141,28 @@ def _read(path: Path, trusted: Sequence[Certificate], wanted: Collection[str] = 
     return found
 
 
-def _note(found: LogRead, line: int, event: Event, trusted: Sequence[Certificate]) -> None:
+def _note(found: LogRead, line: int, event: AnyEvent, trusted: Sequence[Certificate]) -> None:
     found.runs[event.run] += 1
     found.owner = found.owner or event.site
     if event.site == AGGREGATOR:  # no site can be called so, and a site's log is about nobody else
         found.owner = AGGREGATOR
-    if event.kind == "run_started":
-        sites = event.fields.get("sites")
-        found.sites = tuple(one for one in sites if isinstance(one, str)) if isinstance(sites, list) else ()
-    if event.kind == log_anchors.KIND:
+    for start in of_kind([event], RunStarted):
+        found.sites = tuple(start.body.sites)
+    if isinstance(event.body, Misread) and event.kind == LogAnchored.kind:
+        found.forged.append(_forged(found, line, event, event.body.what))
+    for anchored in of_kind([event], LogAnchored):
         try:
-            anchor = log_anchors.kept(event)
+            anchor = log_anchors.kept(anchored)
             by = log_anchors.signer(anchor, trusted) if trusted else None
         except FedmolError as error:
-            what = f"line {line:,}: the anchor of round {event.round} is not the aggregator's: {error.message}"
-            found.forged.append(Tampering(found.path, line, what))
+            found.forged.append(_forged(found, line, event, error.message))
         else:
             found.anchors.append(Kept(found.path, event.site, line, AnchoredLine.of(anchor), by))
+
+
+def _forged(found: LogRead, line: int, event: AnyEvent, why: str) -> Tampering:
+    what = f"line {line:,}: the anchor of round {event.round} is not the aggregator's: {why}"
+    return Tampering(found.path, line, what)
 
 
 def _judge_chain(result: Audit, log: LogRead) -> None:
@@ -239,9 +248,9 @@ def _misnamed(main: LogRead, one: AnchoredLine) -> tuple[int, str] | None:
     """What is wrong with an anchor of a line that the log has: that line must close the round with that model."""
     line = main.found[one.head]
     event = line.event
-    if event is not None:
-        about = event.kind, event.run, event.round, event.seq, event.fields.get("model_digest")
-        if about == ("round_finished", one.run, one.round, one.log_seq, one.model_digest):
+    if event is not None and isinstance(event.body, RoundFinished):
+        about = event.run, event.round, event.seq, event.body.model_digest
+        if about == (one.run, one.round, one.log_seq, one.model_digest):
             return None
     what = f"line {line.number:,} was signed as the end of round {one.round}, in line {one.log_seq + 1:,}, with model"
     return line.number, f"{what} {one.model_digest[:12]}, and does not say so"

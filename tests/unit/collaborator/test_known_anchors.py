@@ -12,7 +12,9 @@ import pytest
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.log_anchors import AnchoredLine, kept
 from fedmol.fl.messages import LogAnchor, RoundOpening
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry.events.round_events import LogAnchored
+from fedmol.telemetry.log import EventLog
+from fedmol.telemetry.queries import logged
 from fedmol_collaborator.known_anchors import KnownAnchors
 from tests.support.signed_history import Authority
 
@@ -45,7 +47,7 @@ class Site:
         return self.trust.anchor(replace(line, **said))
 
     def kept(self) -> list[int]:
-        return [kept(event).round for event in read(self.path) if event.kind == "log_anchored"]
+        return [kept(event).round for event in logged(self.path, LogAnchored)]
 
     def refusal(self, round: int, anchor: LogAnchor | None, **more: Any) -> str:
         before = self.path.read_bytes()
@@ -76,7 +78,7 @@ def test_each_round_is_kept_once_over_restarts_of_both_sides(site: Site) -> None
 def test_what_is_kept_is_what_was_signed(site: Site) -> None:
     anchor = site.anchor(4)
     site.open(5, anchor)
-    (event,) = read(site.path)
+    (event,) = logged(site.path, LogAnchored)
     assert (event.kind, event.site, event.round, kept(event)) == ("log_anchored", "north", 4, anchor)
 
 

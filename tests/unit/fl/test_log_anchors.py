@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.fl.log_anchors import AnchoredLine, as_fields, kept, make, signer
+from fedmol.fl.log_anchors import AnchoredLine, event_of, kept, make, signer
 from fedmol.fl.messages import LogAnchor, RoundOpening, read
 from fedmol.pki import certificates, pem
 from fedmol.pki.certificates import CertificateFiles
 from fedmol.pki.signatures import sign_document
+from fedmol.telemetry.events.round_events import LogAnchored
 from fedmol.telemetry.log import Event, EventLog
-from fedmol.telemetry.log import read as read_log
+from fedmol.telemetry.queries import logged
 from tests.support.signed_history import Authority
 
 LINE = AnchoredLine("trial", 3, 41, "a" * 64, "b" * 64)
@@ -88,11 +89,11 @@ def test_an_anchor_outlives_its_certificate(trust: Authority, tmp_path: Path) ->
 def test_an_anchor_comes_back_from_a_site_s_log(trust: Authority, tmp_path: Path) -> None:
     anchor = trust.anchor(LINE)
     log = EventLog(tmp_path / "events.jsonl", run="trial", site="north")
-    log.write("log_anchored", round=anchor.round, **as_fields(anchor))
-    (event,) = read_log(log.path)
+    log.write(event_of(anchor), round=anchor.round)
+    (event,) = logged(log.path, LogAnchored)
     assert kept(event) == anchor
     with pytest.raises(FedmolError, match="line 1 of the site's event log holds no anchor"):
-        kept(replace(event, fields={**event.fields, "head": "a"}))
+        kept(replace(event, body=LogAnchored(**{**event.body.said(), "head": "a"})))
 
 
 def _opening(anchor: Any) -> bytes:
@@ -141,8 +142,7 @@ def test_a_hostile_anchor_is_refused_as_a_message(trust: Authority, make: Callab
 
 
 def test_an_event_without_its_round_holds_no_anchor(trust: Authority) -> None:
-    event = Event(
-        0, "2026-11-27T00:00:00+00:00", "trial", "north", None, None, "log_anchored", as_fields(trust.anchor(LINE))
-    )
+    said = event_of(trust.anchor(LINE))
+    event = Event(0, "2026-11-27T00:00:00+00:00", "trial", "north", None, None, said.kind, said)
     with pytest.raises(FedmolError, match="holds no anchor"):
         kept(event)

@@ -15,6 +15,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.log_anchors import AnchoredLine
 from fedmol.fl.log_audit import Audit, audit, compare
+from fedmol.telemetry.events.run_events import ClockStopped
+from fedmol.telemetry.events.site_events import SiteProgress, SiteReturned
 from fedmol.telemetry.log import FIRST, EventLog, digest
 from tests.support.raw_log import append
 from tests.support.signed_history import RUN, SITES, Authority, History
@@ -173,7 +175,7 @@ def test_what_a_power_cut_leaves_is_no_tampering(played: History, tmp_path: Path
     log.path.write_bytes(played.aggregator.path.read_bytes())
     log = EventLog(log.path, run=RUN, site="aggregator")
     if added:
-        log.write("site_progress", site="north", round=3, phase="finished")
+        log.write(SiteProgress(), site="north", round=3, phase="finished")
     content = log.path.read_bytes()
     signed = len(b"\n".join(content.split(b"\n")[: ENDS[-1]])) + 1
     path.write_bytes(content[: min(signed + length, len(content))])
@@ -188,7 +190,7 @@ def test_a_restart_after_a_power_cut_goes_on_without_tampering(history: History)
     path = history.aggregator.path
     path.write_bytes(path.read_bytes() + b'{"seq": 99, "torn')
     history.aggregator = EventLog(path, run=RUN, site="aggregator")
-    history.aggregator.write("clock_stopped", seconds=60.0)
+    history.aggregator.write(ClockStopped(seconds=60.0))
     history.tell(history.round(2))
     assert judged(path, history).tampering == []
 
@@ -220,7 +222,7 @@ def test_a_site_that_was_given_another_model_than_the_log_says(history: History)
 def test_a_line_that_closes_no_round_was_signed(history: History) -> None:
     history.round(1)
     history.round(2)
-    line = history.aggregator.write("clock_stopped", seconds=1.0)
+    line = history.aggregator.write(ClockStopped(seconds=1.0))
     history.tell(AnchoredLine(RUN, 2, line.seq, line.head, "2" * 64))
     assert "was signed as the end of round 2" in found(judged(history.aggregator.path, history))
 
@@ -264,7 +266,7 @@ def test_a_site_s_own_log(history: History) -> None:
 def test_logs_that_do_not_belong_together(history: History, trust: Authority, tmp_path: Path) -> None:
     north, south = history.sites
     other = EventLog(tmp_path / "other.jsonl", run="another", site="north")
-    other.write("site_returned")
+    other.write(SiteReturned())
     (tmp_path / "notes.txt").write_text("nothing\nof interest\n")
     wrongs: list[tuple[Callable[[], object], Exit]] = [
         (lambda: audit(north, [south]), Exit.USAGE),
@@ -301,7 +303,7 @@ def test_an_event_that_holds_no_anchor(history: History, said: dict[str, Any]) -
     history.tell(history.round(1))
     append(history.logs["north"].path, "log_anchored", site="north", round=1, **said)
     result = judged(history.aggregator.path, history)
-    assert "line 4 of the site's event log holds no anchor" in found(result)
+    assert "line 4: the anchor of round 1 is not the aggregator's: log_anchored: " in found(result)
 
 
 def test_a_renewed_authority_is_named_beside_the_former_one(history: History, trust: Authority, tmp_path: Path) -> None:

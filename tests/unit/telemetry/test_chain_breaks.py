@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 from fedmol.telemetry.chain_breaks import breaks
+from fedmol.telemetry.events.round_events import RoundModelReceived
 from fedmol.telemetry.log import LONGEST_LINE, EventLog
 from fedmol.telemetry.log_lines import LogLines
 
@@ -30,7 +31,7 @@ def written(folder: Path, count: int) -> Lines:
     path.unlink(missing_ok=True)
     log = EventLog(path, run="trial", site="north")
     for number in range(count):
-        log.write("received", round=1, bytes=number)
+        log.write(RoundModelReceived(bytes=number), round=1)
     return path.read_bytes().splitlines()
 
 
