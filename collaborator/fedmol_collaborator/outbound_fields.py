@@ -1,23 +1,15 @@
 """What leaves a site: the one list, by the calls and the fields of their messages.
 
-The README's table is made from it:
-
-    python -m fedmol_collaborator.outbound_fields README.md
-
-Tests hold a recording of everything that a site sends against it, and the site's event log against the recording.
-Fields are named as `fedmol_collaborator.message_fields` names them.
+`make generate` puts its table into docs/site.md. Tests hold a recording of everything that a site sends against it, and
+the site's event log against the recording. Fields are named as `fedmol_collaborator.message_fields` names them.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from fedmol import files
-
-_BEGIN, _END = "<!-- made from collaborator/fedmol_collaborator/outbound_fields.py -->", "<!-- end -->"
+BEGIN, _END = "<!-- made from collaborator/fedmol_collaborator/outbound_fields.py -->", "<!-- end -->"
 
 AGGREGATOR = "the aggregator"
 EVERYBODY = "the aggregator; every site"
@@ -46,7 +38,7 @@ ITEMS = (
         {_UPLOAD: ("tensors.model",)},
     ),
     Item(
-        "how the site's mean gradient has changed: one vector of numbers",
+        "the change of the site's mean gradient: one vector of numbers",
         "once a round, with `strategy: scaffold`",
         AGGREGATOR,
         {_UPLOAD: ("tensors.control",)},
@@ -58,7 +50,7 @@ ITEMS = (
         {_JOIN: ("counts.molecules", "counts.census")},
     ),
     Item(
-        "a digest of its molecules, which is another one in each run",
+        "a digest of its molecules, different in each run",
         "when it joins",
         EVERYBODY,
         {_JOIN: ("counts.shard",)},
@@ -93,13 +85,13 @@ ITEMS = (
         },
     ),
     Item(
-        "the settings that all parties share; digests of vocabulary, model and payload; number of the semantics",
+        "the settings that all parties share; digests of vocabulary, model and payload; the semantics version",
         "when it joins",
         AGGREGATOR,
         {_JOIN: ("settings", "vocabulary", "manifest", "payload", "semantics")},
     ),
     Item(
-        "what it asks for or sends: round, task, names and lengths of tensors; how many changes of the run it knows",
+        "what it asks for or sends: round, task, names and lengths of tensors; how many changes to the run it knows",
         "with every call",
         AGGREGATOR,
         {
@@ -118,7 +110,7 @@ ITEMS = (
         },
     ),
     Item(
-        "a hash of its name, the run's id, number of the protocol",
+        "a hash of its name; the run's id; the protocol version",
         "with every call",
         AGGREGATOR,
         {
@@ -134,10 +126,10 @@ ITEMS = (
     Item(
         "its certificate with its name; versions of gRPC, and that it runs on Linux",
         "with every connection",
-        "the aggregator, and whoever watches the line sees that there is one",
+        "the aggregator; whoever watches the network sees that there is a connection",
         {},
     ),
-    Item("random bytes to measure the line", "when `fedmol doctor` is run", AGGREGATOR, {_ECHO: ()}),
+    Item("random bytes, to measure the bandwidth", "when `fedmol doctor` is run", AGGREGATOR, {_ECHO: ()}),
 )
 
 
@@ -150,24 +142,14 @@ def fields(call: str) -> set[str]:
 
 
 def table() -> str:
-    """The list as the README has it."""
+    """The list as a Markdown table."""
     rows = [("what", "when", "who can read it"), ("---", "---", "---")]
     rows += [(item.what, item.when, item.readers) for item in ITEMS]
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def readme_of(text: str) -> str:
-    """The README `text` with its table replaced."""
-    before, _, rest = text.partition(_BEGIN)
+def page_of(text: str) -> str:
+    """The page `text`, which has the marks, with the table between them."""
+    before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n{table()}\n{_END}{after}"
-
-
-def main(arguments: list[str]) -> None:
-    """Write the table anew in the file that is named."""
-    (path,) = map(Path, arguments)
-    files.write_text(path, readme_of(path.read_text()))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    return f"{before}{BEGIN}\n{table()}\n{_END}{after}"

@@ -17,18 +17,14 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from benchmarks.federation.member import OPENFL, channel
 from fedmol.errors import Exit
-from fedmol.fl.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
+from fedmol.fl.messages import ECHO, SERVICE
 from fedmol.fl.refusals import decode_error
-from fedmol.pki import certificates, pem
-from tests.security.attacker import ATTACKER, UPLOAD, Hanging, draft, refusal
-from tests.security.light import Light, in_time
+from fedmol.pki import pem
+from fedmol.telemetry.events.run_events import StateDamaged
+from tests.support.attacker import ANSWER, ATTACKER, PATHS, UPLOAD, Hanging, draft, refusal, stranger
+from tests.support.light import Light, in_time
 
-PATHS = [
-    *(f"/{OPENFL}/{name}" for name in ("Ping", "GetTasks", "GetAggregatedTensor", UPLOAD)),
-    *(f"/{SERVICE}/{name}" for name in (JOIN, REPORT, PROBE, OPENING, ECHO)),
-]
 VALIDITY = 4  # seconds
-ANSWER = 10.0  # seconds after which somebody who should be answered at once was not
 
 
 @pytest.fixture
@@ -43,11 +39,6 @@ def lines(under_attack: Light, tmp_path: Path) -> Iterator[dict[str, grpc.Channe
     yield found
     for one in found.values():
         one.close()
-
-
-def stranger(light: Light, folder: Path, name: str = "stranger", validity: timedelta = timedelta(days=1)) -> Path:
-    certificates.issue_site(light.stage.folder / "certs" / "authority", folder, name, validity)
-    return folder
 
 
 @pytest.mark.parametrize("path", PATHS)
@@ -144,12 +135,12 @@ def test_a_damaged_list_lets_nobody_in_again(under_attack: Light, damage: bytes)
     member = under_attack.members[ATTACKER]
     denied = under_attack.stage.folder / "certs" / "aggregator" / "denied.txt"
     denied.write_text(ATTACKER + "\n")
-    before = len(under_attack.stage.events("state_damaged"))
+    before = len(under_attack.stage.events(StateDamaged))
     assert refusal(member.tasks).code() is grpc.StatusCode.FAILED_PRECONDITION
     denied.write_bytes(damage)
     try:
         assert refusal(member.tasks).code() is grpc.StatusCode.FAILED_PRECONDITION
-        assert len(under_attack.stage.events("state_damaged")) == before + 1
+        assert len(under_attack.stage.events(StateDamaged)) == before + 1
     finally:
         denied.write_text("")
     under_attack.play()

@@ -45,10 +45,9 @@ def test_the_network_calls_that_readme_and_results_name_are_those_that_are_made(
     readme, results = (" ".join((ROOT / name).read_text().split()) for name in ("README.md", "docs/results/model.md"))
     default = samplers.FEW_STEP.steps
     if steps is None:
-        assert f"the default makes {len(calls)})" in readme
         assert f"(the default is {default} by now, {len(calls)} calls)" in results
     else:
-        assert f"{len(calls)} network calls each (`--steps {steps}`;" in readme
+        assert f"in {len(calls)} network calls each (`--steps {steps}`)" in readme
         assert f"in {steps} steps, which are {len(calls)} network calls (" in results
         assert f"-n 10000 --steps {steps} " in results
         assert f"10,000 samples in {steps} steps of the few-step sampler" in shipped().with_suffix(".md").read_text()

@@ -50,6 +50,7 @@ def export(run: Path, name: str | None, out: Path, evaluation: Path | None, lice
         vocabulary=model.vocabulary,
         noise=model.noise,
         meta=model.meta,
+        shares=model.shares,
         precision=torch.float16,
         properties=model.properties,
     )

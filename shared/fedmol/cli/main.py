@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 import click
 
+from fedmol.extras import require
 from fedmol.fl.versions import PROTOCOL, SEMANTICS, written
 from fedmol.runtime import call
 
@@ -35,7 +36,21 @@ _COMMANDS = {
     "data": ("fedmol.cli.data:data", "Look at data sets and deal them out to sites."),
     "certs": ("fedmol.cli.certs:certs", "Make, sign, install and show certificates."),
     "change": ("fedmol.cli.change:change", "Sign a change of a run: sites, quorum, deadlines, more rounds."),
+    "log": ("fedmol.cli.event_log:log", "Verify event logs: was one changed, and were all sites told the same?"),
     "doctor": ("fedmol.doctor.command:doctor", "Check a site before it joins, or the aggregator."),
+}
+_EXTRAS = {  # that commands need beside the library
+    "run": "run",
+    "prepare": "certificates",
+    "up": "containers",
+    "down": "containers",
+    "disturb": "containers",
+    "report": "report",
+    "export": "report",
+    "certs": "certificates",
+    "change": "certificates",
+    "log": "certificates",
+    "doctor": "certificates",
 }
 
 
@@ -48,6 +63,8 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
+        if name in _EXTRAS:
+            require(_EXTRAS[name], f"fedmol {name}")
         module, attribute = _COMMANDS[name][0].split(":")
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)

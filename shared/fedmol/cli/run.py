@@ -45,6 +45,7 @@ def run(
 ) -> None:
     """Play a whole federation on this machine: one aggregator and the sites, as processes over mTLS."""
     from fedmol.cli.rows_read import RowsRead
+    from fedmol.extras import require_programs
     from fedmol.local.display import Display
     from fedmol.local.outcome import conclude
     from fedmol.local.preparation import prepare, recall
@@ -52,6 +53,7 @@ def run(
     from fedmol.local.runner import run_federation
     from fedmol.training.assembly import MODEL_FILE
 
+    require_programs("fedmol run")
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being asked to stop is the same as Ctrl-C
     if resume:

@@ -29,6 +29,7 @@ estimate is noisy: a difference of 0.5 needs some 20,000 molecules.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -52,7 +53,7 @@ class Likelihood:
     published: float
     edges_once: float
     sampler: float
-    standard_error: float  # of `published`
+    standard_error: float  # of `published`; infinite for one molecule
     molecules: int
     terms: dict[str, float]  # the parts of `published`, and of `sampler` where they differ
 
@@ -87,7 +88,7 @@ def nll(
         + sum(each[f"{term}_atoms"] + each[f"{term}_bonds"] for term in ("start", "sampled", "reconstruction")),
     }
     means = {name: float(value.mean()) for name, value in sums.items()}
-    spread = float(sums["published"].std(correction=1)) if len(graphs) > 1 else 0.0
+    spread = float(sums["published"].std(correction=1)) if len(graphs) > 1 else math.inf
     return Likelihood(
         **means,
         standard_error=spread / len(graphs) ** 0.5,

@@ -19,12 +19,20 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.aggregation import close, count
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
 from fedmol.fl.payload import Sections
-from fedmol.fl.recovery import Recovery
+from fedmol.fl.recovery import Recovery, closing_line
 from fedmol.fl.rounds import RoundRule, Terms
 from fedmol.fl.tasks import TASKS, TRAIN, Task
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.uploads import Reception, Record, UploadStore
-from fedmol.telemetry.log import EventLog
+from fedmol.telemetry.events.round_events import (
+    RoundStarted,
+    UpdateLate,
+    UpdateNotCounted,
+    UpdateReceived,
+    UpdateRefused,
+)
+from fedmol.telemetry.events.run_events import StateDamaged
+from fedmol.telemetry.log import EventLog, LogPosition
 from fedmol.telemetry.repeats import Repeats
 
 _MOST_KINDS = 4096  # of refused and late uploads, by site and round: all come from members
@@ -43,6 +51,7 @@ class Opening:
     last_counted: int | None  # the last round in which an update of the site counted
     reason: str | None  # why none did in the round before
     members_since: int  # the first round of the members, with the shares, that there are now
+    closing: LogPosition | None  # the line of the event log that closed the round before
 
 
 class RoundEngine:
@@ -65,8 +74,9 @@ class RoundEngine:
         self.checkpoints = Checkpoints(work / "rounds", keep)
         self.uploads = UploadStore(work / "uploads", terms.payload)
         last = final or Recovery(terms, initial, self.checkpoints, self.uploads, events).last_round()
-        self.round = 1 if last is None else last.account["round"] + 1  # the open one
         self._last = last or Checkpoint.begin(initial)
+        self.round = self._last.round + 1  # the open one
+        self._closing_line = None if last is None else closing_line(events, self.round - 1)
         self._lock = threading.RLock()
         self._arrived = threading.Condition(self._lock)  # an upload has come: for `tick`
         self._opened = threading.Condition(self._lock)  # there may be something to do: for the sites that wait
@@ -90,7 +100,7 @@ class RoundEngine:
 
     @property
     def model_digest(self) -> str:
-        return self._last.model_digest
+        return self._last.account.model_digest
 
     def reported(self) -> set[str]:
         """The sites that are done with the open round."""
@@ -123,7 +133,7 @@ class RoundEngine:
     def begin(self) -> None:
         """The clock of the open round starts."""
         self.rule.restart()
-        self.events.write("round_started", round=self.round)
+        self.events.write(RoundStarted(), round=self.round)
 
     def tasks(self, site: str, patience: float = 0.0) -> tuple[int, list[Task]]:
         """The open round and what `site` still has to do in it; waits up to `patience` seconds for there to be some."""
@@ -145,12 +155,13 @@ class RoundEngine:
         """The open round, and what became of the site's last update."""
         with self._lock:
             last, reason = self._last.account, None
-            counted: int | None = last.get("last_counted", {}).get(site)
-            if site in last.get("excluded", ()):
+            counted = last.last_counted.get(site)
+            if site in last.excluded:
                 reason = "it moved too far (rounds.max_update_norm_ratio)"
             elif self.round > 1 and counted != self.round - 1:
                 reason = "it was not there when the round was closed"
-            return Opening(self.round, self._last.digests, counted, reason, last.get("members_since", 1))
+            members_since = last.members_since
+            return Opening(self.round, self._last.digests, counted, reason, members_since, self._closing_line)
 
     @contextmanager
     def receiving(self, site: str, round: int, task: str) -> Iterator[Reception | None]:
@@ -261,20 +272,17 @@ class RoundEngine:
         if record.task == TRAIN.name:
             molecules = self.terms.molecules()[record.site]
             self.events.write(
-                "update_received",
+                UpdateReceived(molecules=molecules, bytes=self.terms.payload.nbytes, norm=record.norm),
                 site=record.site,
                 round=record.round,
-                molecules=molecules,
-                bytes=self.terms.payload.nbytes,
-                norm=record.norm,
             )
 
     def _note_late(self, site: str, round: int) -> None:
         if 0 < round <= self.round:
-            self.repeats.note("update_late", site, self._which(round), round=round)
+            self.repeats.note(UpdateLate(), site, self._which(round), round=round)
 
     def _note_refusal(self, site: str, round: int, reason: str) -> None:
-        self.repeats.note("update_refused", site, self._which(round), round=round, reason=reason)
+        self.repeats.note(UpdateRefused(reason=reason), site, self._which(round), round=round)
 
     def _which(self, round: int) -> str:
         """The newest two rounds get events of their own; older ones can be named in any number."""
@@ -284,21 +292,21 @@ class RoundEngine:
         round, sites = self.round, list(self.rule.sites)
         counting = count(round, self.terms, self._last, sites, reports)
         following = close(round, self.terms, self._last, sites, reports, counting, self.uploads, self._cost)
-        self.checkpoints.save(round, following)
+        self.checkpoints.save(following)
         for site, why in sorted(counting.excluded.items()):
-            self.events.write("update_not_counted", site=site, round=round, **asdict(why))
-        self.events.write("round_finished", **following.account)
+            self.events.write(UpdateNotCounted(**asdict(why)), site=site, round=round)
+        closing = self.events.write(following.account, round=round)
         self.events.sync()
-        self._advance(following)
+        self._advance(following, closing)
 
     def _cost(self) -> tuple[float, float]:
         """The seconds since the round began, and those of the processor since the round before was closed."""
         cpu, self._cpu = time.process_time() - self._cpu, time.process_time()
         return self.rule.clock() - self.rule.started, cpu
 
-    def _advance(self, following: Checkpoint) -> None:
+    def _advance(self, following: Checkpoint, closing: LogPosition) -> None:
         with self._lock:
-            self._last, self._reports = following, {}
+            self._last, self._closing_line, self._reports = following, closing, {}
             self.round += 1
             self.before_round(self.round)
         self.uploads.keep_from(self.round - 1)  # those of the round just closed can make its file again
@@ -309,7 +317,7 @@ class RoundEngine:
         """What had arrived of the open round when the process ended."""
         records, damaged = self.uploads.records(self.round)
         for path in damaged:
-            self.events.write("state_damaged", round=self.round, file=str(path), detail="not a record of an upload")
+            self.events.write(StateDamaged(file=str(path), detail="not a record of an upload"), round=self.round)
             path.unlink()
         for record in records:
             if record.site in self.rule.sites:
@@ -317,7 +325,7 @@ class RoundEngine:
 
     def _ask_again(self, damaged: DamagedUpdate, record: Record) -> None:
         self.events.write(
-            "state_damaged", site=damaged.site, round=self.round, file=str(damaged.path), detail=damaged.what
+            StateDamaged(file=str(damaged.path), detail=damaged.what), site=damaged.site, round=self.round
         )
         self.uploads.drop(record)
         with self._lock:

@@ -19,8 +19,17 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from fedmol.sidecar.log_watch import Watch
-from fedmol.telemetry.reducer import EXITS, REFUSALS
-from fedmol.telemetry.state import OUTCOMES, ROUND_SECONDS, RUN_STATES, SITE_STATES, Past, Run, Site
+from fedmol.telemetry.state import (
+    EXITS,
+    OUTCOMES,
+    REFUSALS,
+    ROUND_SECONDS,
+    RUN_STATES,
+    SITE_STATES,
+    Past,
+    Run,
+    Site,
+)
 from fedmol.telemetry.verdict import run_state, site_state
 
 
@@ -72,6 +81,9 @@ def _run(run: Run, now: float) -> Iterator[Metric]:
     yield from _gauge("rounds_target", "Rounds that the run shall have.", run.rounds_target)
     yield from _gauge("rounds_finished", "Rounds that are over.", run.rounds_finished)
     yield from _gauge("settings_changes", "Changes of the run by the coordinator.", run.changes)
+    yield from _gauge(
+        "log_anchored_round", "The last round of which a site keeps an anchor of the aggregator's log.", run.anchored
+    )
     yield from _gauge("quorum_sites", "Sites without which no round ends.", run.quorum)
     yield from _gauge("model_bytes", "Size of the model that travels.", run.model_bytes)
     yield from _gauge(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from fedmol.telemetry.state import Outcome, Phase, Role, Round, Run, RunState, Site, SiteState
@@ -79,6 +81,7 @@ class StatusView(View):
     parameters: int | None
     model_bytes: int | None
     changes: int  # of the settings, by the coordinator
+    anchored_round: int | None  # a site's: the last round of which it keeps an anchor of the aggregator's log
     models_delivered: int  # sites that say they hold the final model
     local_steps: int | None
     sites: dict[SiteState, int]
@@ -204,10 +207,11 @@ def sites_view(run: Run, now: float) -> SitesView:
         sites=[site_view(run.sites[name], run, now) for name in sorted(run.sites)],
         left=[
             TensorView(name=t.name, shape=list(t.shape), bytes=t.bytes, times=t.times, last_round=t.last_round)
-            for t in run.tensors.values()
+            for t in run.outbound.tensors.values()
         ],
         messages=[
-            MessageView(call=m.call, holds=list(m.holds), bytes=m.bytes, times=m.times) for m in run.messages.values()
+            MessageView(call=m.call, holds=list(m.holds), bytes=m.bytes, times=m.times)
+            for m in run.outbound.messages.values()
         ],
     )
 
@@ -224,7 +228,7 @@ def round_detail(one: Round) -> RoundDetail:
     return RoundDetail(**_figures(one), site_loss=one.site_loss, site_nll=one.site_nll, timeline=timeline)
 
 
-def _figures(one: Round) -> dict[str, object]:
+def _figures(one: Round) -> dict[str, Any]:
     return {name: getattr(one, name) for name in RoundView.model_fields}
 
 
@@ -255,6 +259,7 @@ def status_view(run: Run, log: LogView, certificates: list[CertificateView], now
         parameters=run.parameters,
         model_bytes=run.model_bytes,
         changes=run.changes,
+        anchored_round=run.anchored,
         models_delivered=sum(site.has_model for site in run.sites.values()),
         local_steps=run.local_steps,
         sites=counts,
@@ -262,6 +267,6 @@ def status_view(run: Run, log: LogView, certificates: list[CertificateView], now
         certificates=certificates,
         incidents=[
             IncidentView(time=i.time, what=i.what, site=i.site, round=i.round, detail=i.detail, times=i.times)
-            for i in reversed(run.incidents)
+            for i in reversed(run.incidents.known)
         ],
     )

@@ -35,6 +35,8 @@ _COUNTS = "atoms", "bonds", "sizes"
 _ENTRIES = {"format", "preset", "layers", "vocabulary", "noise_steps", "meta"}
 _SIZES = "atom_types", "bond_types", "max_atoms"  # of formats 1 and 2
 
+Shares = Mapping[str, list[float]]  # of the classes of atoms, bonds and sizes
+
 
 @dataclass(frozen=True)
 class Description:
@@ -46,16 +48,16 @@ class Description:
     noise: NoiseModel
     meta: dict[str, Any]  # whatever else was saved along
     properties: tuple[Property, ...] = ()  # that it can be told, in the order of its conditions
+    shares: Shares | None = None  # as a file has them; None: those of `noise`, rounded
 
     def encode(self) -> str:
-        shares = self.noise.atom_marginal, self.noise.bond_marginal, self.noise.size_distribution
         document = {
             "format": FORMAT if self.properties else _WITHOUT_PROPERTIES,
             "preset": self.preset,
             "layers": self.layers,
             "vocabulary": _written(self.vocabulary),
             "noise_steps": self.noise.steps,
-            "marginals": {name: _rounded(share) for name, share in zip(_COUNTS, shares, strict=True)},
+            "marginals": self.shares or _rounded(self.noise),
             "meta": self.meta,
         }
         if self.properties:
@@ -83,11 +85,11 @@ class Description:
         atoms, bonds, largest = vocabulary.sizes
         lengths = dict(zip(_COUNTS, (atoms, bonds, largest + 1), strict=True))
         if number == 1:
-            noise = NoiseModel.from_census(_census(said[classes], lengths), steps)
+            noise, shares = NoiseModel.from_census(_census(said[classes], lengths), steps), None
         else:
-            noise = _noise(said[classes], lengths, steps)
+            noise, shares = _noise(said[classes], lengths, steps), said[classes]
         properties = _properties(said["properties"]) if number == FORMAT else ()
-        return Description(preset, layers, vocabulary, noise, said["meta"], properties)
+        return Description(preset, layers, vocabulary, noise, said["meta"], properties, shares)
 
 
 def _format(said: Mapping[str, Any]) -> int:
@@ -162,7 +164,12 @@ def _property(said: Any) -> Property:
         raise DocumentError(f"properties: {error}") from None
 
 
-def _rounded(shares: Tensor) -> list[float]:
+def _rounded(noise: NoiseModel) -> Shares:
+    shares = noise.atom_marginal, noise.bond_marginal, noise.size_distribution
+    return {name: _in_digits(share) for name, share in zip(_COUNTS, shares, strict=True)}
+
+
+def _in_digits(shares: Tensor) -> list[float]:
     return [float(f"{share:.{DIGITS - 1}e}") for share in shares.tolist()]
 
 

@@ -14,8 +14,7 @@ from fedmol.sidecar.app import LOOPBACK, create_app
 from fedmol.sidecar.live_page import Page
 from fedmol.sidecar.log_watch import Watch
 from fedmol.telemetry.log import EventLog
-
-from .conftest import Story, watching
+from tests.support.story import Story, watching
 
 ROOT = Path(__file__).parents[3]
 
@@ -231,8 +230,3 @@ def test_a_broken_chain_is_said(site_log: EventLog) -> None:
     assert (said["intact"], said["broken_line"]) == (False, 5)
     assert "The log was changed" in client.get("/").text
     assert "fedmol_log_intact 0.0" in client.get("/metrics").text
-
-
-def test_the_committed_interface_is_this_one() -> None:
-    committed = json.loads((ROOT / "docs" / "sidecar" / "openapi.json").read_text())
-    assert create_app(Watch(Path())).openapi() == committed, "run: make openapi"
