@@ -15,7 +15,16 @@ LOCKS := $(filter-out requirements/helm.txt requirements/sbom.txt,$(wildcard req
 SETTINGS ?= $(if $(filter qm9,$(DATA)),federation.qm9.yaml,federation.yaml)
 SITE := $(shell sed -n 's/^ *- name: *//p' federation.yaml | head -n 1)
 PACKAGES := shared aggregator collaborator
+GENERATE := PYTHONPATH=docker/grafana $(BIN)/python -m tools.generate
 TORCH_CPU := $(patsubst torch==%,%,$(shell grep -o '^torch==[^ ]*' requirements/cpu.in))
+
+# Containers and cluster fail where they are asked for by name and there is no engine; without TIER they are reported.
+TIERS := unit contract federation containers cluster
+TIER_unit := tests/unit tests/golden tests/fuzz
+TIER_contract := tests/contract
+TIER_federation := tests/federation tests/security tests/benchmarks
+TIER_containers := tests/container
+TIER_cluster := tests/cluster
 
 .PHONY: help
 help: ## show this list
@@ -29,8 +38,13 @@ run: $(STAMP) ## play a federation on this machine; DATA=qm9 BUDGET=<minutes> AR
 	@$(BIN)/fedmol run --settings $(SETTINGS) $(if $(DATA),--data "$(DATA)") $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
 
 .PHONY: test
-test: $(STAMP) $(HELM) ## run every test; ARGS="-k name" for some of them
-	$(BIN)/python -m pytest --numprocesses $$(nproc) --maxprocesses 4 --no-loadscope-reorder $(ARGS)
+test: $(STAMP) $(HELM) ## run every test; TIER=unit|contract|federation|containers|cluster for some, ARGS="-k name" for fewer
+	$(if $(filter-out $(TIERS),$(TIER)),$(error TIER is one of: $(TIERS)))
+	$(BIN)/python -m pytest --numprocesses $$(nproc) --maxprocesses 4 --no-loadscope-reorder $(foreach tier,$(TIER),$(TIER_$(tier))) $(ARGS)
+
+.PHONY: coverage
+coverage: $(STAMP) ## measure what the unit tests reach, and write docs/results/coverage.md; fails below the floor
+	@$(BIN)/python -m benchmarks.coverage $(TIER_unit) $(ARGS)
 
 .PHONY: bench
 bench: $(STAMP) ## measure speed and memory beside a plain DiGress, into bench/; DATA=qm9 ARGS="--full"
@@ -60,23 +74,22 @@ gpu-molecules: $(STAMP) ## encode QM9 for a machine with a GPU but without RDKit
 gpu-results: $(STAMP) ## judge what `make gpu` made and write docs/results/gpu.md; RUN=<folder>
 	@$(BIN)/python -m benchmarks.gpu.evaluate $(if $(RUN),"$(RUN)")
 
-.PHONY: openapi
-openapi: $(STAMP) ## write the sidecar's HTTP interface anew into docs/sidecar/
-	@mkdir -p docs/sidecar
-	$(BIN)/fedmol-sidecar --openapi > docs/sidecar/openapi.json
+.PHONY: generate
+generate: $(STAMP) $(HELM) ## write every committed file that follows from others: compose files, charts, dashboards, tables
+	@$(GENERATE)
 
-.PHONY: dashboards
-dashboards: $(STAMP) ## write Grafana's dashboards anew into docker/grafana/dashboards
-	PYTHONPATH=docker/grafana $(BIN)/python -m fedmol_dashboards docker/grafana/dashboards
+.PHONY: verify
+verify: $(STAMP) $(HELM) ## name the files that `make generate` would write, without writing any
+	@$(GENERATE) --check
 
 .PHONY: images
 images: ## build both container images; TORCH=cpu|cuda, PIP_EXTRA_INDEX_URL=<where pip may look besides>
 	REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) TORCH=$(TORCH) docker compose build aggregator $(SITE)
 
 .PHONY: lock-images
-lock-images: $(STAMP) ## look up the digests of the images that ours build on and run beside, and pin them
+lock-images: $(STAMP) $(HELM) ## look up the digests of the images that ours build on and run beside, and pin them
 	@$(BIN)/python -m fedmol.containers.images
-	@$(BIN)/fedmol render
+	@$(GENERATE)
 
 .PHONY: sbom
 sbom: ## write the bills of materials (CycloneDX) of both images into build/sbom/
@@ -87,15 +100,6 @@ sbom: ## write the bills of materials (CycloneDX) of both images into build/sbom
 .PHONY: up
 up: $(STAMP) images ## play a federation in containers; SITES=4 DATA=qm9 ARGS="--monitoring"
 	@$(BIN)/fedmol up --settings $(SETTINGS) $(if $(SITES),--sites $(SITES)) $(if $(filter-out qm9,$(DATA)),--data "$(DATA)") $(ARGS)
-
-.PHONY: render
-render: $(STAMP) ## write anew what federation.yaml stands for: compose files, Prometheus's targets
-	@$(BIN)/fedmol render
-
-.PHONY: charts
-charts: $(STAMP) ## write what the Helm charts share with other files into them, and plain manifests
-	$(BIN)/python k8s/generate.py
-	$(BIN)/python -m k8s.plain_manifests
 
 .PHONY: lint
 lint: $(STAMP) ## style, types and import rules
@@ -152,4 +156,4 @@ lock: $(STAMP) ## renew requirements/*.txt from requirements/*.in; LOCK_ARGS=--u
 .PHONY: clean
 clean: ## remove .venv, caches and build products; runs/ stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache $(PACKAGES:%=%/*.egg-info) $(PACKAGES:%=%/build)
-	find $(PACKAGES) benchmarks docker tests -name __pycache__ -prune -exec rm -rf {} +
+	find $(PACKAGES) benchmarks docker k8s tools tests -name __pycache__ -prune -exec rm -rf {} +

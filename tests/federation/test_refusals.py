@@ -87,13 +87,13 @@ def look_first_into(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _other_semantics(stage: Stage, folder: Path) -> dict[str, str]:
-    source = other_package(folder) / "federation" / "versions.py"
+    source = other_package(folder) / "fl" / "versions.py"
     source.write_text(source.read_text().replace(f"SEMANTICS = {SEMANTICS}", f"SEMANTICS = {SEMANTICS + 1}"))
     return {}
 
 
 def _other_protocol(stage: Stage, folder: Path) -> dict[str, str]:
-    source = other_package(folder) / "federation" / "versions.py"
+    source = other_package(folder) / "fl" / "versions.py"
     source.write_text(source.read_text().replace("PROTOCOL = (2, 1)", "PROTOCOL = (3, 0)"))
     return {}
 
@@ -140,7 +140,7 @@ def test_the_others_go_on_also_with_a_comment_in_the_source_of_one(
     """Runs last: after all the refusals the federation's own sites train to the end."""
     first, *others = waiting.sites
     waiting.start(*others)
-    with (other_package(tmp_path) / "network" / "denoiser.py").open("a") as source:
+    with (other_package(tmp_path) / "models" / "denoiser.py").open("a") as source:
         source.write("\n# a comment parts no consortium\n")
     look_first_into(tmp_path, monkeypatch)
     waiting.start(first)

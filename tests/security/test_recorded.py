@@ -30,7 +30,6 @@ KINDS = {
     "SendLocalTaskResults": aggregator_pb2.TaskResults,
 }
 METADATA = {"user-agent"}
-ROOT = Path(__file__).parents[2]
 
 
 def _said(received: Received) -> set[str]:
@@ -159,9 +158,3 @@ def test_nothing_leaves_with_the_doctor_that_is_not_in_the_list(stage: Build, tm
     assert f"{len(probes)} x Probe, {sum(len(one.body) for one in probes):,} bytes" in checks["messages"]["found"]
     echoes = [one for one in received if one.call == "Echo"]
     assert f"{len(echoes)} x Echo, {sum(len(one.body) for one in echoes):,} bytes" in checks["messages"]["found"]
-
-
-def test_the_docs_have_the_list() -> None:
-    page = (ROOT / "docs/site.md").read_text()
-    assert outbound_fields.page_of(page) == page, "python -m fedmol_collaborator.outbound_fields docs/site.md"
-    assert outbound_fields.table() in page

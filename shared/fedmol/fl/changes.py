@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from fedmol import files
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings
 from fedmol.fl.messages import LARGEST_CHANGE, SignedChange

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import ipaddress
-import json
 import re
 import signal
 import socket
@@ -27,10 +26,9 @@ _GRACE = 5  # seconds for what is being answered when the service is stopped
 
 def _interface(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        from fedmol.sidecar.app import create_app
-        from fedmol.sidecar.log_watch import Watch
+        from fedmol.sidecar.app import interface
 
-        click.echo(json.dumps(create_app(Watch(Path())).openapi(), indent=1))
+        click.echo(interface(), nl=False)
         context.exit()
 
 

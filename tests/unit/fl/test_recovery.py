@@ -63,7 +63,7 @@ class Killed(BaseException):
     "place",
     [
         "fedmol.fl.uploads.Reception.keep",
-        "fedmol.fl.strategies.fedavg.FedAvg.step",
+        "fedmol.fl.strategies.FedAvg.step",
         "fedmol.fl.strategies.fedadam.FedAdam.step",
         "fedmol.fl.strategies.scaffold.Scaffold.step",
         "fedmol.fl.checkpoints.Checkpoints.save",
