@@ -11,6 +11,7 @@ from typing import Any
 
 from fedmol import files
 from fedmol.data.embedded import embedded
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.events.event_record import Record
 from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted, UpdateReceived
 from fedmol.telemetry.events.run_events import RunStarted
@@ -35,7 +36,7 @@ class Federation:
     log: EventLog = field(init=False)
 
     def __post_init__(self) -> None:
-        self.log = EventLog(self.folder / "events.jsonl", run="busy", site="aggregator")
+        self.log = EventLog(RunFolder(self.folder).log, run="busy", site="aggregator")
         self.names = [f"site-{number:02d}" for number in range(1, self.sites + 1)]
         self.equal = dict.fromkeys(self.names, 1 / self.sites)
 
@@ -97,7 +98,7 @@ class Federation:
             "quality": {"validity": rate, "uniqueness_strict": rate, "novelty_strict": rate},
             "examples": [{"smiles": smiles, "novel": True} for smiles in known[first : first + _SHOWN]],
         }
-        files.write_text(self.folder / "preview.json", json.dumps(preview))
+        files.write_text(RunFolder(self.folder).preview, json.dumps(preview))
 
     def endless(self, first: int) -> Iterator[Write]:
         """The events of the round `first` and of all that follow."""

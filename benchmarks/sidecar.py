@@ -31,6 +31,7 @@ from rich.table import Table
 from benchmarks.busy_log import Federation
 from benchmarks.machine import describe
 from fedmol import files
+from fedmol.run_folder import RunFolder
 from fedmol.runtime import call
 
 _PATHS = ("/", "/healthz", "/readyz", "/metrics", "/v1/status", "/v1/sites", "/v1/rounds?limit=1000", "/v1/rounds/{}",
@@ -209,7 +210,7 @@ def sidecar(sites: int, rounds: int, seconds: float, pace: float, listeners: int
     console = Console()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        (folder / "report.html").write_text("<p>".ljust(_REPORT))
+        RunFolder(folder).report.write_text("<p>".ljust(_REPORT))
         federation = Federation(folder, sites, rounds)
         served = stack.enter_context(running(folder))
         console.print(f"{sites} sites, {rounds} rounds: writing the log")

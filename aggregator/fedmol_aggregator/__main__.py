@@ -13,8 +13,10 @@ import click
 from fedmol.errors import FedmolError
 from fedmol.files import refusing_exchanged
 from fedmol.fl.federation import load, require_address
+from fedmol.folder_owner import Owner, claim
+from fedmol.names import AGGREGATOR
 from fedmol.pki.certificates import CertificateFiles, check_files
-from fedmol.run_folder import Owner, claim
+from fedmol.run_folder import RunFolder
 from fedmol.runtime import RUN_ID, call, log_to_stderr
 from fedmol.telemetry.events.run_events import RunStopped
 from fedmol.telemetry.log import EventLog
@@ -38,8 +40,8 @@ def command(path: Path, run: str, certs: Path, work: Path, stay: bool) -> None:
     require_address(settings, path)
     check_files(certificates, None)
     with refusing_exchanged():
-        claim(work, Owner(run, "aggregator", "aggregator"))
-        events = EventLog(work / "events.jsonl", run=run, site="aggregator")
+        claim(work, Owner(run, "aggregator", AGGREGATOR))
+        events = EventLog(RunFolder(work).log, run=run, site=AGGREGATOR)
     watch_stderr(events)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -49,7 +51,7 @@ def command(path: Path, run: str, certs: Path, work: Path, stay: bool) -> None:
     with refusing_exchanged():  # the log may be what was exchanged
         try:
             with refusing_exchanged():
-                service.run(settings, run, certificates, work, events, stop, stay)
+                service.run(settings, run, certificates, RunFolder(work), events, stop, stay)
         except FedmolError as error:
             events.write(RunStopped(reason=error.exit.slug, detail=error.message))
             raise

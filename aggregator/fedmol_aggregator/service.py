@@ -8,7 +8,6 @@ import math
 import shutil
 import threading
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 from fedmol import files
@@ -26,10 +25,11 @@ from fedmol.fl.update_norms import Reach
 from fedmol.heartbeat import Heart
 from fedmol.names import endpoint
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry import queries
 from fedmol.telemetry.events.run_events import ClockStopped, RunFinished, RunStarted, StateDamaged
 from fedmol.telemetry.log import EventLog
-from fedmol.training.assembly import MODEL_FILE, denoiser_of, extensions, reach, save_final_model, vocabulary_of
+from fedmol.training.assembly import denoiser_of, extensions, reach, save_final_model, vocabulary_of
 from fedmol.training.model_file import TrainedModel, load_model
 from fedmol.training.parameter_vector import flatten, manifest
 from fedmol_aggregator.deliveries import Deliveries
@@ -50,11 +50,11 @@ class Service:
     """Everything that a run needs, built from the settings and from whatever `work` holds of an earlier start."""
 
     def __init__(
-        self, settings: Settings, run: str, certificates: CertificateFiles, work: Path, events: EventLog
+        self, settings: Settings, run: str, certificates: CertificateFiles, work: RunFolder, events: EventLog
     ) -> None:
         self.run, self.certificates, self.work, self.events = run, certificates, work, events
         _refuse_a_lost_log(work, events)
-        self.course = RunChanges(run, settings, work, certificates.ca, events)
+        self.course = RunChanges(run, settings, work.changes, certificates.ca, events)
         self.settings = self.course.changes.settings  # as the run was begun
         self.network, self.farewell, latest = settings.network, settings.rounds.farewell, self.course.changes.latest
         keep = settings.rounds.keep_checkpoints
@@ -67,7 +67,7 @@ class Service:
         rule = RoundRule(
             latest.site_names, latest.quorum, rounds.deadline, self.liveness, rounds.grace, clock=self.clock
         )
-        self.enrollment = Enrollment(self.settings, work / "agreement.json", events, self.clock)
+        self.enrollment = Enrollment(self.settings, work.agreement, events, self.clock)
         self.roster = Roster(self.settings, run, vocabulary_of(settings), self.layout.digest, payload.digest)
         self.peer_checks = PeerChecks(
             self.roster,
@@ -115,7 +115,7 @@ class Service:
             self.engine,
             self.peer_checks,
             self.deliveries,
-            Heart(self.work),
+            Heart(self.work.path),
             self.clock,
             address,
             self.certificates,
@@ -158,9 +158,9 @@ class Service:
                 )
             )
         if not self._model_is_kept:
-            path = self.work / MODEL_FILE
+            path = self.work.model
             save_final_model(path, self.settings, self._agreement(), self.engine.sections[MODEL], rounds)
-        log.info("run %s is finished: its model is %s", self.run, self.work / MODEL_FILE)
+        log.info("run %s is finished: its model is %s", self.run, self.work.model)
         _forget_uploads(self.work)
 
     def _final(self, rounds: int) -> Checkpoint | None:
@@ -173,7 +173,7 @@ class Service:
 
     def _kept_model(self) -> TrainedModel | None:
         """The final model, if it is there and the one that the log names. A damaged one is made again."""
-        path, said = self.work / MODEL_FILE, self._logged_digest
+        path, said = self.work.model, self._logged_digest
         if said is None or not path.exists():
             return None
         try:
@@ -232,9 +232,9 @@ def _logged_digest(events: EventLog) -> str | None:
     return None if finished is None else finished.body.model_digest
 
 
-def _refuse_a_lost_log(work: Path, events: EventLog) -> None:
+def _refuse_a_lost_log(work: RunFolder, events: EventLog) -> None:
     """State without the log that tells of it is another run's, or a log was lost."""
-    state = [work / "agreement.json", *sorted(work.glob("rounds/*")), *sorted(work.glob("uploads/round-*"))]
+    state = [work.agreement, *sorted(work.rounds.glob("*")), *sorted(work.uploads.glob("round-*"))]
     kept = [path for path in state if path.exists()]
     if kept and queries.first(events.path, RunStarted) is None:
         raise FedmolError(
@@ -248,20 +248,19 @@ def run(
     settings: Settings,
     run: str,
     certificates: CertificateFiles,
-    work: Path,
+    work: RunFolder,
     events: EventLog,
     stop: threading.Event,
     stay: bool,
 ) -> None:
     """Serve the run to its end, and its model to whoever lacks it."""
-    for folder in (work, work / "rounds"):
+    for folder in (work.path, work.rounds):
         files.remove_unfinished(folder)
     service = Service(settings, run, certificates, work, events)
-    # With it the folder is one that `fedmol report` reads.
-    files.write_text(work / "settings.yaml", dump(settings), 0o600)
+    files.write_text(work.settings, dump(settings), 0o600)
     service.serve(stop, stay)
 
 
-def _forget_uploads(work: Path) -> None:
+def _forget_uploads(work: RunFolder) -> None:
     """The sites' own models are kept no longer than a damaged round could be made again from them."""
-    shutil.rmtree(work / "uploads", ignore_errors=True)
+    shutil.rmtree(work.uploads, ignore_errors=True)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.fl.changes import FOLDER, Change, Changes, file_name, read_signed, recorded, require_in_time
+from fedmol.fl.changes import Change, Changes, file_name, read_signed, recorded, require_in_time
 from fedmol.fl.federation import Settings
 from fedmol.fl.run_manifest import Manifest, differences, manifest_of
 from fedmol.telemetry.events.run_events import Changed, ChangeRefused, SettingsChanged
@@ -30,13 +30,13 @@ _SETTLED = 2.0  # seconds after which a file that cannot be read is not thought 
 
 
 class RunChanges:
-    def __init__(self, run: str, settings: Settings, work: Path, authority: Path, events: EventLog) -> None:
-        """Takes up what the event log knows of the run.
+    def __init__(self, run: str, settings: Settings, inbox: Path, authority: Path, events: EventLog) -> None:
+        """Takes up what the event log knows of the run. Into the folder `inbox` the coordinator puts changes.
 
         Raises:
             FedmolError: CHANGE_REFUSED when `settings` are neither those that the run began with nor those of now.
         """
-        self.authority, self.inbox, self.events = authority, work / FOLDER, events
+        self.authority, self.inbox, self.events = authority, inbox, events
         given = manifest_of(run, settings)
         bound, logged = recorded(events.path)
         self.is_new = bound is None  # the event log does not say yet what the run is bound to

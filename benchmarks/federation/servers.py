@@ -24,6 +24,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings
 from fedmol.fl.messages import Joining
 from fedmol.local.preparation import free_port
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.events.round_events import RoundStarted
 from fedmol.telemetry.events.run_events import RunFinished
 from fedmol.telemetry.queries import first, logged
@@ -193,7 +194,7 @@ class Aggregator(Server):
 
     def digest(self) -> str:
         """That of the final model."""
-        (finished,) = logged(self.work / "events.jsonl", RunFinished)
+        (finished,) = logged(RunFolder(self.work).log, RunFinished)
         return str(finished.body.model_digest)
 
     def _take_part(self, member: Member, party: Party, round: int) -> None:
@@ -216,7 +217,7 @@ class Aggregator(Server):
     def _serves(self) -> bool:
         if self.process.poll() is not None:
             raise self.failure(f"the aggregator ended with exit code {self.process.returncode}")
-        log = self.work / "events.jsonl"
+        log = RunFolder(self.work).log
         return log.exists() and first(log, RoundStarted) is not None
 
     def _wait_until(self, what: Callable[[], bool]) -> None:

@@ -23,6 +23,7 @@ from fedmol.fl.federation import Settings, dump, parse
 from fedmol.fl.identity import peer_name
 from fedmol.local.preparation import free_port
 from fedmol.pki import certificates
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.events.round_events import RoundStarted
 from fedmol.telemetry.queries import first
 
@@ -141,7 +142,7 @@ class Federation:
         return Member(self.address, self.folder / "certs" / site, site, RUN)
 
     def _wait_until_it_serves(self) -> None:
-        until, log = time.monotonic() + _PATIENCE, self.work / "events.jsonl"
+        until, log = time.monotonic() + _PATIENCE, RunFolder(self.work).log
         while not (log.exists() and first(log, RoundStarted)):
             if self.process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError("the aggregator did not start")

@@ -27,6 +27,7 @@ from benchmarks.federation.member import Member
 from benchmarks.security.measure import Federation
 from benchmarks.sidecar import running
 from fedmol.fl.messages import REPORT, SERVICE
+from fedmol.run_folder import RunFolder
 
 NOISE = {
     "handshakes": "connections without TLS, or without a certificate, up to 1,000 a second",
@@ -50,7 +51,7 @@ class Noise:
 
 def noises(federation: Federation, folder: Path, seconds: float, loads: list[str]) -> Iterator[Noise]:
     """Each load for so many seconds, on an aggregator whose sites have joined."""
-    log, stderr = federation.work / "events.jsonl", folder / f"{federation.work.name}.log"
+    log, stderr = RunFolder(federation.work).log, folder / f"{federation.work.name}.log"
     process = psutil.Process(federation.process.pid)
     for load in loads:
         command = [sys.executable, "-m", "benchmarks.security.noise", load, federation.address, str(folder / "certs")]

@@ -14,6 +14,7 @@ from benchmarks import origin
 from benchmarks.soak import page
 from benchmarks.soak.play import Played, play, which_settings
 from fedmol.errors import Exit, FedmolError
+from fedmol.run_folder import RunFolder
 from fedmol.runtime import call
 
 _KEPT = origin.ROOT / "build/soak"
@@ -59,7 +60,7 @@ def undisturbed(seed: int, folder: Path) -> bytes:
     one = play(seed, folder, None)
     if one.failures:
         raise FedmolError(Exit.INTERNAL, f"a run without disturbances failed: {one.failures}", f"see {folder}")
-    model = (folder / "aggregator" / "model.safetensors").read_bytes()
+    model = RunFolder(folder).aggregator.model.read_bytes()
     shutil.rmtree(folder)
     return model
 

@@ -17,10 +17,10 @@ from fedmol.errors import Exit
 from fedmol.fl.federation import Settings, dump
 from fedmol.local.preparation import prepare
 from fedmol.local.processes import AGGREGATOR, Party, parties
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.log import Follower
 from fedmol.telemetry.reducer import apply
 from fedmol.telemetry.state import Run
-from fedmol.training.assembly import MODEL_FILE
 
 RUN = "soak"
 # What a program says that can go on when it is started again, and the signals that it is ended by here.
@@ -42,7 +42,7 @@ class Federation:
 
     def __init__(self, settings: Settings, folder: Path, chance: Random) -> None:
         self.settings, self.folder, self.chance = prepare(settings, folder), folder, chance
-        self.parties = {party.name: party for party in parties(self.settings, RUN, folder)}
+        self.parties = {party.name: party for party in parties(self.settings, RUN, RunFolder(folder))}
         self.lines = Lines(self.settings.site_names, self.settings.network.port)
         for site, port in self.lines.ports.items():
             self._lay_line(site, port)
@@ -50,7 +50,7 @@ class Federation:
         self.step = 0  # 0 while sites join, then the open round; after the last round it is the farewell
         self._restarts: dict[str, float] = {}  # when, on the monotonic clock
         self._rooms: dict[str, int] = {}  # bytes that a file may have where the disk is full
-        self._news = Follower(self.work(AGGREGATOR) / "events.jsonl")
+        self._news = Follower(self.work(AGGREGATOR).log)
         self._known = Run()
 
     @property
@@ -61,11 +61,11 @@ class Federation:
     def rounds(self) -> int:
         return self.settings.training.rounds
 
-    def work(self, name: str) -> Path:
-        return self.folder / name if name == AGGREGATOR else self.folder / "sites" / name
+    def work(self, name: str) -> RunFolder:
+        return RunFolder(self.folder).party(name)
 
     def model(self, name: str) -> Path:
-        return self.work(name) / MODEL_FILE
+        return self.work(name).model
 
     def start(self) -> None:
         for name in self.parties:
@@ -106,7 +106,7 @@ class Federation:
 
     def fill_disk(self, name: str) -> None:
         """From now on files of the party's cannot grow, but for a few bytes, as on a full disk."""
-        log = self.work(name) / "events.jsonl"
+        log = self.work(name).log
         self._rooms[name] = (log.stat().st_size if log.exists() else 0) + self.chance.randint(0, 2000)
         self._limit(name)
 
@@ -144,7 +144,7 @@ class Federation:
         resource.prlimit(party.process.pid, resource.RLIMIT_FSIZE, (room, most))
 
     def _lay_line(self, site: str, port: int) -> None:
-        path = self.work(site) / "settings.yaml"
+        path = self.work(site).settings
         network = self.settings.network.model_copy(update={"port": port})
         files.write_text(path, dump(self.settings.model_copy(update={"network": network})))
         party = self.parties[site]

@@ -175,7 +175,7 @@ def _wrong(federation: Federation, expected: bytes | None) -> list[str]:
 
 
 def _wrong_log(federation: Federation, name: str) -> list[str]:
-    path = federation.work(name) / "events.jsonl"
+    path = federation.work(name).log
     try:
         verify(path)
         events = list(read(path))

@@ -14,13 +14,13 @@ import click
 from fedmol.errors import FedmolError
 from fedmol.files import refusing_exchanged
 from fedmol.fl.federation import load, require_address
+from fedmol.folder_owner import Owner, claim
 from fedmol.heartbeat import Heart
 from fedmol.pki.certificates import CertificateFiles
-from fedmol.run_folder import Owner, claim
+from fedmol.run_folder import RunFolder
 from fedmol.runtime import RUN_ID, call, log_to_stderr
 from fedmol.telemetry.events.run_events import RunFinished, RunStopped
 from fedmol.telemetry.log import EventLog
-from fedmol.training.assembly import MODEL_FILE
 from fedmol_collaborator.run_end import run_end_of
 from fedmol_collaborator.watchdog import Watchdog
 
@@ -54,28 +54,29 @@ def command(
     log_to_stderr()
     settings = load(path)
     require_address(settings, path)
+    folder = RunFolder(work)
     with refusing_exchanged():
         claim(work, Owner(run, "site", site))
-        events = EventLog(work / "events.jsonl", run=run, site=site)
+        events = EventLog(folder.log, run=run, site=site)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     watch = Watchdog(Heart(work), events, settings.network.call_deadline)
     watch.start()
     with refusing_exchanged():  # the log may be what was exchanged
-        if not run_end_of(work, run).over:
+        if not run_end_of(folder, run).over:
             from fedmol_collaborator.participation import Place, take_part  # only now: OpenFL takes seconds to import
 
             try:
                 with refusing_exchanged():
                     files = CertificateFiles.in_folder(certs)
-                    place = Place(settings, run, site, files, shard, work, new_shard, start_over)
+                    place = Place(settings, run, site, files, shard, folder, new_shard, start_over)
                     digest = take_part(place, events, watch, stop)
             except FedmolError as error:
                 events.write(RunStopped(reason=error.exit.slug, detail=error.message))
                 raise
             events.write(RunFinished(model_digest=digest))
-    log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
+    log.info("run %s is finished: its model is %s", run, folder.model)
     watch.rest()
     if stay:
         stop.wait()

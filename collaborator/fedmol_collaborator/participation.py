@@ -21,10 +21,11 @@ from fedmol.fl.identity import peer_name, shared_settings
 from fedmol.fl.messages import Agreement, Joining, Progress, RoundOpening, Welcome
 from fedmol.fl.versions import SEMANTICS
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.events.round_events import RoundOpened, UpdateNotCounted
 from fedmol.telemetry.events.run_events import StateDamaged
 from fedmol.telemetry.log import EventLog
-from fedmol.training.assembly import MODEL_FILE, denoiser_of, hardware_of, trainer_of, vocabulary_of
+from fedmol.training.assembly import denoiser_of, hardware_of, trainer_of, vocabulary_of
 from fedmol.training.parameter_vector import manifest
 from fedmol_collaborator import agreement_checks, run_end
 from fedmol_collaborator.agreement_checks import Own
@@ -58,7 +59,7 @@ class Place:
     site: str
     certificates: CertificateFiles
     shard: Path
-    work: Path
+    work: RunFolder
     new_shard: bool = False  # other molecules than the run began with are meant
     start_over: bool = False  # the state of earlier rounds is lost, and the site goes on without
 
@@ -74,7 +75,7 @@ def take_part(place: Place, events: EventLog, watch: Watchdog, stop: threading.E
     before = run_end.run_end_of(place.work, place.run)
     if before.damage is not None:
         log.warning("%s; it is fetched again", before.damage)
-        events.write(StateDamaged(file=str(place.work / MODEL_FILE), detail=before.damage))
+        events.write(StateDamaged(file=str(place.work.model), detail=before.damage))
     try:
         return _take_part(place, before, events, watch, stop)
     except FedmolError as error:
@@ -116,7 +117,7 @@ def _take_part(place: Place, before: RunEnd, events: EventLog, watch: Watchdog, 
             course.learn(opening.changes)
             task_checks.open(opening)
             if not place.start_over:
-                _require_state(place.work, opening, training.last_sent(opening.round))
+                _require_state(place.work.path, opening, training.last_sent(opening.round))
             anchors.take(opening)
             training.opening = opening
             _note(events, opening, opening.round <= course.rounds, training.last_sent(opening.round))
@@ -232,9 +233,9 @@ def _prepare(
     settings, vocabulary = place.settings, vocabulary_of(place.settings)
     reporter.phase("reading shard")
     reporter.watch.enter("reading shard", least=_longest_reading(place.shard))
-    share, cache = settings.data.validation_share, place.work / "cache"
+    share, cache = settings.data.validation_share, place.work.cache
     shard = open_shard(place.shard, settings.data.column, vocabulary, share, cache)
-    files.write_text(place.work / "card.json", shard.card.to_json(), 0o600)
+    files.write_text(place.work.card, shard.card.to_json(), 0o600)
     census = Census.take(shard.training, len(vocabulary.atoms), len(vocabulary.bonds), vocabulary.max_atoms)
     reporter.watch.enter("measuring the speed")
     fitted = settings.training.budget_minutes is not None
@@ -254,7 +255,7 @@ def _prepare(
     trainer = trainer_of(
         settings, NoiseModel.from_census(Census.from_json(agreement.census.model_dump())), shard.training
     )
-    store = SiteState(place.work / "state")
+    store = SiteState(place.work.state)
     steps = agreement.local_steps
     return SiteTraining(
         settings, place.site, trainer, shard.validation, steps, course, store, reporter, stop

@@ -10,12 +10,12 @@ from fedmol.files import open_regular
 from fedmol.fl.federation import Settings
 from fedmol.fl.messages import Agreement
 from fedmol.fl.payload import Vector, vector_digest
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry import queries
 from fedmol.telemetry.events.run_events import ModelReceived, RunFinished
 from fedmol.telemetry.log import EventLog
-from fedmol.training.assembly import MODEL_FILE, save_final_model
+from fedmol.training.assembly import save_final_model
 
-_LOG = "events.jsonl"
 _PIECE = 2**22  # bytes that are read at a time
 
 
@@ -38,19 +38,21 @@ class RunEnd:
         return None if self.damage else self.model_digest
 
 
-def run_end_of(work: Path, run: str) -> RunEnd:
+def run_end_of(work: RunFolder, run: str) -> RunEnd:
     """How far the site has come with the end of `run`. Raises FedmolError STATE_UNUSABLE when its log is damaged."""
-    log = work / _LOG
+    log = work.log
     received = queries.last(log, ModelReceived, run) if log.exists() else None
     if received is None:
         return RunEnd()
     told = queries.last(log, RunFinished, run) is not None
-    return RunEnd(received.body.model_digest, told, _damage(work / MODEL_FILE, received.body.file_digest))
+    return RunEnd(received.body.model_digest, told, _damage(work.model, received.body.file_digest))
 
 
-def keep(work: Path, settings: Settings, agreement: Agreement, weights: Vector, rounds: int, events: EventLog) -> None:
+def keep(
+    work: RunFolder, settings: Settings, agreement: Agreement, weights: Vector, rounds: int, events: EventLog
+) -> None:
     """Write the final model, the same file as the aggregator's, and say so in the log."""
-    path = work / MODEL_FILE
+    path = work.model
     save_final_model(path, settings, agreement, weights, rounds)
     size, digest = path.stat().st_size, _file_digest(path)
     events.write(ModelReceived(model_digest=vector_digest(weights), file_digest=digest, bytes=size))

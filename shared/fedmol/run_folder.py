@@ -1,115 +1,106 @@
-"""A working folder belongs to one party of one run, and to one process at a time.
+"""Where things lie in the folders of a run: in the aggregator's working folder, a site's, and that of `fedmol run`.
 
-owner.json      the run, the role and the site that the folder is of
-lock            held by the process that works in it
+    run = RunFolder(Path("runs/trial-1"))
+    run.report                        # runs/trial-1/report.html
+    run.aggregator.log                # runs/trial-1/aggregator/events.jsonl
+    run.site("north").model           # runs/trial-1/sites/north/model.safetensors
+
+An aggregator that serves real sites leaves a working folder of which `fedmol report` makes the account of the run, so
+that a run's folder and an aggregator's have much in common.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import overload
 
-from pydantic import TypeAdapter, ValidationError
+from fedmol.names import AGGREGATOR
 
-from fedmol import files
-from fedmol.errors import Exit, FedmolError
-from fedmol.telemetry.log import read
 
-_OWNER, _LOCK, _LOG = "owner.json", "lock", "events.jsonl"
-_LARGEST = 4096  # bytes
-_MODE = 0o750  # the group is let in: a sidecar is another user, and reads the log
+class Entry:
+    """A file or folder with a fixed name: of a folder, its path; of the class, the entry itself."""
 
-Role = Literal["aggregator", "site"]
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, folder: None, owner: type[RunFolder]) -> Entry: ...
+    @overload
+    def __get__(self, folder: RunFolder, owner: type[RunFolder]) -> Path: ...
+    def __get__(self, folder: RunFolder | None, owner: type[RunFolder]) -> Entry | Path:
+        return self if folder is None else folder.path / self.name
 
 
 @dataclass(frozen=True)
-class Owner:
-    """Whose a working folder is."""
+class RunFolder:
+    """A folder of a run, by its path. Nothing is looked up, and nothing made."""
 
-    run: str
-    role: Role
-    site: str  # "aggregator" for the aggregator
+    path: Path
 
-    def __str__(self) -> str:
-        who = "the aggregator" if self.role == "aggregator" else f"site {self.site!r}"
-        return f"{who} of run {self.run!r}"
+    # of every party
+    owner = Entry("owner.json")  # see `fedmol.folder_owner`
+    lock = Entry("lock")
+    log = Entry("events.jsonl")
+    model = Entry("model.safetensors")  # the final one: with it the run is finished there
 
+    # of the aggregator
+    settings = Entry("settings.yaml")  # with it the folder is one that `fedmol report` reads
+    agreement = Entry("agreement.json")
+    changes = Entry("changes")  # what has been signed, as 0001.json and on
+    rounds = Entry("rounds")  # a checkpoint of each
+    uploads = Entry("uploads")
 
-_READER = TypeAdapter(Owner)
+    # of a site
+    shard = Entry("shard.csv")  # that `fedmol run` has dealt out
+    cache = Entry("cache")  # of the shard
+    card = Entry("card.json")  # of the shard
+    state = Entry("state")  # between rounds
 
+    # what is made of the model
+    preview = Entry("preview.json")  # of a round's model, while the run goes on
+    samples = Entry("samples.smi")
+    evaluation = Entry("evaluation.json")
+    metrics = Entry("metrics.csv")
+    report = Entry("report.html")
 
-def claim(folder: Path, owner: Owner) -> int:
-    """Make `folder` that of `owner`, for as long as the process lives; the descriptor that holds the lock.
+    # of `fedmol run` besides
+    source_card = Entry("data/card.json")
+    test = Entry("data/test.csv")  # molecules that no site has
+    known = Entry("data/known.csv")  # molecules that sites train on
+    prepared = Entry("data/prepared")  # the digest of the settings; written last of all
+    logs = Entry("logs")  # what the programs say
+    authority = Entry("certs/authority")
 
-    A folder that was there before there were owners is known by the first event of its log.
+    # of the centralised training beside it, which has a folder of its own
+    losses = Entry("losses.csv")
+    position = Entry("position.safetensors")  # where it was broken off
 
-    Raises:
-        FedmolError: FOLDER_IN_USE when another process works in it, STATE_UNUSABLE when it is somebody else's.
-    """
-    if not folder.is_dir():
-        folder.mkdir(parents=True, exist_ok=True)
-        folder.chmod(_MODE)  # whatever the umask of the process takes away
-    lock = _take(folder / _LOCK)
-    try:
-        _require_owner(folder, owner)
-    except BaseException:
-        os.close(lock)
-        raise
-    return lock
+    @property
+    def aggregator(self) -> RunFolder:
+        """The working folder of the aggregator that `fedmol run` plays."""
+        return RunFolder(self.path / AGGREGATOR)
 
+    def site(self, name: str) -> RunFolder:
+        """The working folder of a site that `fedmol run` plays."""
+        return RunFolder(self.path / "sites" / name)
 
-def _require_owner(folder: Path, owner: Owner) -> None:
-    path = folder / _OWNER
-    found = _read(path) if path.exists() else _by_its_log(folder / _LOG)
-    if found is not None and found != owner:
-        raise FedmolError(
-            Exit.STATE_UNUSABLE,
-            f"{folder} is the working folder of {found}, not of {owner}",
-            "name the run and the site that the folder belongs to, or give this one an empty folder",
-        )
-    if not path.exists():
-        files.write_bytes(path, _READER.dump_json(owner), mode=0o600)
+    def party(self, name: str) -> RunFolder:
+        """That of the aggregator or of a site, by its name."""
+        return self.aggregator if name == AGGREGATOR else self.site(name)
 
+    def certificates(self, party: str) -> Path:
+        """The folder with the certificate of a party that `fedmol run` plays."""
+        return self.path / "certs" / (party if party == AGGREGATOR else f"site-{party}")
 
-def _take(path: Path) -> int:
-    lock = files.open_to_write(path, os.O_RDWR | os.O_CREAT)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, str(os.getpid()).encode(), 0)
-        return lock
-    except BlockingIOError:
-        holder = os.pread(lock, _LARGEST, 0).decode(errors="replace")
-        os.close(lock)
-        raise FedmolError(
-            Exit.FOLDER_IN_USE,
-            f"another process works in {path.parent}" + (f" (process {holder})" if holder.isdecimal() else ""),
-            "stop it, or give every party of every run a working folder of its own",
-        ) from None
-    except OSError as error:
-        os.close(lock)
-        error.filename = error.filename or str(path)
-        raise
+    @property
+    def baseline(self) -> RunFolder:
+        """The folder of the centralised training."""
+        return RunFolder(self.path / "baseline")
 
-
-def _read(path: Path) -> Owner:
-    try:
-        return _READER.validate_json(files.read_bytes(path, _LARGEST, follow=False))
-    except (ValidationError, OSError) as error:
-        why = f": {error.strerror}" if isinstance(error, OSError) else ""
-        raise FedmolError(
-            Exit.STATE_UNUSABLE,
-            f"{path} does not say whose working folder this is{why}",
-            "restore it from a backup of the folder, or give the run an empty folder",
-        ) from None
-
-
-def _by_its_log(log: Path) -> Owner | None:
-    event = next(read(log), None) if log.exists() else None
-    if event is None:
-        return None
-    role: Role = "aggregator" if event.site == "aggregator" else "site"
-    return Owner(event.run, role, event.site)
+    @property
+    def told(self) -> Path:
+        """The log that tells of the run: the folder's own or, without one, that of the aggregator which is played."""
+        played = self.aggregator.log
+        return played if os.path.exists(played) and not os.path.lexists(self.log) else self.log

@@ -10,15 +10,15 @@ import pytest
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.events.run_events import ModelDelivered, RunFinished, StateDamaged
-from fedmol.training.assembly import MODEL_FILE
 from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 
 
 def model_of(run: Stage, name: str) -> Path:
-    return run.events_path(name).with_name(MODEL_FILE)
+    return RunFolder(run.folder).party(name).model
 
 
 def all_hold_the_model(run: Stage, *sites: str) -> None:

@@ -30,7 +30,7 @@ class Desk:
 
     def start(self, settings: Settings) -> RunChanges:
         self.events = EventLog(self.work / "events.jsonl", run=RUN, site="aggregator")
-        course = RunChanges(RUN, settings, self.work, self.authority / "ca.crt", self.events)
+        course = RunChanges(RUN, settings, self.work / "changes", self.authority / "ca.crt", self.events)
         self.events.write(
             RunStarted(
                 manifest=course.changes.manifest,

@@ -15,6 +15,7 @@ from fedmol.fl.rounds import RoundRule, Terms
 from fedmol.fl.strategies import Strategy
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, TRAIN, VALIDATE
 from fedmol.fl.update_norms import Reach
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.log import Event, EventLog
 from fedmol.telemetry.queries import Kind, logged
 
@@ -43,11 +44,11 @@ class Federation:
         self.restart()
 
     def restart(self) -> None:
-        self.events = EventLog(self.work / "events.jsonl", run="r", site="aggregator")
+        self.events = EventLog(RunFolder(self.work).log, run="r", site="aggregator")
         liveness = Liveness(self.molecules, 1000.0, self.events)
         rule = RoundRule(list(self.molecules), self.quorum, 1000.0, liveness, grace=0.001)
         initial = self.terms.payload.begin(self.initial)
-        self.engine = RoundEngine(self.terms, initial, rule, self.work, 3, self.events)
+        self.engine = RoundEngine(self.terms, initial, rule, RunFolder(self.work), 3, self.events)
 
     @property
     def model(self) -> Vector:

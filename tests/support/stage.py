@@ -18,6 +18,7 @@ from safetensors.numpy import load_file
 from fedmol.fl.federation import Settings, parse
 from fedmol.local.preparation import free_port, prepare
 from fedmol.local.processes import AGGREGATOR, Party, parties, stop
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.log import Event, Follower
 from fedmol.telemetry.queries import Kind, logged, of_kind
 from tests.support.forking import ForkedParty
@@ -54,7 +55,7 @@ class Stage:
         self.folder = folder
         self.parties: dict[str, Party] = {
             one.name: ForkedParty(one.name, one.command, one.log, one.threads)
-            for one in parties(self.settings, RUN, folder)
+            for one in parties(self.settings, RUN, RunFolder(folder))
         }
 
     @property
@@ -122,8 +123,7 @@ class Stage:
         stop(list(self.parties.values()))
 
     def events_path(self, name: str = AGGREGATOR) -> Path:
-        folder = self.folder if name == AGGREGATOR else self.folder / "sites"
-        return folder / name / "events.jsonl"
+        return RunFolder(self.folder).party(name).log
 
     def events(self, kind: type[Kind], name: str = AGGREGATOR) -> list[Event[Kind]]:
         return list(logged(self.events_path(name), kind))
@@ -132,7 +132,7 @@ class Stage:
         return self.parties[name].log.read_text()[-4000:]
 
     def final_model(self) -> dict[str, Any]:
-        return load_file(self.folder / AGGREGATOR / "model.safetensors")
+        return load_file(RunFolder(self.folder).aggregator.model)
 
     def checkpoint(self, round: int) -> np.ndarray[Any, np.dtype[np.float32]]:
         model: np.ndarray[Any, np.dtype[np.float32]] = load_file(

@@ -14,6 +14,7 @@ import click
 
 from fedmol.data.molecule_files import read_table
 from fedmol.errors import Exit
+from fedmol.run_folder import RunFolder
 from fedmol.runtime import call, log_to_stderr
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
@@ -46,7 +47,7 @@ def command(work: Path, out: Path, test: Path | None, known: Path | None, molecu
     from fedmol_aggregator.evaluator.watched_run import Run
 
     torch.set_num_threads(1)
-    Evaluator(Run(work), Results(out, work), test, known, molecules).follow()
+    Evaluator(Run(work), Results(RunFolder(out), RunFolder(work)), test, known, molecules).follow()
     if stay:
         signal.signal(signal.SIGTERM, _end_with(Exit.DONE))
         logging.getLogger("fedmol.evaluator").info("waiting to be stopped")

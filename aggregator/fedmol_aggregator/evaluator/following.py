@@ -69,11 +69,11 @@ class Evaluator:
 
     def _conclude(self) -> None:
         if self.results.complete:
-            log.info("the run is over, and its account is in %s", self.results.out)
+            log.info("the run is over, and its account is in %s", self.results.out.path)
             return
         log.info("the run is over: evaluating its model")
         self.results.conclude(self.run.settings(), self._test_graphs(), self._known)
-        log.info("written: %s", self.results.out / "report.html")
+        log.info("written: %s", self.results.out.report)
 
     def _test_graphs(self) -> Graphs | None:
         if self.test is None:

@@ -8,10 +8,11 @@ from fedmol.fl.checkpoints import Checkpoints
 from fedmol.fl.federation import Settings, load
 from fedmol.fl.messages import read_agreement
 from fedmol.fl.payload import MODEL
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry import state
 from fedmol.telemetry.log import Follower
 from fedmol.telemetry.reducer import apply
-from fedmol.training.assembly import MODEL_FILE, denoiser_of, model_of
+from fedmol.training.assembly import denoiser_of, model_of
 from fedmol.training.model_file import TrainedModel
 from fedmol.training.parameter_vector import manifest
 
@@ -20,8 +21,8 @@ class Run:
     """One run, as far as its event log has been read. The folder may be empty, or not there, at first."""
 
     def __init__(self, work: Path) -> None:
-        self.work, self.log = work, work / "events.jsonl"
-        self._known, self._follower = state.Run(), Follower(self.log)
+        self.work = RunFolder(work)
+        self._known, self._follower = state.Run(), Follower(self.work.log)
 
     def look(self) -> None:
         """Take up what has been logged since the last look.
@@ -44,10 +45,10 @@ class Run:
     @property
     def finished(self) -> bool:
         """The model is there, which the aggregator writes last of all. A run that was only stopped may go on."""
-        return self._known.outcome is not None and (self.work / MODEL_FILE).exists()
+        return self._known.outcome is not None and self.work.model.exists()
 
     def settings(self) -> Settings:
-        return load(self.work / "settings.yaml")
+        return load(self.work.settings)
 
     def model(self, round: int) -> TrainedModel:
         """The model that left the round.
@@ -56,8 +57,8 @@ class Run:
             FedmolError: STATE_UNUSABLE if it is not there any more: the aggregator keeps the newest ones only.
         """
         settings = self.settings()
-        agreement = read_agreement(self.work / "agreement.json")
-        checkpoints = Checkpoints(self.work / "rounds", settings.rounds.keep_checkpoints)
+        agreement = read_agreement(self.work.agreement)
+        checkpoints = Checkpoints(self.work.rounds, settings.rounds.keep_checkpoints)
         agreed = settings.strategy.payload(manifest(denoiser_of(settings)).size)
         weights = checkpoints.load(round, agreed).sections[MODEL]
         return model_of(settings, agreement, weights)

@@ -12,6 +12,7 @@ from fedmol.doctor.checks import Check, Finding, ok
 from fedmol.fl.federation import Settings
 from fedmol.fl.messages import Standing
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.run_folder import RunFolder
 from fedmol.settings import NetworkSettings
 from fedmol.telemetry.events.site_events import MessageSent
 from fedmol_collaborator.doctor import machine_checks, network_checks, server_checks
@@ -36,7 +37,7 @@ class SiteFolders:
 
 
 def checks(settings: Settings, own: SiteFolders) -> list[Check]:
-    if own.work and own.run and run_end_of(own.work, own.run).over:
+    if own.work and own.run and run_end_of(RunFolder(own.work), own.run).over:
         return [Check("run", lambda _: ok(f"{own.run} is over, and this site took part in it"))]
     return [
         *_certificates(settings.site_names, own),

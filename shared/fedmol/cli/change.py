@@ -14,7 +14,6 @@ from fedmol.cli import passphrase
 from fedmol.cli.passphrase import passphrase_file
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.changes import (
-    FOLDER,
     Change,
     Changes,
     earliest,
@@ -26,6 +25,7 @@ from fedmol.fl.changes import (
 )
 from fedmol.heartbeat import is_alive
 from fedmol.pki.certificates import CA_KEY
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry import queries
 from fedmol.telemetry.events.round_events import RoundFinished
 from fedmol.telemetry.events.run_events import ChangeRefused, RunFinished, SettingsChanged
@@ -92,12 +92,14 @@ def change(
         if out is None:
             click.echo(_answer(state, follower, path, wanted.number))
         else:
-            click.echo(f"put it into the aggregator's working folder as {FOLDER}/{file_name(wanted.number)}")
+            click.echo(
+                f"put it into the aggregator's working folder as {RunFolder.changes.name}/{file_name(wanted.number)}"
+            )
 
 
 def _now(state: Path, authority: Path) -> tuple[Changes, int]:
     """The run's changes so far, those that the aggregator has not taken yet included, and its open round."""
-    log, inbox = _log(state), (state if state.is_dir() else state.parent) / FOLDER
+    log, inbox = _log(state), RunFolder(state if state.is_dir() else state.parent).changes
     manifest, signed = recorded(log)
     if manifest is None:
         raise FedmolError(
@@ -123,7 +125,7 @@ def _now(state: Path, authority: Path) -> tuple[Changes, int]:
 
 
 def _log(state: Path) -> Path:
-    return state / "events.jsonl" if state.is_dir() else state
+    return RunFolder(state).log if state.is_dir() else state
 
 
 def _draft(document: dict[str, Any]) -> Change:
@@ -161,7 +163,7 @@ def _answer(state: Path, follower: Follower, path: Path, number: int) -> str:
 def _inbox(state: Path) -> Path:
     if not state.is_dir():
         raise FedmolError(Exit.USAGE, "--out is not named", "name a file for the change, such as --out 0001.json")
-    return state / FOLDER
+    return RunFolder(state).changes
 
 
 def _described(change: Change) -> str:

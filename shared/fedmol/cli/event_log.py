@@ -10,13 +10,13 @@ import click
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.formats import number
+from fedmol.run_folder import RunFolder
 from fedmol.shown import plain
 
 if TYPE_CHECKING:
     from fedmol.fl.log_audit import Audit
 
 _PATH = click.Path(path_type=Path)
-_LOGS = ("events.jsonl", "aggregator/events.jsonl")  # in a party's working folder; in that of a run by `fedmol run`
 
 _authorities: Callable[[Callable[..., None]], Callable[..., None]] = click.option(
     "--ca",
@@ -87,12 +87,12 @@ def _show(audit: Audit) -> None:
 def _log(path: Path) -> Path:
     if not path.is_dir():
         return path
-    found = [path / name for name in _LOGS if (path / name).exists()]
-    if not found:
+    found = RunFolder(path).told
+    if not found.exists():
         raise FedmolError(
             Exit.USAGE, f"{path} holds no event log", "name a party's working folder, or an events.jsonl itself"
         )
-    return found[0]
+    return found
 
 
 def _authority(path: Path) -> Path:

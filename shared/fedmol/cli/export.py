@@ -30,6 +30,7 @@ def export(run: Path, name: str | None, out: Path, evaluation: Path | None, lice
     from fedmol.evaluation import read_evaluation
     from fedmol.report.model_card import Release, write_model_card
     from fedmol.report.run_record import read_record
+    from fedmol.run_folder import RunFolder
     from fedmol.training.model_file import load_model, save_model
 
     record = read_record(run)
@@ -37,10 +38,10 @@ def export(run: Path, name: str | None, out: Path, evaluation: Path | None, lice
     if measured is None:
         raise FedmolError(
             Exit.USAGE,
-            f"{run} has no evaluation.json",
+            f"{run} has no {RunFolder.evaluation.name}",
             "make one: fedmol evaluate MODEL --out FILE, and name it with --evaluation",
         )
-    model = load_model(run / "model.safetensors")
+    model = load_model(RunFolder(run).model)
     release = Release(name or record.settings.name, licence, 16)
     file, card = out / f"{release.name}.safetensors", out / f"{release.name}.md"
     save_model(

@@ -16,6 +16,7 @@ from rich.console import Console
 from fedmol.documents import DocumentError
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import load
+from fedmol.run_folder import RunFolder
 from fedmol.runtime import RUN_ID, ended_by_the_system
 from fedmol.yaml_reading import parse_yaml
 
@@ -49,16 +50,14 @@ def run(
     from fedmol.local.display import Display
     from fedmol.local.outcome import conclude
     from fedmol.local.preparation import prepare, recall
-    from fedmol.local.processes import AGGREGATOR
     from fedmol.local.runner import run_federation
-    from fedmol.training.assembly import MODEL_FILE
 
     require_programs("fedmol run")
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being asked to stop is the same as Ctrl-C
     if resume:
         folder = _latest(runs) if run_id is None else runs / run_id
-        settings = recall(folder)
+        settings = recall(RunFolder(folder))
     else:
         settings = load(path, overrides_of(data, budget, changes))
         folder = runs / (run_id or f"{settings.name}-{datetime.now():%Y%m%d-%H%M%S}")
@@ -70,16 +69,17 @@ def run(
         )
         with RowsRead(console) as rows:
             settings = prepare(settings, folder, rows.follow, lambda line: console.print(f"  {line}", markup=False))
+    place = RunFolder(folder)
     try:
         with Display(console) as display:
-            run_federation(settings, folder.name, folder, display)
-        with _kept(folder / AGGREGATOR / MODEL_FILE, _resume(folder, runs)):
-            conclude(settings, folder, baseline, console)
+            run_federation(settings, folder.name, place, display)
+        with _kept(place.aggregator.model, _resume(folder, runs)):
+            conclude(settings, place, baseline, console)
     except KeyboardInterrupt:
         cure = f"go on with: {_resume(folder, runs)}"
         raise FedmolError(Exit.INTERRUPTED, "the run was interrupted; nothing is lost", cure) from None
-    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True, markup=False)
-    console.print(f"model:  {folder / MODEL_FILE}", soft_wrap=True, markup=False)
+    console.print(f"\nreport: {place.report}", soft_wrap=True, markup=False)
+    console.print(f"model:  {place.model}", soft_wrap=True, markup=False)
 
 
 def _resume(folder: Path, runs: Path) -> str:
@@ -122,7 +122,7 @@ def overrides_of(data: str | None, budget: float | None, changes: tuple[str, ...
 
 
 def _latest(runs: Path) -> Path:
-    found = sorted(runs.glob("*/settings.yaml"), key=lambda path: path.stat().st_mtime)
+    found = sorted(runs.glob(f"*/{RunFolder.settings.name}"), key=lambda path: path.stat().st_mtime)
     if not found:
         raise FedmolError(Exit.USAGE, f"there is no run in {os.fspath(runs)} to resume", "start one without --resume")
     return found[-1].parent

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from fedmol.cli.run import overrides_of
 from fedmol.errors import Exit, FedmolError
+from fedmol.run_folder import RunFolder
 from fedmol.runtime import RUN_ID
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def up(
         ) from None
     if not keep:
         stage.take_down()
-    console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True, markup=False)
+    console.print(f"\nreport: {RunFolder(folder).report}", soft_wrap=True, markup=False)
 
 
 @click.command("down")

@@ -31,8 +31,6 @@ from fedmol.telemetry.log import read
 Sites = Annotated[tuple[SiteName, ...], Field(max_length=1000)]
 Count = Annotated[int, Field(gt=0, le=10**6)]
 
-FOLDER = "changes"  # in the aggregator's working folder: what has been signed, as 0001.json and on
-
 _OF_ROUNDS = ("quorum", "deadline", "grace", "join_deadline", "lost_after")
 _AHEAD = {"rounds", "add", "accept_shards"}  # sites train by these: they cannot begin in the middle of a round
 
@@ -229,7 +227,7 @@ def parse_change(document: str) -> Change:
 
 
 def file_name(number: int) -> str:
-    """What the file of a change is called in `FOLDER`."""
+    """What the file of a change is called in the folder for them."""
     return f"{number:04d}.json"
 
 

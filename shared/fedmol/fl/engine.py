@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.aggregation import close, count
@@ -24,6 +23,7 @@ from fedmol.fl.rounds import RoundRule, Terms
 from fedmol.fl.tasks import TASKS, TRAIN, Task
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.uploads import Reception, Record, UploadStore
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.events.round_events import (
     RoundStarted,
     UpdateLate,
@@ -60,7 +60,7 @@ class RoundEngine:
         terms: Terms,
         initial: Sections,
         rule: RoundRule,
-        work: Path,
+        work: RunFolder,
         keep: int,
         events: EventLog,
         final: Checkpoint | None = None,
@@ -71,8 +71,8 @@ class RoundEngine:
             FedmolError: STATE_UNUSABLE when a file in `work` is missing or damaged and cannot be made again.
         """
         self.terms, self.rule, self.events = terms, rule, events
-        self.checkpoints = Checkpoints(work / "rounds", keep)
-        self.uploads = UploadStore(work / "uploads", terms.payload)
+        self.checkpoints = Checkpoints(work.rounds, keep)
+        self.uploads = UploadStore(work.uploads, terms.payload)
         last = final or Recovery(terms, initial, self.checkpoints, self.uploads, events).last_round()
         self._last = last or Checkpoint.begin(initial)
         self.round = self._last.round + 1  # the open one

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 import torch
@@ -14,6 +13,7 @@ from fedmol.fl.federation import Settings
 from fedmol.fl.identity import stream_seed
 from fedmol.fl.messages import Agreement
 from fedmol.ragged import AnyGraphs
+from fedmol.run_folder import RunFolder
 from fedmol.training.assembly import trainer_of, vocabulary_of
 from fedmol.training.loop import StepReport
 from fedmol.training.model_file import save_model
@@ -24,18 +24,18 @@ _LOG_EVERY = 10  # steps between two lines of losses.csv
 OnStep = Callable[[StepReport, int], None]  # the step done, and how many there are
 
 
-def train_baseline(settings: Settings, agreement: Agreement, graphs: AnyGraphs, folder: Path, on_step: OnStep) -> Path:
-    """The trained model's file; an earlier, broken-off training is taken up, a finished one is left as it is.
+def train_baseline(
+    settings: Settings, agreement: Agreement, graphs: AnyGraphs, folder: RunFolder, on_step: OnStep
+) -> None:
+    """Train the model in `folder`; an earlier, broken-off training is taken up, a finished one is left as it is.
 
     `graphs` are the sites' training molecules together. Initial weights, noise, batch size and schedule are the
     federation's; the steps are those of all sites together, so that both process as many molecules.
     """
-    path = folder / "model.safetensors"
-    if path.exists():
-        return path
+    if folder.model.exists():
+        return
     total = settings.training.rounds * agreement.local_steps * len(agreement.molecules)
     noise = NoiseModel.from_census(Census.from_json(agreement.census.model_dump()))
-    kept = folder / "position.safetensors"
     losses: list[tuple[int, float]] = []
 
     def note(report: StepReport) -> None:
@@ -45,15 +45,16 @@ def train_baseline(settings: Settings, agreement: Agreement, graphs: AnyGraphs, 
 
     with trainer_of(settings, noise, graphs) as trainer:
         generator = torch.Generator().manual_seed(stream_seed(settings.seed, "baseline"))
-        ResumePoint(kept, {"steps": total, "seed": settings.seed}, trainer).train_to_the_end(total, generator, note)
-    files.write_text(folder / "losses.csv", pd.DataFrame(losses, columns=["step", "loss"]).to_csv(index=False))
+        ResumePoint(folder.position, {"steps": total, "seed": settings.seed}, trainer).train_to_the_end(
+            total, generator, note
+        )
+    files.write_text(folder.losses, pd.DataFrame(losses, columns=["step", "loss"]).to_csv(index=False))
     save_model(
-        path,
+        folder.model,
         trainer.denoiser,
         preset=settings.model.preset,
         vocabulary=vocabulary_of(settings),
         noise=noise,
         meta={"baseline": True, "steps": total},
     )
-    kept.unlink(missing_ok=True)
-    return path
+    folder.position.unlink(missing_ok=True)

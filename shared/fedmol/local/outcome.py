@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -17,40 +16,37 @@ from fedmol.evaluation.reference_molecules import real_molecules
 from fedmol.fl.federation import Settings
 from fedmol.fl.messages import read_agreement
 from fedmol.local.baseline import train_baseline
-from fedmol.local.preparation import shard_path
-from fedmol.local.processes import AGGREGATOR
 from fedmol.ragged import concatenated
-from fedmol.report.build import MODEL, evaluate_once, write_account
+from fedmol.report.build import evaluate_once, write_account
 from fedmol.report.console import print_comparison, print_evaluation
+from fedmol.run_folder import RunFolder
 from fedmol.training.assembly import vocabulary_of
 
 Step = Callable[[str, int, int], None]
 
 
-def conclude(settings: Settings, folder: Path, baseline: bool, console: Console) -> None:
+def conclude(settings: Settings, folder: RunFolder, baseline: bool, console: Console) -> None:
     """Evaluate the finished federation's model, train and evaluate the baseline if asked to, and write the report."""
     torch.set_num_threads(settings.training.threads)
-    shutil.copyfile(folder / AGGREGATOR / MODEL, folder / MODEL)
+    shutil.copyfile(folder.aggregator.model, folder.model)
     shards = _shards(settings, folder)
     vocabulary = vocabulary_of(settings)
     trained_on = (
         one for shard in shards for one, out in zip(shard.smiles, shard.held_out.tolist(), strict=True) if not out
     )
     known = known_molecules(trained_on, vocabulary)
-    test = real_molecules(str(folder / "data" / "test.csv"), "smiles", vocabulary)
+    test = real_molecules(str(folder.test), "smiles", vocabulary)
     with _progress(console) as progress:
         step = _stepper(progress)
         federated = evaluate_once(folder, settings, test.graphs, known, step)
         write_account(folder)  # now, so that it is there even if the baseline is broken off
         central = None
         if baseline:
-            agreement = read_agreement(folder / AGGREGATOR / "agreement.json")
+            agreement = read_agreement(folder.aggregator.agreement)
             graphs = concatenated([shard.training for shard in shards])
-            train_baseline(
-                settings, agreement, graphs, folder / "baseline", lambda r, n: step("baseline", r.step + 1, n)
-            )
+            train_baseline(settings, agreement, graphs, folder.baseline, lambda r, n: step("baseline", r.step + 1, n))
             central = evaluate_once(
-                folder / "baseline", settings, test.graphs, known, lambda phase, *done: step(f"baseline {phase}", *done)
+                folder.baseline, settings, test.graphs, known, lambda phase, *done: step(f"baseline {phase}", *done)
             )
             write_account(folder)
     print_evaluation(console, federated)
@@ -58,11 +54,11 @@ def conclude(settings: Settings, folder: Path, baseline: bool, console: Console)
         print_comparison(console, compare(federated, central))
 
 
-def _shards(settings: Settings, folder: Path) -> list[Shard]:
+def _shards(settings: Settings, folder: RunFolder) -> list[Shard]:
     """The sites' shards, from the caches that the sites have made."""
     share, vocabulary = settings.data.validation_share, vocabulary_of(settings)
-    paths = [shard_path(folder, site) for site in settings.site_names]
-    return [open_shard(path, "smiles", vocabulary, share, path.parent / "cache") for path in paths]
+    sites = [folder.site(name) for name in settings.site_names]
+    return [open_shard(site.shard, "smiles", vocabulary, share, site.cache) for site in sites]
 
 
 def _progress(console: Console) -> Progress:

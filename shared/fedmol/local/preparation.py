@@ -21,13 +21,12 @@ from fedmol.fl.identity import digest
 from fedmol.models.presets import preset
 from fedmol.names import AGGREGATOR
 from fedmol.pki import certificates
+from fedmol.run_folder import RunFolder
 from fedmol.training.assembly import vocabulary_of
 
-SETTINGS = "settings.yaml"
 _VALIDITY = timedelta(days=90)
 _LOOPBACK = ["localhost", "127.0.0.1"]
 _LEAST = 3  # different molecules of a site: two to train on, for smaller counts are not sent, and one beside them
-_PREPARED = Path("data") / "prepared"  # holds the digest of the settings; written last of all
 
 
 def prepare(
@@ -52,21 +51,22 @@ def prepare(
     resolved = _resolve(settings)
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
-        draft = Path(name) / folder.name
+        draft = RunFolder(Path(name) / folder.name)
         for line in left_out(_deal(settings, draft, on_progress)):
             tell(line)
-        _certify(settings, draft / "certs", _LOOPBACK)
-        files.write_text(draft / SETTINGS, dump(resolved))
-        draft.chmod(0o700)  # molecules, and models that may remember them, are nobody else's business
-        draft.rename(folder)  # only now: bad data leaves no half-made run behind
+        _certify(settings, draft, _LOOPBACK)
+        files.write_text(draft.settings, dump(resolved))
+        draft.path.chmod(0o700)  # molecules, and models that may remember them, are nobody else's business
+        draft.path.rename(folder)  # only now: bad data leaves no half-made run behind
     return resolved
 
 
-def recall(folder: Path) -> Settings:
+def recall(folder: RunFolder) -> Settings:
     """The settings of a run that was prepared before."""
-    if not (folder / SETTINGS).exists():
-        raise FedmolError(Exit.STATE_UNUSABLE, f"{folder} holds no run to resume", "start a new run without --resume")
-    return load(folder / SETTINGS)
+    if not folder.settings.exists():
+        what = f"{folder.path} holds no run to resume"
+        raise FedmolError(Exit.STATE_UNUSABLE, what, "start a new run without --resume")
+    return load(folder.settings)
 
 
 def prepare_files(settings: Settings, folder: Path) -> bool:
@@ -79,16 +79,17 @@ def prepare_files(settings: Settings, folder: Path) -> bool:
         FedmolError: STATE_UNUSABLE when the places were filled for other settings.
     """
     mark = digest(settings.model_dump(mode="json", include={"name", "seed", "sites", "data", "model", "network"}))
-    if (folder / _PREPARED).exists():
-        if (folder / _PREPARED).read_text() != mark:
+    prepared = RunFolder(folder).prepared
+    if prepared.exists():
+        if prepared.read_text() != mark:
             cure = "take the old federation down with its volumes (docker compose down -v), or go back to its settings"
             raise FedmolError(Exit.STATE_UNUSABLE, f"{folder} was prepared for other settings", cure)
         return False
     with tempfile.TemporaryDirectory() as name:
-        _deal(settings, Path(name))
-        _certify(settings, Path(name) / "certs", [settings.network.address])
+        _deal(settings, RunFolder(Path(name)))
+        _certify(settings, RunFolder(Path(name)), [settings.network.address])
         _hand_over(Path(name), folder)
-    files.write_text(folder / _PREPARED, mark)
+    files.write_text(prepared, mark)
     return True
 
 
@@ -110,7 +111,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _deal(settings: Settings, folder: Path, on_progress: Progress | None = None) -> DataCard:
+def _deal(settings: Settings, folder: RunFolder, on_progress: Progress | None = None) -> DataCard:
     """Hold a test set out that no site sees, and deal the rest out to the sites; `known` is what they will train on.
 
     Rows that are rejected go nowhere; the card of the whole source, which is kept beside the test set, tells of them.
@@ -134,13 +135,11 @@ def _deal(settings: Settings, folder: Path, on_progress: Progress | None = None)
     sites = [list({known_names[row]: None for row in rows}) for rows in shards]
     _check_parts(settings, card, [int((~held_out(one, share)).sum()) for one in sites])
     held = held_out(known_names, share).tolist()
-    files.write_text(folder / "data" / "card.json", card.to_json(), 0o600)
-    sources.write_table(folder / "data" / "test.csv", table.take(test.tolist()).smiles)
-    sources.write_table(
-        folder / "data" / "known.csv", [one for one, out in zip(known_names, held, strict=True) if not out]
-    )
+    files.write_text(folder.source_card, card.to_json(), 0o600)
+    sources.write_table(folder.test, table.take(test.tolist()).smiles)
+    sources.write_table(folder.known, [one for one, out in zip(known_names, held, strict=True) if not out])
     for site, rows in zip(settings.site_names, shards, strict=True):
-        sources.write_table(shard_path(folder, site), known.take(rows.tolist()).smiles)
+        sources.write_table(folder.site(site).shard, known.take(rows.tolist()).smiles)
     return card
 
 
@@ -169,14 +168,8 @@ def _check_parts(settings: Settings, card: DataCard, trained_on: list[int]) -> N
         )
 
 
-def shard_path(folder: Path, site: str) -> Path:
-    """Where the file of a simulated site lies."""
-    return folder / "sites" / site / "shard.csv"
-
-
-def _certify(settings: Settings, folder: Path, addresses: list[str]) -> None:
-    authority = folder / "authority"
-    certificates.make_ca(authority, settings.name, _VALIDITY)
-    certificates.issue_aggregator(authority, folder / AGGREGATOR, addresses, _VALIDITY)
+def _certify(settings: Settings, folder: RunFolder, addresses: list[str]) -> None:
+    certificates.make_ca(folder.authority, settings.name, _VALIDITY)
+    certificates.issue_aggregator(folder.authority, folder.certificates(AGGREGATOR), addresses, _VALIDITY)
     for site in settings.site_names:
-        certificates.issue_site(authority, folder / f"site-{site}", site, _VALIDITY)
+        certificates.issue_site(folder.authority, folder.certificates(site), site, _VALIDITY)

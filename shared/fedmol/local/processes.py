@@ -14,6 +14,7 @@ import psutil
 
 from fedmol import names
 from fedmol.fl.federation import Settings
+from fedmol.run_folder import RunFolder
 
 AGGREGATOR = names.AGGREGATOR
 _RESTARTS = 3  # per party; a process that keeps being killed is left dead
@@ -74,7 +75,7 @@ def stop(parties: list[Party]) -> None:
             process.wait()
 
 
-def stop_leftovers(folder: Path) -> list[int]:
+def stop_leftovers(folder: RunFolder) -> list[int]:
     """Stop parties of the run in `folder` that outlived a killed supervisor; their process ids."""
     settings = str(_settings_path(folder))
     left = [process for process in psutil.process_iter(["cmdline"]) if settings in (process.info["cmdline"] or ())]
@@ -86,18 +87,18 @@ def stop_leftovers(folder: Path) -> list[int]:
     return [process.pid for process in left]
 
 
-def _settings_path(folder: Path) -> Path:
-    return folder.resolve() / "settings.yaml"  # absolute: by it a party is known among all processes
+def _settings_path(folder: RunFolder) -> Path:
+    return RunFolder(folder.path.resolve()).settings  # absolute: by it a party is known among all processes
 
 
-def parties(settings: Settings, run: str, folder: Path) -> list[Party]:
+def parties(settings: Settings, run: str, folder: RunFolder) -> list[Party]:
     """The aggregator first, then every site, each with its own certificates, shard and working folder."""
     common = {"settings": _settings_path(folder), "run": run}
-    certs, logs, threads = folder / "certs", folder / "logs", settings.training.threads
+    threads = settings.training.threads
     aggregator = Party(
         AGGREGATOR,
-        _command("fedmol_aggregator", **common, certs=certs / AGGREGATOR, work=folder / AGGREGATOR),
-        logs / "aggregator.log",
+        _command("fedmol_aggregator", **common, certs=folder.certificates(AGGREGATOR), work=folder.aggregator.path),
+        folder.logs / "aggregator.log",
         threads,
     )
     sites = [
@@ -107,11 +108,11 @@ def parties(settings: Settings, run: str, folder: Path) -> list[Party]:
                 "fedmol_collaborator",
                 **common,
                 site=site,
-                certs=certs / f"site-{site}",
-                work=folder / "sites" / site,
-                shard=folder / "sites" / site / "shard.csv",
+                certs=folder.certificates(site),
+                work=folder.site(site).path,
+                shard=folder.site(site).shard,
             ),
-            logs / f"site-{site}.log",
+            folder.logs / f"site-{site}.log",
             threads,
         )
         for site in settings.site_names

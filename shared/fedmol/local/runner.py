@@ -3,29 +3,28 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings
 from fedmol.local.display import Display
-from fedmol.local.processes import AGGREGATOR, Party, parties, stop, stop_leftovers
+from fedmol.local.processes import Party, parties, stop, stop_leftovers
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.log import Follower
-from fedmol.training.assembly import MODEL_FILE
 
 _LOOK_EVERY = 0.2  # seconds
 _FAREWELL = 20.0  # seconds for the sites to end by themselves
 
 
-def run_federation(settings: Settings, run: str, folder: Path, display: Display) -> None:
+def run_federation(settings: Settings, run: str, folder: RunFolder, display: Display) -> None:
     """Returns when the aggregator has finished the run.
 
     Raises:
         FedmolError: with the aggregator's own exit code, or SITE_FAILED when too few sites are left for the quorum.
     """
     aggregator, *sites = cast = parties(settings, run, folder)
-    follower = Follower(folder / AGGREGATOR / "events.jsonl")
+    follower, model = Follower(folder.aggregator.log), folder.aggregator.model
     display.follow(follower.new())  # what an earlier part of the run has shown already
-    if (folder / AGGREGATOR / MODEL_FILE).exists():
+    if model.exists():
         return
     if stop_leftovers(folder):
         display.note("stopped what an earlier, killed `fedmol run` had left running")
@@ -36,7 +35,7 @@ def run_federation(settings: Settings, run: str, folder: Path, display: Display)
             display.show(follower.new())
             for site in sites:
                 _revived(site, display)
-            if (folder / AGGREGATOR / MODEL_FILE).exists():
+            if model.exists():
                 if all(site.code is not None for site in sites):
                     break  # whoever has not got the model will not ask for it any more
             else:

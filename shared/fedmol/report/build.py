@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 
 from fedmol import files
 from fedmol.errors import Exit, FedmolError
@@ -13,15 +12,18 @@ from fedmol.fl.federation import Settings
 from fedmol.graphs import Graphs
 from fedmol.report.metrics_csv import write_metrics
 from fedmol.report.pages import write_report
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry import queries
 from fedmol.telemetry.events.run_events import RunFinished
 from fedmol.training.model_file import TrainedModel, load_model
 
-LOG, MODEL, EVALUATION, SAMPLES = "events.jsonl", "model.safetensors", "evaluation.json", "samples.smi"
-
 
 def evaluate_once(
-    folder: Path, settings: Settings, test: Graphs | None, known: Collection[str], on_progress: Progress | None = None
+    folder: RunFolder,
+    settings: Settings,
+    test: Graphs | None,
+    known: Collection[str],
+    on_progress: Progress | None = None,
 ) -> Evaluation:
     """The evaluation of the model in `folder`, whose result and samples are written beside it.
 
@@ -30,21 +32,21 @@ def evaluate_once(
     Raises:
         FedmolError: see `final_model`.
     """
-    path, model = folder / EVALUATION, final_model(folder)
-    if path.exists():
-        return read_evaluation(path)
-    result = evaluate(model, test, known, settings.evaluation, settings.seed, on_progress, folder / SAMPLES)
-    files.write_text(path, result.to_json(), files.GROUP)
+    model = final_model(folder)
+    if folder.evaluation.exists():
+        return read_evaluation(folder.evaluation)
+    result = evaluate(model, test, known, settings.evaluation, settings.seed, on_progress, folder.samples)
+    files.write_text(folder.evaluation, result.to_json(), files.GROUP)
     return result
 
 
-def final_model(folder: Path) -> TrainedModel:
+def final_model(folder: RunFolder) -> TrainedModel:
     """The model in a finished run's folder.
 
     Raises:
         FedmolError: STATE_UNUSABLE when it is not the one that the folder's event log, if there is one, names.
     """
-    path, log = folder / MODEL, folder / LOG
+    path, log = folder.model, folder.log
     model = load_model(path)
     finished = queries.last(log, RunFinished) if log.exists() else None
     if finished and model.meta.get("digest") != finished.body.model_digest:
@@ -56,11 +58,11 @@ def final_model(folder: Path) -> TrainedModel:
     return model
 
 
-def write_account(folder: Path) -> None:
+def write_account(folder: RunFolder) -> None:
     """metrics.csv and report.html of a run folder.
 
     Raises:
         FedmolError: see `fedmol.report.run_record.read_record`.
     """
-    write_metrics(folder)
-    write_report(folder)
+    write_metrics(folder.path)
+    write_report(folder.path)

@@ -9,6 +9,7 @@ import pandas as pd
 
 from fedmol import files
 from fedmol.report.run_record import RunRecord, read_record
+from fedmol.run_folder import RunFolder
 
 _OF_A_ROUND = ("loss", "nll", "seconds", "seconds_outside_training", "aggregator_cpu_seconds")
 _OF_AN_UPDATE = ("bytes", "norm", "molecules")
@@ -23,7 +24,7 @@ def write_metrics(run: Path) -> Path:
     Raises:
         FedmolError: see `read_record`.
     """
-    path = run / "metrics.csv"
+    path = RunFolder(run).metrics
     files.write_text(path, metrics(read_record(run)).to_csv(index=False), files.GROUP)
     return path
 

@@ -15,6 +15,7 @@ from fedmol.report.contributions import accounts
 from fedmol.report.evaluation_page import environment, of_evaluation
 from fedmol.report.run_record import RunRecord, read_record
 from fedmol.report.summary import outcome
+from fedmol.run_folder import RunFolder
 
 _MOST_MISFITS = 20
 
@@ -27,7 +28,7 @@ def write_report(run: Path) -> Path:
     Raises:
         FedmolError: see `fedmol.report.run_record.read_record`.
     """
-    path = run / "report.html"
+    path = RunFolder(run).report
     files.write_text(path, render(read_record(run)), files.GROUP)
     return path
 
@@ -69,7 +70,7 @@ def _misfits(record: RunRecord) -> list[str]:
 
 def command(record: RunRecord) -> str:
     """How to make this run again, with as many steps where they had been fitted to a time."""
-    again = ["fedmol", "run", "--settings", str(record.folder / "settings.yaml")]
+    again = ["fedmol", "run", "--settings", str(record.folder.settings)]
     steps = record.run.local_steps
     if record.settings.training.budget_minutes is not None and steps is not None:
         again += ["--set", "training.budget_minutes=null", "--set", f"training.local_steps={steps}"]

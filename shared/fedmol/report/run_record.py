@@ -14,11 +14,9 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation, read_evaluation
 from fedmol.fl.federation import Settings, load
 from fedmol.report.membership import Membership, membership
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.history import History, read_history
 from fedmol.telemetry.state import Round, Run
-
-# `fedmol run` plays the aggregator in a folder of its own; an aggregator that serves real sites has the run folder.
-_LOGS = ("events.jsonl", "aggregator/events.jsonl")
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class SiteRecord:
 class RunRecord:
     """Everything that the report is made from."""
 
-    folder: Path
+    folder: RunFolder
     kept: Settings  # as they lie in the folder: those of the last start
     course: Membership
     run: Run  # by the aggregator's log
@@ -55,7 +53,7 @@ class RunRecord:
 
     @property
     def run_id(self) -> str:
-        return self.run.run or self.folder.resolve().name
+        return self.run.run or self.folder.path.resolve().name
 
     @property
     def began(self) -> datetime | None:
@@ -73,38 +71,39 @@ class RunRecord:
         return sorted(self.run.finished_rounds, key=lambda one: one.number)
 
 
-def read_record(folder: Path) -> RunRecord:
-    """The record of the run in `folder`.
+def read_record(path: Path) -> RunRecord:
+    """The record of the run in the folder `path`.
 
     Raises:
         FedmolError: USAGE if it holds no run, STATE_UNUSABLE if a log in it is damaged, BAD_DATA or BAD_SETTINGS if
             another file is.
     """
-    if not (folder / "settings.yaml").is_file():
+    folder = RunFolder(path)
+    if not folder.settings.is_file():
         raise FedmolError(
             Exit.USAGE,
-            f"{folder} is not the folder of a run: it has no settings.yaml",
+            f"{path} is not the folder of a run: it has no {folder.settings.name}",
             "name a folder such as runs/<id>",
         )
-    settings = load(folder / "settings.yaml")
-    history = next((found for name in _LOGS if (found := _history(folder / name))), History())
+    settings = load(folder.settings)
+    history = _history(folder.told) or History()
     way = membership(settings, history)
     return RunRecord(
         folder,
         settings,
         way,
         history.run,
-        [_site(folder / "sites" / name, name) for name in way.sites],
-        _evaluation(folder / "evaluation.json"),
-        _evaluation(folder / "baseline" / "evaluation.json"),
-        _losses(folder / "baseline" / "losses.csv"),
+        [_site(folder.site(name), name) for name in way.sites],
+        _evaluation(folder.evaluation),
+        _evaluation(folder.baseline.evaluation),
+        _losses(folder.baseline.losses),
     )
 
 
-def _site(folder: Path, name: str) -> SiteRecord:
-    card, history = folder / "card.json", _history(folder / "events.jsonl")
-    run = None if history is None else history.run
-    return SiteRecord(name, run, read_card(card) if os.path.lexists(card) else None)
+def _site(folder: RunFolder, name: str) -> SiteRecord:
+    history = _history(folder.log)
+    card = read_card(folder.card) if os.path.lexists(folder.card) else None
+    return SiteRecord(name, None if history is None else history.run, card)
 
 
 def _history(log: Path) -> History | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import os
 import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from fedmol.files import open_regular
+from fedmol.run_folder import RunFolder
 from fedmol.sidecar.certificate_expiry import certificates
 from fedmol.sidecar.molecules import NONE, newest, picture
 from fedmol.sidecar.views import CertificateView, LogView
@@ -18,7 +18,6 @@ from fedmol.telemetry.reducer import apply
 from fedmol.telemetry.state import Run
 from fedmol.telemetry.tail import LogReader
 
-LOG = "events.jsonl"
 _PERIOD = 0.5  # seconds between two looks at a log that has not grown
 _CERTIFICATES_EVERY = 60.0  # seconds
 _LARGEST_REPORT = 16 * 2**20  # bytes
@@ -37,19 +36,15 @@ class Watch:
         results: Path | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.folder, self.certs, self.clock = folder, certs, clock
-        self.report = (results or folder) / "report.html"
+        self.folder, self.certs, self.clock = RunFolder(folder), certs, clock
+        self.results = RunFolder(results or folder)
         self.run = Run()
         self.problem: str | None = "the log has not been looked for yet"
         self.closed = False
-        self.reader = LogReader(self._path())
+        self.reader = LogReader(self.folder.told)
         self.molecules = NONE
         self._news = asyncio.Event()
         self._certificates: tuple[float, list[CertificateView]] = (float("-inf"), [])
-
-    def _path(self) -> Path:
-        played = self.folder / "aggregator" / LOG
-        return played if os.path.exists(played) and not os.path.lexists(self.folder / LOG) else self.folder / LOG
 
     @property
     def version(self) -> tuple[int, int]:
@@ -66,8 +61,8 @@ class Watch:
             pass
 
     def _read(self) -> bool:
-        if self.run.role is None and self.reader.path != self._path():
-            self.reader = LogReader(self._path())
+        if self.run.role is None and self.reader.path != self.folder.told:
+            self.reader = LogReader(self.folder.told)
         before = self.reader.generation, self.reader.offset
         try:
             self._events = self.reader.read()
@@ -83,7 +78,7 @@ class Watch:
 
     def _look_for_molecules(self) -> None:
         """They are shown once they are drawn: no answer has to wait for that."""
-        found = newest(self.report.parent)
+        found = newest(self.results)
         if found is not self.molecules:
             for one in found.molecules:
                 picture(one.smiles)
@@ -139,13 +134,13 @@ class Watch:
     def has_report(self) -> bool:
         """Whether there is one to be read, which nobody has put there as something else."""
         try:
-            return stat.S_ISREG(self.report.lstat().st_mode)
+            return stat.S_ISREG(self.results.report.lstat().st_mode)
         except OSError:
             return False
 
     def read_report(self) -> bytes:
         """Raises OSError when there is none, or it is none."""
-        with open_regular(self.report) as file:
+        with open_regular(self.results.report) as file:
             content = file.read(_LARGEST_REPORT + 1)
         if len(content) > _LARGEST_REPORT:
             raise OSError(errno.EFBIG, f"it has more than {_LARGEST_REPORT:,} bytes")

@@ -12,12 +12,12 @@ from pydantic import BaseModel, Field, ValidationError
 
 from fedmol.errors import FedmolError
 from fedmol.files import open_regular
+from fedmol.run_folder import RunFolder
 from fedmol.sidecar.views import MoleculesView, MoleculeView
 
 _LARGEST = 4 * 2**20  # bytes
 _LONGEST_DRAWN = 500  # characters of a SMILES
 _TIMES = 0.0, 4_102_444_800.0  # 1970 to 2100: a file may have any
-NEWEST_FIRST = ("evaluation.json", "preview.json")  # of the finished run; of a round on the way there
 SHOWN = 30
 NONE = MoleculesView(
     measured=None, round=None, samples=0, validity=None, uniqueness=None, novelty=None, molecules=[], problem=None
@@ -52,16 +52,16 @@ class _Evaluation(BaseModel):
     examples: list[MoleculeView]
 
 
-def newest(folder: Path) -> MoleculesView:
+def newest(folder: RunFolder) -> MoleculesView:
     """What the newest evaluation says. Read again whenever the file has changed."""
-    for name in NEWEST_FIRST:
+    for path in (folder.evaluation, folder.preview):  # of the finished run; of a round on the way there
         try:
-            found = (folder / name).lstat()
-            return _read(folder / name, found.st_mtime_ns, found.st_size, found.st_ino)
+            found = path.lstat()
+            return _read(path, found.st_mtime_ns, found.st_size, found.st_ino)
         except FileNotFoundError:
             continue
         except OSError as error:
-            return _problem(name, error.strerror or str(error))
+            return _problem(path.name, error.strerror or str(error))
     return NONE
 
 

@@ -27,8 +27,6 @@ from fedmol.training.learning_rate import Extension, learning_rate, position
 from fedmol.training.model_file import TrainedModel, save_model
 from fedmol.training.parameter_vector import manifest, unflatten_into
 
-MODEL_FILE = "model.safetensors"  # of the working folder of every party: with it the run is finished there
-
 
 def vocabulary_of(settings: Settings) -> Vocabulary:
     said, recipe = settings.model.vocabulary, settings.data.standardise

@@ -17,6 +17,7 @@ import pytest
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation import Evaluation, evaluate
 from fedmol.report.run_record import read_record
+from fedmol.run_folder import RunFolder
 from fedmol.runtime import call
 from fedmol.settings import EvaluationSettings
 from fedmol.telemetry.events.run_events import RunStopped
@@ -37,7 +38,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def _evaluator(state: State, out: Path, test: Path | None = None, known: Path | None = None) -> Evaluator:
-    return Evaluator(Run(state.work), Results(out, state.work), test, known, MOLECULES)
+    return Evaluator(Run(state.work), Results(RunFolder(out), RunFolder(state.work)), test, known, MOLECULES)
 
 
 def _preview(out: Path) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def _file(path: Path, smiles: list[str]) -> Path:
 
 def test_before_the_run_there_is_nothing_to_do(tmp_path: Path, out: Path) -> None:
     work = tmp_path / "not there yet"
-    assert not Evaluator(Run(work), Results(out, work), None, None, MOLECULES).step()
+    assert not Evaluator(Run(work), Results(RunFolder(out), RunFolder(work)), None, None, MOLECULES).step()
     assert not out.exists()
 
 

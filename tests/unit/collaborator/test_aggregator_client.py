@@ -74,7 +74,7 @@ def _send(line: AggregatorClient) -> None:
 @pytest.mark.parametrize("taken", [len(MESSAGE) + 1, 4])
 def test_a_message_in_pieces_is_written_down_once(taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = list[tuple[int, list[str]]]()
-    outbound_log = OutboundLog(lambda kind, **said: written.append((said["bytes"], said["holds"])))
+    outbound_log = OutboundLog(lambda sent: written.append((sent.bytes, sent.holds)))
     line = _line(outbound_log, taken, tmp_path, monkeypatch)
     if taken > len(MESSAGE):
         _send(line)

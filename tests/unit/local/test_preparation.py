@@ -11,6 +11,7 @@ from fedmol.fl.federation import Settings, parse
 from fedmol.local.preparation import prepare, prepare_files, recall
 from fedmol.pki.certificate_info import describe
 from fedmol.pki.certificates import CertificateFiles, check_files
+from fedmol.run_folder import RunFolder
 
 
 def settings(**changes: Any) -> Settings:
@@ -43,7 +44,7 @@ def test_every_party_gets_certificates_of_its_own(tmp_path: Path) -> None:
 
 def test_what_was_prepared_is_recalled(tmp_path: Path) -> None:
     resolved = prepare(settings(), tmp_path / "run")
-    assert recall(tmp_path / "run") == resolved
+    assert recall(RunFolder(tmp_path / "run")) == resolved
     assert resolved.network.port > 0
     assert resolved.network.listen == "127.0.0.1"
 
@@ -64,7 +65,7 @@ def test_bad_data_leave_nothing_behind(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_run_cannot_be_resumed(tmp_path: Path) -> None:
     with pytest.raises(FedmolError) as caught:
-        recall(tmp_path)
+        recall(RunFolder(tmp_path))
     assert caught.value.exit is Exit.STATE_UNUSABLE
 
 

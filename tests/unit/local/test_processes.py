@@ -11,6 +11,7 @@ import pytest
 from fedmol.errors import Exit
 from fedmol.local.processes import Party, stop, stop_leftovers
 from fedmol.local.runner import failure
+from fedmol.run_folder import RunFolder
 
 
 def _party(folder: Path, program: str) -> Party:
@@ -72,10 +73,10 @@ def test_leftovers_of_this_run_only_are_stopped(tmp_path: Path) -> None:
     others.start()
     assert ours.process is not None
     try:
-        assert stop_leftovers(tmp_path / "one") == [ours.process.pid]
+        assert stop_leftovers(RunFolder(tmp_path / "one")) == [ours.process.pid]
         assert ours.code is not None
         assert others.code is None
-        assert stop_leftovers(tmp_path / "one") == []
+        assert stop_leftovers(RunFolder(tmp_path / "one")) == []
     finally:
         stop([ours, others])
 

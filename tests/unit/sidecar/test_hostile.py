@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
+from fedmol.run_folder import RunFolder
 from fedmol.sidecar.live_page import Page
 from fedmol.sidecar.log_watch import Watch
 from fedmol.sidecar.molecules import newest
@@ -112,10 +113,10 @@ def test_results_of_any_content_are_shown_or_named(tmp_path: Path) -> None:
     contents += [json.dumps({**right, "samples": 10**400}).encode(), json.dumps({**right, "round": "one"}).encode()]
     for content in contents:
         path.write_bytes(content)
-        assert "preview.json cannot be used" in str(newest(tmp_path).problem)
+        assert "preview.json cannot be used" in str(newest(RunFolder(tmp_path)).problem)
     path.write_text(json.dumps(right))
     os.utime(path, (9 * 10**9, 9 * 10**9))
-    assert newest(tmp_path).problem is None
+    assert newest(RunFolder(tmp_path)).problem is None
 
 
 def test_lines_that_are_too_long_or_too_deep_are_damaged_ones_and_reading_goes_on(story: Story) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedmol.evaluation.quality import Quality
+from fedmol.run_folder import RunFolder
 from fedmol.sidecar.live_page import Page, settled, thinned
 from fedmol.sidecar.log_watch import Watch
 from fedmol.sidecar.molecules import newest, picture
@@ -194,9 +195,9 @@ def test_pictures_have_attributes_where_rdkit_has_styles() -> None:
 
 
 def test_a_new_evaluation_is_noticed(story: Story) -> None:
-    assert newest(story.folder).measured is None
+    assert newest(RunFolder(story.folder)).measured is None
     (story.folder / "evaluation.json").write_text(json.dumps(evaluation()))
-    assert newest(story.folder).samples == 10
+    assert newest(RunFolder(story.folder)).samples == 10
 
 
 @pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 500])

@@ -12,7 +12,7 @@ import pytest
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.files import refusing_exchanged, write_bytes
-from fedmol.run_folder import Owner, claim
+from fedmol.folder_owner import Owner, claim
 from fedmol.telemetry.events.site_events import PhaseEntered
 from fedmol.telemetry.log import EventLog
 
@@ -54,7 +54,7 @@ def test_two_processes_do_not_work_in_one_folder(tmp_path: Path) -> None:
 
 def test_the_lock_ends_with_its_process_however_that_ends(tmp_path: Path) -> None:
     script = (
-        "import os, sys, pathlib; from fedmol.run_folder import Owner, claim; "
+        "import os, sys, pathlib; from fedmol.folder_owner import Owner, claim; "
         "claim(pathlib.Path(sys.argv[1]), Owner('trial-1', 'site', 'north')); os.kill(os.getpid(), 9)"
     )
     assert subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False).returncode == -9
