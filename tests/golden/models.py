@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from rdkit.Chem import Crippen, Descriptors, MolFromSmiles
+from rdkit.Chem import Descriptors, MolFromSmiles
 from torch import Generator, Tensor
 
 from fedmol.chem.graphs_to_molecules import read_graphs
@@ -32,6 +32,7 @@ MOLECULES = RECORDED / "molecules.json"
 PROPERTIES = Property("logp", "", mean=0.5, scale=1.0), Property("weight", "Da", mean=120.0, scale=10.0)
 TARGETS = torch.tensor([[2.0, 125.0], [-1.0, torch.nan]])  # asked in turn of a model with properties
 COUNT, STEPS, WEIGHTS = 16, 12, (1.0, 0.5)
+MEASURES = dict(Descriptors.descList)
 _TRAINING = 1500  # steps
 
 
@@ -104,7 +105,7 @@ def train_one(path: Path, properties: tuple[Property, ...]) -> None:
 def _measured(smiles: list[str]) -> Tensor:
     """logP and molecular weight."""
     molecules = [MolFromSmiles(text) for text in smiles]
-    return torch.tensor([[Crippen.MolLogP(mol), Descriptors.MolWt(mol)] for mol in molecules])
+    return torch.tensor([[MEASURES[name](mol) for name in ("MolLogP", "MolWt")] for mol in molecules])
 
 
 @contextmanager

@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 import torch
 from rdkit.Chem import MolFromSmiles
-from rdkit.Chem.Crippen import MolLogP
 
 from fedmol.chem.vocabulary import FORMER, get
 from fedmol.documents import DocumentError
 from fedmol.training.model_description import FORMAT, Description
 from fedmol.training.model_file import load_model, save_model
 from fedmol.zoo import shipped
-from tests.golden.models import COUNT, PROPERTIES, RECORDED, molecules_of, path_of, recorded
+from tests.golden.models import COUNT, MEASURES, PROPERTIES, RECORDED, molecules_of, path_of, recorded
 
 
 def _said(number: int) -> dict[str, Any]:
@@ -99,7 +98,7 @@ def test_the_file_of_format_4_can_be_told_its_properties() -> None:
     model = load_model(path_of(4))
     assert model.properties == PROPERTIES
     assert model.denoiser.properties == 2
-    logp = [MolLogP(MolFromSmiles(smiles)) if smiles else None for smiles in recorded()[path_of(4).name]]
+    logp = [MEASURES["MolLogP"](MolFromSmiles(smiles)) if smiles else None for smiles in recorded()[path_of(4).name]]
     high, low = ([value for value in logp[start::2] if value is not None] for start in (0, 1))
     assert sum(high) / len(high) > 1.0 > 0.0 > sum(low) / len(low)  # asked for 2 and -1
 

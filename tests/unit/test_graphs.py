@@ -13,11 +13,11 @@ from torch import Tensor
 
 from fedmol.chem.graphs_to_molecules import read_graphs
 from fedmol.chem.vocabulary import get
-from fedmol.diffusion import Census, Logits, NoiseModel, nll
+from fedmol.diffusion import Census, Conditions, Logits, NoiseModel, nll
 from fedmol.graphs import Graphs, concatenate
 from fedmol.ragged import EMPTY, RaggedGraphs, check_symmetric, concatenated, ragged
 from fedmol.training.batches import batches_of
-from tests.unit.random_graphs import HALF_EDGE_TYPES, MOST_NODES, NODE_TYPES, half_edged, same, some_order, symmetric
+from tests.support.random_graphs import HALF_EDGE_TYPES, MOST_NODES, NODE_TYPES, half_edged, same, some_order, symmetric
 
 sizes = st.lists(st.integers(1, MOST_NODES), min_size=1, max_size=12)
 seeds = st.integers(0, 2**31)
@@ -79,6 +79,7 @@ def test_properties_are_each_graph_s_own() -> None:
         assert part.properties is not None
         assert np.array_equal(part.properties, table[rows], equal_nan=True)
     block = list(ragged(GRAPHS).blocks(4))[1]
+    assert block.properties is not None
     assert np.array_equal(block.properties, table[4:], equal_nan=True)
     assert same(GRAPHS.to("cpu"), GRAPHS)
     assert half_edged([3]).properties is None
@@ -131,7 +132,9 @@ def test_what_knows_symmetric_bonds_only_refuses_others() -> None:
     graphs, kin = half_edged([9, 4, 6], node_types=4), symmetric([9, 4, 6], node_types=4)
     noise = NoiseModel.from_census(Census.take(kin, 4, HALF_EDGE_TYPES, MOST_NODES))
 
-    def unasked(*_: object) -> Logits:
+    def unasked(
+        atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+    ) -> Logits:
         raise AssertionError("the denoiser was asked")
 
     for uneven in (graphs, ragged(graphs)):

@@ -11,7 +11,7 @@ from fedmol.data.embedded import embedded
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.ragged import EMPTY, RaggedGraphs, concatenated, ragged
 from fedmol.training.batches import HostBatches
-from tests.unit.random_graphs import same
+from tests.support.random_graphs import same
 
 CHARGED = vocabulary.get("qm9-charged")
 RAGGED = encode(["C", *embedded()[:200], "O"], CHARGED).ragged

@@ -279,6 +279,7 @@ def test_properties_stay_with_a_shard_on_the_disk_and_in_its_digest(tmp_path: Pa
     table = np.array([[1.5, np.nan]] * len(shard), np.float32)
     sealed.save(file, {**arrays, "properties": table}, meta)
     measured = open_shard(path, "smiles", CHARGED, 0.3, cache)
+    assert measured.training.properties is not None
     assert np.array_equal(measured.training.properties, table[: len(measured.training)], equal_nan=True)
     digests = {shard_digest("run", one.training, one.validation) for one in (shard, measured)}
     assert len(digests) == 2

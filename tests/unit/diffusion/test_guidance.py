@@ -202,7 +202,7 @@ def test_without_guidance_and_conditions_a_denoiser_makes_what_null_tokens_make(
     nothing = Conditions(torch.full((6, 2), 5.0), torch.zeros(6, 2, dtype=torch.bool))
     told = Conditions.of(torch.full((6, 2), 5.0))
     made = [
-        sample(denoiser, NOISE, 6, Generator().manual_seed(1), 6, **asked)  # type: ignore[arg-type]
+        sample(denoiser, NOISE, 6, Generator().manual_seed(1), 6, **asked)
         for asked in (
             {},
             {"conditions": nothing},

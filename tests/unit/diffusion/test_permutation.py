@@ -14,7 +14,7 @@ from fedmol.diffusion import Census, Conditions, Logits, NoiseModel, add_noise, 
 from fedmol.diffusion.forward import mirrored
 from fedmol.graphs import Graphs
 from fedmol.models import build
-from tests.unit.random_graphs import (
+from tests.support.random_graphs import (
     HALF_EDGE_TYPES,
     MOST_NODES,
     half_edged,

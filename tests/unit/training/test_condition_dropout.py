@@ -16,7 +16,7 @@ from fedmol.ragged import AnyGraphs, ragged
 from fedmol.training import Trainer, TrainingConfig, build_optimizer, flatten, train
 from fedmol.training.batches import Batch, DeviceBatches, HostBatches
 from fedmol.training.ranks import ALONE, Ranks
-from tests.unit.random_graphs import same, symmetric
+from tests.support.random_graphs import same, symmetric
 
 GRAPHS = symmetric([3, 4, 9, 9, 6, 8, 7, 9] * 3, columns=2, node_types=4)
 TABLE = GRAPHS.properties
