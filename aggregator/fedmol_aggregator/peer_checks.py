@@ -8,7 +8,6 @@ from typing import Literal
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.changes import Changes
-from fedmol.fl.engine import Opening
 from fedmol.fl.liveness import Liveness
 from fedmol.fl.log_anchors import AnchoredLine
 from fedmol.fl.messages import (
@@ -22,6 +21,7 @@ from fedmol.fl.messages import (
     Welcome,
     read,
 )
+from fedmol.fl.opening import Opening
 from fedmol.fl.payload import MODEL
 from fedmol.fl.rounds import RoundRule
 from fedmol.telemetry.events.site_events import SiteProgress

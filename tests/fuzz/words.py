@@ -9,12 +9,12 @@ from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.changes import Changes
-from fedmol.fl.engine import Opening
 from fedmol.fl.federation import parse
 from fedmol.fl.identity import peer_name, shared_settings
 from fedmol.fl.liveness import Liveness
 from fedmol.fl.log_anchors import AnchoredLine
 from fedmol.fl.messages import CensusCounts, Counts, Joining, LogAnchor, OpeningRequest, Progress, Welcome
+from fedmol.fl.opening import Opening
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.run_manifest import manifest_of
 from fedmol.fl.versions import SEMANTICS

@@ -87,7 +87,7 @@ class FederationServer:
     def serving(self) -> Iterator[None]:
         """Answer calls while the block lasts. Raises FedmolError ADDRESS_IN_USE."""
         server, over = self._listen(), threading.Event()
-        repeats = self.peer_checks.refusal_log.repeats, self.engine.repeats
+        repeats = self.peer_checks.refusal_log.repeats, self.engine.refusals.repeats
         for watch in (self.clock.watch, self.streams.watch, self.meter.watch, *(one.watch for one in repeats)):
             threading.Thread(target=watch, args=(over,), name="watch", daemon=True).start()
         try:

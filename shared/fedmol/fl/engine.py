@@ -12,46 +12,27 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.aggregation import close, count
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
+from fedmol.fl.opening import Opening
 from fedmol.fl.payload import Sections
 from fedmol.fl.recovery import Recovery, closing_line
 from fedmol.fl.rounds import RoundRule, Terms
 from fedmol.fl.tasks import TASKS, TRAIN, Task
 from fedmol.fl.updates import DamagedUpdate
+from fedmol.fl.upload_refusals import UploadRefusals, refusal
 from fedmol.fl.uploads import Reception, Record, UploadStore
 from fedmol.run_folder import RunFolder
-from fedmol.telemetry.events.round_events import (
-    RoundStarted,
-    UpdateLate,
-    UpdateNotCounted,
-    UpdateReceived,
-    UpdateRefused,
-)
+from fedmol.telemetry.events.round_events import RoundStarted, UpdateNotCounted, UpdateReceived
 from fedmol.telemetry.events.run_events import StateDamaged
 from fedmol.telemetry.log import EventLog, LogPosition
-from fedmol.telemetry.repeats import Repeats
-
-_MOST_KINDS = 4096  # of refused and late uploads, by site and round: all come from members
 
 
 class StaleRound(Exception):
     """Something of a round was asked for that is over, or has not begun."""
-
-
-@dataclass(frozen=True)
-class Opening:
-    """What a site is told when a round opens."""
-
-    round: int
-    digests: dict[str, str]  # of the sections that the round starts from
-    last_counted: int | None  # the last round in which an update of the site counted
-    reason: str | None  # why none did in the round before
-    members_since: int  # the first round of the members, with the shares, that there are now
-    closing: LogPosition | None  # the line of the event log that closed the round before
 
 
 class RoundEngine:
@@ -83,7 +64,7 @@ class RoundEngine:
         self.before_round: Callable[[int], None] = lambda _: None  # told of each round before it opens
         self._closing = False
         self._failure: OSError | None = None
-        self.repeats = Repeats(events, _MOST_KINDS, rule.clock)  # of what is wrong with uploads
+        self.refusals = UploadRefusals(events, rule.clock)
         self._reports: dict[str, dict[str, Record]] = {}
         self._cpu = time.process_time()
         if not self.finished:
@@ -154,14 +135,7 @@ class RoundEngine:
     def opening(self, site: str) -> Opening:
         """The open round, and what became of the site's last update."""
         with self._lock:
-            last, reason = self._last.account, None
-            counted = last.last_counted.get(site)
-            if site in last.excluded:
-                reason = "it moved too far (rounds.max_update_norm_ratio)"
-            elif self.round > 1 and counted != self.round - 1:
-                reason = "it was not there when the round was closed"
-            members_since = last.members_since
-            return Opening(self.round, self._last.digests, counted, reason, members_since, self._closing_line)
+            return Opening.of(site, self._last, self._closing_line)
 
     @contextmanager
     def receiving(self, site: str, round: int, task: str) -> Iterator[Reception | None]:
@@ -180,9 +154,9 @@ class RoundEngine:
             yield reception
             record = reception.finish()
             self._accept(reception, record)
-        except FedmolError as refusal:
-            if refusal.exit is Exit.UPDATE_REFUSED:
-                self._note_refusal(site, round, refusal.message)
+        except FedmolError as error:
+            if error.exit is Exit.UPDATE_REFUSED:
+                self.refusals.refused(site, round, error.message, self.round)
             raise
         except OSError as error:
             error.filename = error.filename or str(self.uploads.folder)
@@ -199,9 +173,9 @@ class RoundEngine:
 
     def refusal(self, site: str, round: int, what: str) -> FedmolError:
         """The error for an upload that is not even one; it is logged."""
-        reason = f"the upload of {site} in round {round} is refused: {what}"
-        self._note_refusal(site, round, reason)
-        return FedmolError(Exit.UPDATE_REFUSED, reason, "install the same version of fedmol on both sides")
+        error = refusal(site, round, what)
+        self.refusals.refused(site, round, error.message, self.round)
+        return error
 
     def tick(self, patience: float = 0.0) -> bool:
         """Close the open round if it may close; wait up to `patience` seconds for news before. True if it was closed.
@@ -242,26 +216,28 @@ class RoundEngine:
             if not 1 <= round <= self.round:
                 raise self.refusal(site, self.round, f"it is for round {round}, and round {self.round} is open")
             if self.finished or self._closing or round != self.round:
-                self._note_late(site, round)
+                self.refusals.late(site, round, self.round)
                 return None
             if task is None:
                 raise self.refusal(site, round, f"it is for an unknown task {name[:40]!r}")
-            self._require_member(site, round)
+            if (why := self._no_member(site)) is not None:
+                raise self.refusal(site, round, why)
             if name in self._reports.get(site, {}):
                 return None  # sent twice because the first answer was lost
             return self.uploads.receive(site, round, task, self._last.sections)
 
-    def _require_member(self, site: str, round: int) -> None:
+    def _no_member(self, site: str) -> str | None:
+        """Why nothing of the site counts."""
         if site not in self.rule.sites:
-            raise self.refusal(site, round, "the site has no part in this round")
-        if site not in self.terms.molecules():
-            raise self.refusal(site, round, "the site has brought no counts")
+            return "the site has no part in this round"
+        return "the site has brought no counts" if site not in self.terms.molecules() else None
 
     def _accept(self, reception: Reception, record: Record) -> None:
         with self._lock:
-            self._require_member(record.site, record.round)
+            if (why := self._no_member(record.site)) is not None:
+                raise refusal(record.site, record.round, why)
             if self._closing or record.round != self.round:
-                self._note_late(record.site, record.round)
+                self.refusals.late(record.site, record.round, self.round)
                 return
             if record.task in self._reports.get(record.site, {}):
                 return
@@ -276,17 +252,6 @@ class RoundEngine:
                 site=record.site,
                 round=record.round,
             )
-
-    def _note_late(self, site: str, round: int) -> None:
-        if 0 < round <= self.round:
-            self.repeats.note(UpdateLate(), site, self._which(round), round=round)
-
-    def _note_refusal(self, site: str, round: int, reason: str) -> None:
-        self.repeats.note(UpdateRefused(reason=reason), site, self._which(round), round=round)
-
-    def _which(self, round: int) -> str:
-        """The newest two rounds get events of their own; older ones can be named in any number."""
-        return f"{round}" if round >= self.round - 1 else "older"
 
     def _close(self, reports: dict[str, dict[str, Record]]) -> None:
         round, sites = self.round, list(self.rule.sites)

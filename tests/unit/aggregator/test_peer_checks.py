@@ -14,7 +14,6 @@ from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.standardise import coding_digest
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.changes import Changes
-from fedmol.fl.engine import Opening
 from fedmol.fl.federation import Settings, parse
 from fedmol.fl.identity import peer_name, shared_settings
 from fedmol.fl.liveness import Liveness
@@ -31,6 +30,7 @@ from fedmol.fl.messages import (
     Standing,
     Welcome,
 )
+from fedmol.fl.opening import Opening
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.run_manifest import manifest_of
 from fedmol.fl.versions import SEMANTICS

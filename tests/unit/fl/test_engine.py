@@ -242,7 +242,7 @@ def test_an_upload_for_a_round_that_has_not_begun_is_refused_and_logged(federati
         with pytest.raises(FedmolError) as caught, one.engine.receiving("a", round, "train"):
             pass
         assert caught.value.exit is Exit.UPDATE_REFUSED
-    one.engine.repeats.settle(everything=True)
+    one.engine.refusals.repeats.settle(everything=True)
     assert [event.body.times for event in one.said(UpdateRefused)] == [1, 2]
     one.play(4)
 
