@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
 from fedmol.chem.vocabulary import Recipe, Vocabulary, check_own_name, made
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.names import NO_HOST, host_like
 from fedmol.settings_errors import checked, read_settings
 

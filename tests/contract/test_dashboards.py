@@ -13,6 +13,8 @@ from prometheus_client.core import Metric
 from fedmol.pki import certificates
 from fedmol.sidecar.log_watch import Watch
 from fedmol.sidecar.prometheus import RunCollector
+from fedmol.telemetry.events.round_events import ModelValidated, RoundModelReceived
+from fedmol.telemetry.events.site_events import TrainingStep
 from fedmol.telemetry.log import EventLog
 from tests.support.expressions import ROOT, all_expressions, dashboards, rules, without_comparison
 from tests.support.promql import named
@@ -33,9 +35,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Labels:
     certificates.make_ca(site / "ca", "trial", timedelta(days=9))
     certificates.issue_site(site / "ca", site / "certs", "north", timedelta(days=9))
     log = EventLog(site / "events.jsonl", run="trial", site="north")
-    log.write("received", round=1, bytes=400)
-    log.write("validated", round=1, nll=80.0)
-    log.write("training_step", round=1, phase="training", step=1, steps=4, loss=2.0, molecules_per_second=9.0)
+    log.write(RoundModelReceived(bytes=400), round=1)
+    log.write(ModelValidated(nll=80.0), round=1)
+    log.write(TrainingStep(step=1, steps=4, loss=2.0, molecules_per_second=9.0), round=1, phase="training")
     return _told(Watch(aggregator)) | _told(Watch(site, site / "certs"))
 
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.fl.payload import Payload, Sections, model_payload
 from fedmol.fl.strategies.fedavg import FedAvg
 
@@ -40,7 +40,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.fl.local_methods.base import Stateless
 
 

@@ -13,16 +13,12 @@ ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "shared" / "fedmol"
 PACKAGES = (LIBRARY, ROOT / "aggregator" / "fedmol_aggregator", ROOT / "collaborator" / "fedmol_collaborator")
 MODULES = sorted(path for package in PACKAGES for path in package.rglob("*.py"))
-LONGEST = 330  # lines
+LONGEST = 340  # lines
 
 USUAL = {"__init__": "packages", "__main__": "programs", "base": "what the algorithms of a package have in common"}
 TWICE = {  # packages that two distributions have
     "doctor": "the site's adds to the library's",
     "openfl_adapter": "one at either end of OpenFL's line",
-}
-LONG = {
-    "shared/fedmol/telemetry/events.py": "one short record for each kind of event, and nothing else",
-    "shared/fedmol/telemetry/reducer.py": "one short step for each kind of event, and nothing else",
 }
 
 
@@ -68,5 +64,4 @@ def test_a_name_that_is_taken_is_noticed() -> None:
 
 def test_a_module_is_no_longer_than_one_idea() -> None:
     lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in MODULES}
-    long = {path for path, length in lengths.items() if length > LONGEST}
-    assert long == LONG.keys(), f"more than {LONGEST} lines: divide it, or say in LONG why not"
+    assert [path for path, length in lengths.items() if length > LONGEST] == []

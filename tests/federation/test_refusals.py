@@ -15,6 +15,8 @@ from fedmol.errors import Exit
 from fedmol.fl.versions import SEMANTICS
 from fedmol.local.processes import Party
 from fedmol.pki import certificates
+from fedmol.telemetry.events.run_events import RunFinished
+from fedmol.telemetry.events.site_events import SiteRefused
 from tests.support.stage import PATIENCE, Stage, copy_certificates
 
 DAY = timedelta(days=1)
@@ -129,7 +131,7 @@ def test_refused(waiting: Stage, case: str, tmp_path: Path, monkeypatch: pytest.
     assert said.count("cure:") == 1
     assert exit.page in said
     # What one caller is refused for again within a minute adds up to one event.
-    assert reason in {event.fields["reason"] for event in waiting.events("site_refused")}
+    assert reason in {event.body.reason for event in waiting.events(SiteRefused)}
 
 
 def test_the_others_go_on_also_with_a_comment_in_the_source_of_one(
@@ -143,4 +145,4 @@ def test_the_others_go_on_also_with_a_comment_in_the_source_of_one(
     look_first_into(tmp_path, monkeypatch)
     waiting.start(first)
     assert {name: waiting.wait(name) for name in waiting.parties} == dict.fromkeys(waiting.parties, 0)
-    assert waiting.events("run_finished")[0].fields["outcome"] == "complete"
+    assert waiting.events(RunFinished)[0].body.outcome == "complete"

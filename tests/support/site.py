@@ -15,7 +15,8 @@ from fedmol.fl.messages import Progress
 from fedmol.fl.payload import MODEL, Sections
 from fedmol.fl.run_manifest import manifest_of
 from fedmol.heartbeat import Heart
-from fedmol.telemetry.log import Event, EventLog, read
+from fedmol.telemetry.log import Event, EventLog
+from fedmol.telemetry.queries import Kind, logged
 from fedmol.training.assembly import denoiser_of, trainer_of, vocabulary_of
 from fedmol.training.parameter_vector import flatten
 from fedmol_collaborator.known_changes import KnownChanges
@@ -68,5 +69,5 @@ class Site:
         names = self.training.payload.by_name
         return {name: model * np.float32(scale) if name == MODEL else np.zeros_like(model) for name in names}
 
-    def said(self, kind: str) -> list[Event]:
-        return [event for event in read(self.events.path) if event.kind == kind]
+    def said(self, kind: type[Kind]) -> list[Event[Kind]]:
+        return list(logged(self.events.path, kind))

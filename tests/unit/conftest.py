@@ -8,6 +8,8 @@ import pytest
 
 from fedmol.pki import certificates
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.telemetry.events.round_events import RoundModelReceived, TensorSent, UpdateSent
+from fedmol.telemetry.events.site_events import PhaseEntered, TrainingStep
 from fedmol.telemetry.log import EventLog
 from tests.support.story import MODEL_BYTES, Story
 
@@ -37,11 +39,11 @@ def site_log(tmp_path: Path) -> EventLog:
     """A site that has trained and sent once, and is training again."""
     log = EventLog(tmp_path / "events.jsonl", run="trial", site="north")
     for phase in ("connecting", "reading shard", "waiting for the others"):
-        log.write("phase", phase=phase)
+        log.write(PhaseEntered(), phase=phase)
     for round in (1, 2):
-        log.write("received", round=round, bytes=MODEL_BYTES)
+        log.write(RoundModelReceived(bytes=MODEL_BYTES), round=round)
         for phase in ("validating", "training"):
-            log.write("phase", round=round, phase=phase)
+            log.write(PhaseEntered(), round=round, phase=phase)
         for step in (1, 4) if round == 1 else (2,):
             fields: dict[str, Any] = {
                 "step": step,
@@ -50,8 +52,8 @@ def site_log(tmp_path: Path) -> EventLog:
                 "molecules_per_second": 9.0,
                 "seconds_left": 3.0,
             }
-            log.write("training_step", round=round, phase="training", **fields)
+            log.write(TrainingStep(**fields), round=round, phase="training")
         if round == 1:
-            log.write("phase", round=1, phase="sending")
-            log.write("sent", round=1, tensors=[{"name": "model", "shape": [100], "bytes": 400}], bytes=400)
+            log.write(PhaseEntered(), round=1, phase="sending")
+            log.write(UpdateSent(tensors=[TensorSent(name="model", shape=[100], bytes=400)], bytes=400), round=1)
     return log

@@ -16,10 +16,10 @@ from fedmol.evaluation.resemblance import ABOUT, FCD_LEFT_OUT
 from fedmol.fl.federation import dump
 from fedmol.report import figures
 from fedmol.report.contributions import accounts
-from fedmol.report.incidents import incidents
 from fedmol.report.run_record import RunRecord, read_record
 from fedmol.report.summary import outcome
 
+_MOST_MISFITS = 20
 PICTURES = 30  # fills rows of 2, 3, 5 and 6
 
 
@@ -55,7 +55,19 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    filters = ("fixed", "signed", "count", "percent", "interval", "size", "duration", "date", "names", "ranges")
+    filters = (
+        "fixed",
+        "signed",
+        "count",
+        "percent",
+        "interval",
+        "size",
+        "duration",
+        "date",
+        "clock",
+        "names",
+        "ranges",
+    )
     environment.filters |= {name: getattr(formats, name) for name in filters}
     return environment
 
@@ -73,11 +85,13 @@ def _content(record: RunRecord) -> dict[str, Any]:
     evaluation = record.evaluation
     return {
         "record": record,
+        "run": record.run,
         "settings": record.settings,
         "latest": record.course.latest,
         "outcome": outcome(record),
         "accounts": accounts(record),
-        "incidents": incidents(record),
+        "incidents": record.run.incidents.distinct(),
+        "misfits": _misfits(record),
         **_of_evaluation(evaluation),
         "comparison": compare(evaluation, record.baseline) if evaluation else (),
         "comparable": comparable(record.settings.data),
@@ -90,10 +104,17 @@ def _content(record: RunRecord) -> dict[str, Any]:
     }
 
 
+def _misfits(record: RunRecord) -> list[str]:
+    """What the log holds that cannot be used: the first pieces, and how many there are."""
+    wrong = [*record.run.misfits, *record.course.misfits][:_MOST_MISFITS]
+    count = record.run.misread + len(record.course.misfits)
+    return [*wrong, f"{count:,} lines in all"] if count > len(wrong) else wrong
+
+
 def command(record: RunRecord) -> str:
     """How to make this run again, with as many steps where they had been fitted to a time."""
     again = ["fedmol", "run", "--settings", str(record.folder / "settings.yaml")]
-    steps = record.said("agreement", "local_steps")
+    steps = record.run.local_steps
     if record.settings.training.budget_minutes is not None and steps is not None:
         again += ["--set", "training.budget_minutes=null", "--set", f"training.local_steps={steps}"]
     again += _as_begun(record)

@@ -17,6 +17,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.files import open_regular, write_bytes
 from fedmol.fl.payload import Vector, vector_digest
 from fedmol.models import PRESETS, Denoiser
+from fedmol.properties import Property
 from fedmol.training.model_description import Description
 from fedmol.training.parameter_vector import flatten
 from fedmol.training.safetensors_header import Entry, read_header
@@ -35,6 +36,7 @@ class TrainedModel:
     preset: str
     vocabulary: Vocabulary
     meta: dict[str, Any]  # whatever else was saved along
+    properties: tuple[Property, ...] = ()  # that it can be told, in the order of its conditions
 
     def to(self, device: torch.device) -> TrainedModel:
         """The same model, moved to `device` with its noise."""
@@ -50,18 +52,27 @@ def save_model(
     noise: NoiseModel,
     meta: dict[str, Any] | None = None,
     precision: torch.dtype = torch.float32,
+    properties: tuple[Property, ...] = (),
 ) -> None:
     """Write the model to one .safetensors file; `meta` is anything JSON can hold.
 
+    `properties` are those that the denoiser was built for, in their order.
+
     The weights are rounded to `precision` in the file; a model that is read computes as every other. The shares of the
     noise model are rounded, too, see `fedmol.training.model_description`: no sums of the sites' counts are in it.
+
+    Raises:
+        ValueError: the properties are not as many as the denoiser was built for.
     """
+    if len(properties) != denoiser.properties:
+        raise ValueError(f"a model of {denoiser.properties} properties has not the {len(properties)} that are named")
     description = Description(
         preset=preset,
         layers=denoiser.config.layers,
         vocabulary=vocabulary,
         noise=noise,
         meta=meta or {},
+        properties=properties,
     )
     state = denoiser.state_dict()
     weights = {name: state[name].to(precision).cpu().contiguous() for name in sorted(state)}
@@ -80,14 +91,14 @@ def load_model(path: Path) -> TrainedModel:
             said = Description.decode(header.metadata.get(_META))
             config = replace(PRESETS[said.preset], layers=said.layers)
             with torch.device("meta"):  # takes no memory
-                denoiser = Denoiser(config, *said.vocabulary.sizes)
+                denoiser = Denoiser(config, *said.vocabulary.sizes, properties=len(said.properties))
             shapes = {name: tuple(tensor.shape) for name, tensor in denoiser.state_dict().items()}
             entries = header.entries(shapes)
             denoiser = denoiser.to_empty(device="cpu")
             _read_weights(file, entries, denoiser.state_dict())
         if all(entry.dtype == "F32" for entry in entries):  # rounding the weights changes their digest
             _check_digest(flatten(denoiser), said.meta)
-        return TrainedModel(denoiser.eval(), said.noise, said.preset, said.vocabulary, said.meta)
+        return TrainedModel(denoiser.eval(), said.noise, said.preset, said.vocabulary, said.meta, said.properties)
     except FileNotFoundError:
         cure = "name a model that training wrote, such as model.safetensors in the folder of a run"
         raise FedmolError(Exit.BAD_MODEL, f"there is no file {path}", cure) from None

@@ -20,6 +20,7 @@ from fedmol.fl.payload import MODEL
 from fedmol.fl.strategies import FedAvg
 from fedmol.fl.strategies.scaffold import Scaffold
 from fedmol.fl.tasks import TRAIN, VALIDATE
+from fedmol.telemetry.events.round_events import UpdateReceived, UpdateRefused
 from fedmol_aggregator.deliveries import Deliveries
 from fedmol_aggregator.openfl_adapter import calls as module
 from fedmol_aggregator.openfl_adapter.calls import Calls
@@ -126,8 +127,8 @@ def test_an_upload_counts_once_it_is_whole(server: Server) -> None:
     assert server.left() == []
     said = aggregator_pb2.SendLocalTaskResultsResponse.FromString(answer)
     assert said.header.receiver == peer_name(SITE)
-    (event,) = server.federation.said("update_received")
-    assert (event.site, event.round, event.fields["molecules"]) == (SITE, 1, 10)
+    (event,) = server.federation.said(UpdateReceived)
+    assert (event.site, event.round, event.body.molecules) == (SITE, 1, 10)
     server.federation.report("b", 1)
     assert server.engine.tick()
 
@@ -150,7 +151,7 @@ def test_an_upload_that_was_not_agreed_is_refused_and_leaves_the_task(
         upload(server)
     assert refused.value.exit is Exit.UPDATE_REFUSED
     assert TRAIN.name in server.left()
-    assert server.federation.said("update_refused")
+    assert server.federation.said(UpdateRefused)
 
 
 def test_the_model_of_the_open_round_is_given_out(server: Server) -> None:

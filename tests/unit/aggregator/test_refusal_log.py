@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry.events.site_events import SiteRefused
+from fedmol.telemetry.log import EventLog
+from fedmol.telemetry.queries import logged
 from fedmol_aggregator.refusal_log import RefusalLog
 
 REFUSAL = FedmolError(Exit.UNKNOWN_RUN, "another run", "ask")
@@ -26,8 +28,7 @@ def events(tmp_path: Path) -> EventLog:
 
 
 def _lines(events: EventLog) -> list[tuple[str, str, int]]:
-    refused = [event for event in read(events.path) if event.kind == "site_refused"]
-    return [(event.site, event.fields["reason"], event.fields.get("times", 1)) for event in refused]
+    return [(event.site, event.body.reason, event.body.times) for event in logged(events.path, SiteRefused)]
 
 
 def test_what_is_refused_is_logged_by_name_and_raised(events: EventLog) -> None:

@@ -15,7 +15,9 @@ from fedmol.fl.payload import MODEL
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, TRAIN, VALIDATE
 from fedmol.pki import certificates
 from fedmol.pki.certificates import CertificateFiles
-from fedmol.telemetry.log import Event, EventLog, read
+from fedmol.telemetry.events.run_events import RunFinished, RunStarted
+from fedmol.telemetry.log import Event, EventLog
+from fedmol.telemetry.queries import Kind, logged
 from fedmol.training.assembly import MODEL_FILE
 from fedmol.training.model_file import load_model
 from fedmol_aggregator.service import Service
@@ -41,8 +43,8 @@ class Run:
         service.enrollment.agreement = State(self.work.parent / "other").agreement
         return service
 
-    def said(self, kind: str) -> list[Event]:
-        return [event for event in read(self.events.path) if event.kind == kind]
+    def said(self, kind: type[Kind]) -> list[Event[Kind]]:
+        return list(logged(self.events.path, kind))
 
 
 def _play(service: Service) -> None:
@@ -78,11 +80,11 @@ def finished(run: Run) -> Run:
 def test_a_run_is_announced_with_what_it_is_bound_to_and_later_starts_without(run: Run) -> None:
     run.start()
     service = run.start()
-    first, second = run.said("run_started")
-    assert first.fields["sites"] == ["north"]
-    assert first.fields["model_bytes"] == 4 * first.fields["parameters"] == 4 * service.layout.size
-    assert first.fields["manifest"]["training.local_steps"] == 4
-    assert "manifest" not in second.fields
+    first, second = run.said(RunStarted)
+    assert first.body.sites == ["north"]
+    assert first.body.model_bytes == 4 * first.body.parameters == 4 * service.layout.size
+    assert first.body.manifest["training.local_steps"] == 4
+    assert not second.body.manifest
 
 
 def test_a_restart_goes_on_with_the_open_round_and_its_model(run: Run) -> None:
@@ -95,10 +97,10 @@ def test_a_restart_goes_on_with_the_open_round_and_its_model(run: Run) -> None:
 
 
 def test_a_finished_run_has_its_outcome_its_model_and_no_uploads(finished: Run) -> None:
-    (end,) = finished.said("run_finished")
-    assert (end.fields["outcome"], end.fields["rounds"], end.fields["missing"]) == ("complete", 2, [])
+    (end,) = finished.said(RunFinished)
+    assert (end.body.outcome, end.body.rounds, end.body.missing) == ("complete", 2, [])
     model = load_model(finished.work / MODEL_FILE)
-    assert model.meta["digest"] == end.fields["model_digest"]
+    assert model.meta["digest"] == end.body.model_digest
     assert not (finished.work / "uploads").exists()
 
 
@@ -107,8 +109,8 @@ def test_a_finished_run_is_finished_once(finished: Run) -> None:
     service = finished.start()
     assert service.engine.finished
     service.finish()
-    assert len(finished.said("run_finished")) == 1
-    assert len(finished.said("run_started")) == 1
+    assert len(finished.said(RunFinished)) == 1
+    assert len(finished.said(RunStarted)) == 1
     assert (finished.work / MODEL_FILE).stat().st_mtime_ns == before
 
 
@@ -121,14 +123,14 @@ def test_a_final_model_that_is_gone_is_made_again(finished: Run, damage: object)
     service = finished.start()
     service.finish()
     assert path.read_bytes() == before
-    assert len(finished.said("run_finished")) == 1
+    assert len(finished.said(RunFinished)) == 1
 
 
 def test_the_rounds_are_not_needed_any_more_where_the_model_is(finished: Run) -> None:
     for path in (finished.work / "rounds").iterdir():
         path.unlink()
     service = finished.start()
-    digest = finished.said("run_finished")[0].fields["model_digest"]
+    digest = finished.said(RunFinished)[0].body.model_digest
     assert (service.engine.finished, service.engine.model_digest) == (True, digest)
 
 

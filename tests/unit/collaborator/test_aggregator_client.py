@@ -74,7 +74,7 @@ def _send(line: AggregatorClient) -> None:
 @pytest.mark.parametrize("taken", [len(MESSAGE) + 1, 4])
 def test_a_message_in_pieces_is_written_down_once(taken: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written = list[tuple[int, list[str]]]()
-    outbound_log = OutboundLog(lambda kind, **said: written.append((said["bytes"], said["holds"])))
+    outbound_log = OutboundLog(lambda said: written.append((said.bytes, list(said.holds))))
     line = _line(outbound_log, taken, tmp_path, monkeypatch)
     if taken > len(MESSAGE):
         _send(line)
@@ -92,11 +92,7 @@ def test_a_message_that_was_given_up_and_is_collected_meanwhile_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The garbage collector may run at any moment, and so while a message is written down."""
-
-    def write(kind: str, **_: Any) -> None:
-        gc.collect()
-
-    outbound_log = OutboundLog(write, again_after=0)
+    outbound_log = OutboundLog(lambda _: gc.collect(), again_after=0)
     line = _line(outbound_log, 4, tmp_path, monkeypatch)
 
     def work() -> None:

@@ -13,7 +13,10 @@ from fedmol.fl.federation import parse
 from fedmol.fl.messages import RoundOpening
 from fedmol.heartbeat import Heart
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.telemetry.events.round_events import RoundOpened, UpdateNotCounted
+from fedmol.telemetry.events.run_events import StateDamaged
 from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry.queries import logged
 from fedmol.training.assembly import MODEL_FILE
 from fedmol_collaborator import participation, run_end
 from fedmol_collaborator.participation import Place, _note, _require_state, take_part
@@ -74,9 +77,8 @@ def test_a_damaged_model_that_cannot_be_fetched_again_is_said(
         _take_part(place, events, UNREACHABLE, monkeypatch)
     assert caught.value.exit is Exit.STATE_UNUSABLE
     assert "the digest differs" in caught.value.message
-    assert [event.fields["file"] for event in read(events.path) if event.kind == "state_damaged"] == [
-        str(place.work / MODEL_FILE)
-    ]
+    (damaged,) = logged(events.path, StateDamaged)
+    assert damaged.body.file == str(place.work / MODEL_FILE)
 
 
 def test_other_errors_end_a_site_that_holds_the_model(
@@ -114,22 +116,14 @@ def test_a_round_that_opens_is_written_down_with_what_became_of_the_update(event
     _note(events, _opening(1, None), True, None)
     _note(events, _opening(2, 1), True, 1)
     _note(events, _opening(3, 1, "it moved too far"), True, 2)
-    said = list(read(events.path))
-    assert [(event.round, event.fields["counted"]) for event in said if event.kind == "round_opened"] == [
-        (1, None),
-        (2, True),
-        (3, False),
-    ]
-    assert [(event.round, event.fields["reason"]) for event in said if event.kind == "update_not_counted"] == [
-        (2, "it moved too far")
-    ]
+    opened = [(event.round, event.body.counted) for event in logged(events.path, RoundOpened)]
+    assert opened == [(1, None), (2, True), (3, False)]
+    (uncounted,) = logged(events.path, UpdateNotCounted)
+    assert (uncounted.round, uncounted.body.reason) == (2, "it moved too far")
 
 
 def test_after_the_last_round_none_is_opened_and_an_old_update_came_too_late(events: EventLog) -> None:
     _note(events, _opening(4, None, "it moved too far"), False, 2)
-    (said,) = read(events.path)
-    assert (said.kind, said.round, said.fields["reason"]) == (
-        "update_not_counted",
-        2,
-        "it came after the round was closed",
-    )
+    (event,) = read(events.path)
+    assert isinstance(event.body, UpdateNotCounted)
+    assert (event.round, event.body.reason) == (2, "it came after the round was closed")

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fedmol.telemetry.events.run_events import RunFinished
 from fedmol.telemetry.log import EventLog
 from fedmol.training.assembly import MODEL_FILE
 from fedmol.training.model_file import load_model
@@ -36,7 +37,7 @@ def test_a_model_that_was_written_is_held_and_the_run_over_once_that_is_told(kep
     digest = load_model(kept / MODEL_FILE).meta["digest"]
     found = run_end_of(kept, "r")
     assert (found.held, found.told, found.over) == (digest, False, False)
-    events.write("run_finished", model_digest=digest)
+    events.write(RunFinished(model_digest=digest))
     assert run_end_of(kept, "r").over
 
 
@@ -58,7 +59,7 @@ def test_a_model_that_is_not_what_was_written_is_not_held(
     kept: Path, events: EventLog, damage: object, said: str
 ) -> None:
     assert callable(damage)
-    events.write("run_finished", model_digest="d" * 64)
+    events.write(RunFinished(model_digest="d" * 64))
     damage(kept / MODEL_FILE)
     found = run_end_of(kept, "r")
     assert found.damage is not None

@@ -13,6 +13,9 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.messages import RoundOpening
 from fedmol.fl.payload import CONTROL, MODEL, section_digests
 from fedmol.graphs import Graphs
+from fedmol.telemetry.events.round_events import ModelValidated, RoundModelReceived, UpdateSent
+from fedmol.telemetry.events.run_events import StateDamaged
+from fedmol.telemetry.events.site_events import TrainingStep
 from fedmol.telemetry.log import EventLog
 from fedmol_collaborator.site_state import PartialRound
 from fedmol_collaborator.site_training import Trained, _rounds_sent, _some
@@ -54,9 +57,9 @@ def test_the_same_model_is_validated_to_the_same_number_and_another_to_another(t
     model = site.start()[MODEL]
     first, again, other = (site.training.validate(*one).nll for one in ((1, model), (2, model), (3, -model)))
     assert first == again != other
-    told = {event.round: event.fields["nll"] for event in site.said("validated")}
+    told = {event.round: event.body.nll for event in site.said(ModelValidated)}
     assert told == {1: first, 2: again, 3: other}
-    assert site.said("received")[0].fields["bytes"] == model.nbytes
+    assert site.said(RoundModelReceived)[0].body.bytes == model.nbytes
 
 
 @ALGORITHMS
@@ -66,8 +69,8 @@ def test_a_round_sends_the_agreed_sections_and_writes_it_down(tmp_path: Path, ch
     assert trained.sections.keys() == site.training.payload.by_name.keys() == {MODEL, *([CONTROL] if changes else [])}
     assert not np.array_equal(trained.sections[MODEL], site.start()[MODEL])
     assert np.isfinite(trained.loss)
-    (sent,) = site.said("sent")
-    assert (sent.round, sent.fields["bytes"]) == (1, sum(one.nbytes for one in trained.sections.values()))
+    (sent,) = site.said(UpdateSent)
+    assert (sent.round, sent.body.bytes) == (1, sum(one.nbytes for one in trained.sections.values()))
     assert site.training.last_sent(2) == 1
 
 
@@ -75,12 +78,12 @@ def test_a_round_sends_the_agreed_sections_and_writes_it_down(tmp_path: Path, ch
 def test_a_round_that_was_trained_is_sent_again_without_training(tmp_path: Path, changes: dict[str, str]) -> None:
     site = Site(tmp_path, **changes)
     first = _train(site, 1)
-    steps = len(site.said("training_step"))
+    steps = len(site.said(TrainingStep))
     site.restart()
     again = _train(site, 1)
     assert _bytes(again) == _bytes(first)
     assert again.loss == first.loss
-    assert len(site.said("training_step")) == steps
+    assert len(site.said(TrainingStep)) == steps
 
 
 @ALGORITHMS
@@ -139,8 +142,8 @@ def test_a_damaged_file_of_a_round_is_made_again_and_named(
     path.write_bytes(content)
     site.restart()
     assert _bytes(_train(site, 1)) == expected[0]
-    (damage,) = site.said("state_damaged")
-    assert damage.fields["file"] == str(path)
+    (damage,) = site.said(StateDamaged)
+    assert damage.body.file == str(path)
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"short")], ids=["missing", "damaged"])
@@ -154,7 +157,7 @@ def test_without_the_round_before_nothing_is_trained(tmp_path: Path, damage: Cal
         _train(site, 2)
     assert refused.value.exit is Exit.STATE_UNUSABLE
     assert str(path) in refused.value.message
-    assert not [event for event in site.said("sent") if event.round == 2]
+    assert not [event for event in site.said(UpdateSent) if event.round == 2]
 
 
 def test_the_optimiser_goes_on_from_round_to_round(tmp_path: Path, two_rounds: Undisturbed) -> None:
@@ -175,8 +178,8 @@ def test_validation_molecules_are_no_prefix_of_a_sorted_shard() -> None:
 
 def test_only_the_updates_of_this_run_count_as_sent(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    EventLog(path, run="earlier", site="north").write("sent", round=4, tensors=[], bytes=0)
+    EventLog(path, run="earlier", site="north").write(UpdateSent(tensors=[], bytes=0), round=4)
     events = EventLog(path, run="now", site="north")
-    events.write("received", round=2, bytes=0)
-    events.write("sent", round=1, tensors=[], bytes=0)
+    events.write(RoundModelReceived(bytes=0), round=2)
+    events.write(UpdateSent(tensors=[], bytes=0), round=1)
     assert _rounds_sent(events) == {1}
