@@ -15,10 +15,10 @@ from fedmol.fl.payload import MODEL
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, TRAIN, VALIDATE
 from fedmol.pki import certificates
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.events.run_events import RunFinished, RunStarted
 from fedmol.telemetry.log import Event, EventLog
 from fedmol.telemetry.queries import Kind, logged
-from fedmol.training.assembly import MODEL_FILE
 from fedmol.training.model_file import load_model
 from fedmol_aggregator.service import Service
 from tests.support.aggregator_folder import State
@@ -39,7 +39,7 @@ class Run:
 
     def start(self) -> Service:
         self.events = EventLog(self.work / "events.jsonl", run="r", site="aggregator")
-        service = Service(SETTINGS, "r", self.certificates, self.work, self.events)
+        service = Service(SETTINGS, "r", self.certificates, RunFolder(self.work), self.events)
         service.enrollment.agreement = State(self.work.parent / "other").agreement
         return service
 
@@ -99,25 +99,25 @@ def test_a_restart_goes_on_with_the_open_round_and_its_model(run: Run) -> None:
 def test_a_finished_run_has_its_outcome_its_model_and_no_uploads(finished: Run) -> None:
     (end,) = finished.said(RunFinished)
     assert (end.body.outcome, end.body.rounds, end.body.missing) == ("complete", 2, [])
-    model = load_model(finished.work / MODEL_FILE)
+    model = load_model(finished.work / RunFolder.model.name)
     assert model.meta["digest"] == end.body.model_digest
     assert not (finished.work / "uploads").exists()
 
 
 def test_a_finished_run_is_finished_once(finished: Run) -> None:
-    before = (finished.work / MODEL_FILE).stat().st_mtime_ns
+    before = (finished.work / RunFolder.model.name).stat().st_mtime_ns
     service = finished.start()
     assert service.engine.finished
     service.finish()
     assert len(finished.said(RunFinished)) == 1
     assert len(finished.said(RunStarted)) == 1
-    assert (finished.work / MODEL_FILE).stat().st_mtime_ns == before
+    assert (finished.work / RunFolder.model.name).stat().st_mtime_ns == before
 
 
 @pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"damaged")], ids=["missing", "damaged"])
 def test_a_final_model_that_is_gone_is_made_again(finished: Run, damage: object) -> None:
     assert callable(damage)
-    path = finished.work / MODEL_FILE
+    path = finished.work / RunFolder.model.name
     before = path.read_bytes()
     damage(path)
     service = finished.start()

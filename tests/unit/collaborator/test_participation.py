@@ -13,11 +13,11 @@ from fedmol.fl.federation import parse
 from fedmol.fl.messages import RoundOpening
 from fedmol.heartbeat import Heart
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.run_folder import RunFolder
 from fedmol.telemetry.events.round_events import RoundOpened, UpdateNotCounted
 from fedmol.telemetry.events.run_events import StateDamaged
 from fedmol.telemetry.log import EventLog, read
 from fedmol.telemetry.queries import logged
-from fedmol.training.assembly import MODEL_FILE
 from fedmol_collaborator import participation, run_end
 from fedmol_collaborator.participation import Place, _note, _require_state, take_part
 from fedmol_collaborator.watchdog import Watchdog
@@ -34,7 +34,9 @@ def events(tmp_path: Path) -> EventLog:
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     settings = parse({"sites": [{"name": "north"}]}, "test")
-    return Place(settings, "r", "north", CertificateFiles.in_folder(tmp_path), tmp_path / "shard.csv", tmp_path)
+    return Place(
+        settings, "r", "north", CertificateFiles.in_folder(tmp_path), tmp_path / "shard.csv", RunFolder(tmp_path)
+    )
 
 
 def _take_part(place: Place, events: EventLog, error: FedmolError, monkeypatch: pytest.MonkeyPatch) -> str:
@@ -44,11 +46,11 @@ def _take_part(place: Place, events: EventLog, error: FedmolError, monkeypatch: 
         raise error
 
     monkeypatch.setattr(participation, "_take_part", fails)
-    return take_part(place, events, Watchdog(Heart(place.work), events, longest_call=10), threading.Event())
+    return take_part(place, events, Watchdog(Heart(place.work.path), events, longest_call=10), threading.Event())
 
 
 def _hold(place: Place, events: EventLog) -> str:
-    run = State(place.work / "aggregator")
+    run = State(place.work.path / "aggregator")
     run_end.keep(place.work, run.settings, run.agreement, run.weights, 3, events)
     held = run_end.run_end_of(place.work, "r").held
     assert held is not None
@@ -72,13 +74,13 @@ def test_a_damaged_model_that_cannot_be_fetched_again_is_said(
     place: Place, events: EventLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _hold(place, events)
-    (place.work / MODEL_FILE).write_bytes(b"damaged")
+    (place.work.model).write_bytes(b"damaged")
     with pytest.raises(FedmolError) as caught:
         _take_part(place, events, UNREACHABLE, monkeypatch)
     assert caught.value.exit is Exit.STATE_UNUSABLE
     assert "the digest differs" in caught.value.message
     (damaged,) = logged(events.path, StateDamaged)
-    assert damaged.body.file == str(place.work / MODEL_FILE)
+    assert damaged.body.file == str(place.work.model)
 
 
 def test_other_errors_end_a_site_that_holds_the_model(
