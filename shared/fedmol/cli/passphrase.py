@@ -16,7 +16,7 @@ _LONGEST, _SHORTEST = 1024, 8  # bytes
 passphrase_file = click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="file whose first line is the passphrase of the authority's key; asked for when left out",
+    help="file whose first line is the passphrase of the authority's key  [default: ask]",
 )
 
 

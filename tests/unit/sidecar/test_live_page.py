@@ -61,7 +61,7 @@ def test_a_site_s_page_shows_what_left_it(site_log: EventLog) -> None:
 def test_what_is_not_there_yet_is_said(story: Story) -> None:
     story.start()
     page = _page(story.folder)
-    for said in ("None yet", "No round has finished", "has not come yet", "no site was refused"):
+    for said in ("None yet", "No round has finished", "has not connected yet", "no site was refused"):
         assert said in page
 
 
