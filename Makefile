@@ -95,7 +95,7 @@ render: $(STAMP) ## write anew what federation.yaml stands for: compose files, P
 .PHONY: charts
 charts: $(STAMP) ## write what the Helm charts share with other files into them, and plain manifests
 	$(BIN)/python k8s/generate.py
-	$(BIN)/python tests/charts/manifests.py
+	$(BIN)/python -m k8s.plain_manifests
 
 .PHONY: lint
 lint: $(STAMP) ## style, types and import rules

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.container.stack import run
-
 # Set before torch is imported anywhere: a test's processes must not fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -62,4 +60,6 @@ def docker_engine() -> None:
 @pytest.fixture(scope="session")
 def built_images(docker_engine: None) -> None:
     """Both images, of the code as it is."""
+    from tests.support.stack import run
+
     run("make", "images")

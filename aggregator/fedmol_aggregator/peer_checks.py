@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection
-from dataclasses import asdict
+from collections.abc import Callable, Collection
 from typing import Literal
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.changes import Changes
 from fedmol.fl.engine import Opening
 from fedmol.fl.liveness import Liveness
+from fedmol.fl.log_anchors import AnchoredLine
 from fedmol.fl.messages import (
     Joining,
+    LogAnchor,
     OpeningRequest,
     Probe,
     Progress,
@@ -21,6 +22,7 @@ from fedmol.fl.messages import (
     Welcome,
     read,
 )
+from fedmol.fl.payload import MODEL
 from fedmol.fl.rounds import RoundRule
 from fedmol.telemetry.log import EventLog
 from fedmol_aggregator.enrollment import Enrollment, Roster
@@ -40,9 +42,11 @@ class PeerChecks:
         refusal_log: RefusalLog,
         events: EventLog,
         changes: Changes,
+        anchor: Callable[[AnchoredLine], LogAnchor],
     ) -> None:
         self.roster, self.enrollment, self.liveness, self.rule = roster, enrollment, liveness, rule
         self.refusal_log, self.events, self.changes = refusal_log, events, changes
+        self.anchor = anchor
         self.signs = ProgressLog(liveness.clock)
 
     def admit(self, site: str, peer: str, run: str) -> None:
@@ -93,7 +97,23 @@ class PeerChecks:
         """What a site should know of the open round."""
         asked = self.refusal_log.checking(site, lambda: read(OpeningRequest, request, "the site"))
         self.admit(site, asked.peer, asked.run)
-        return RoundOpening(**asdict(opening), changes=tuple(self.changes.signed[asked.changes :])).encode()
+        said = RoundOpening(
+            round=opening.round,
+            digests=opening.digests,
+            last_counted=opening.last_counted,
+            reason=opening.reason,
+            members_since=opening.members_since,
+            changes=tuple(self.changes.signed[asked.changes :]),
+            anchor=self._anchor(opening),
+        )
+        return said.encode()
+
+    def _anchor(self, opening: Opening) -> LogAnchor | None:
+        closing = opening.closing
+        if closing is None:
+            return None
+        before, model_digest = opening.round - 1, opening.digests[MODEL]
+        return self.anchor(AnchoredLine(self.roster.run, before, closing.seq, closing.head, model_digest))
 
     def check_quorum(self, reported: Collection[str]) -> None:
         """Raises FedmolError QUORUM_LOST once too few sites can come in time."""

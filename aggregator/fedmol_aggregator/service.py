@@ -32,6 +32,7 @@ from fedmol.training.model_file import TrainedModel, load_model
 from fedmol.training.parameter_vector import flatten, manifest
 from fedmol_aggregator.deliveries import Deliveries
 from fedmol_aggregator.enrollment import Enrollment, Roster
+from fedmol_aggregator.log_signer import LogSigner
 from fedmol_aggregator.malloc import give_back
 from fedmol_aggregator.openfl_adapter.server import FederationServer
 from fedmol_aggregator.peer_checks import PeerChecks
@@ -67,7 +68,14 @@ class Service:
         self.enrollment = Enrollment(self.settings, work / "agreement.json", events, self.clock)
         self.roster = Roster(self.settings, run, vocabulary_of(settings), self.layout.digest, payload.digest)
         self.peer_checks = PeerChecks(
-            self.roster, self.enrollment, self.liveness, rule, RefusalLog(events), events, self.course.changes
+            self.roster,
+            self.enrollment,
+            self.liveness,
+            rule,
+            RefusalLog(events),
+            events,
+            self.course.changes,
+            LogSigner(certificates).anchor,
         )
         self.deliveries = Deliveries(events)
         terms = Terms(
@@ -193,7 +201,7 @@ class Service:
     def _reach(self, round: int) -> Reach:
         steps = self._agreement().local_steps
         longer = extensions(self.course.changes.lengths, steps)
-        return reach(self.settings, steps, self.layout.size, round, longer)
+        return reach(self.settings.training, steps, self.layout.size, round, longer)
 
     def _agreement(self) -> Agreement:
         agreement = self.enrollment.agreement

@@ -10,6 +10,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings
 from fedmol.fl.identity import digest
 from fedmol.fl.messages import Agreement, CensusCounts, Counts
+from fedmol.settings import TrainingSettings
 from fedmol.telemetry.log import EventLog, read
 from fedmol_collaborator.task_checks import broken
 
@@ -36,7 +37,7 @@ def check(agreement: Agreement, own: Own, settings: Settings, events: EventLog, 
     before = _agreed_before(events)
     _check_shard(agreement, own)
     if before is None:
-        _check_steps(agreement, own, settings)
+        _check_steps(agreement, own, settings.training)
         _check_census(agreement, own, settings.data.least_count, accepted)
     else:
         _check_same(agreement, before, accepted)
@@ -64,8 +65,8 @@ def require_same_shard(site: str, counts: Counts, events: EventLog) -> None:
     )
 
 
-def _check_steps(agreement: Agreement, own: Own, settings: Settings) -> None:
-    training, asked = settings.training, agreement.local_steps
+def _check_steps(agreement: Agreement, own: Own, training: TrainingSettings) -> None:
+    asked = agreement.local_steps
     if training.budget_minutes is None:
         if asked != training.local_steps:
             raise broken(f"{asked} local steps a round", f"{training.local_steps} (training.local_steps)")

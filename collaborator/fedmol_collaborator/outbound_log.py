@@ -12,7 +12,7 @@ from typing import Any, Protocol
 class Write(Protocol):
     """As `fedmol.telemetry.log.EventLog.write`."""
 
-    def __call__(self, kind: str, **fields: Any) -> None: ...
+    def __call__(self, kind: str, **fields: Any) -> object: ...
 
 
 @dataclass

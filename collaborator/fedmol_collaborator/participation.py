@@ -26,6 +26,7 @@ from fedmol.training.assembly import MODEL_FILE, denoiser_of, hardware_of, train
 from fedmol.training.parameter_vector import manifest
 from fedmol_collaborator import agreement_checks, run_end
 from fedmol_collaborator.agreement_checks import Own
+from fedmol_collaborator.known_anchors import KnownAnchors
 from fedmol_collaborator.known_changes import KnownChanges
 from fedmol_collaborator.openfl_adapter import collaborator
 from fedmol_collaborator.openfl_adapter.client import FederationClient
@@ -87,7 +88,8 @@ def take_part(place: Place, events: EventLog, watch: Watchdog, stop: threading.E
 
 def _take_part(place: Place, before: RunEnd, events: EventLog, watch: Watchdog, stop: threading.Event) -> str:
     torch.set_num_threads(place.settings.training.threads)
-    hardware_of(place.settings)  # what this machine lacks is said before the federation counts on the site
+    # What this machine lacks is reported before the federation counts on the site.
+    hardware_of(place.settings.training, place.settings.model)
     hello = Progress(run=place.run, peer=peer_name(place.site), round=None, phase="connecting")
     reporter = ProgressReporter(events, hello, lambda *_: None, watch)
     reporter.phase("connecting")
@@ -106,12 +108,14 @@ def _take_part(place: Place, before: RunEnd, events: EventLog, watch: Watchdog, 
     try:
         training, agreement = _prepare(place, client, introduction, reporter, stop)
         course, task_checks = training.course, TaskChecks(lambda: training.course.rounds, events)
+        anchors = KnownAnchors(place.run, network.address, place.certificates.ca, events)
 
         def on_opening(opening: RoundOpening) -> None:
             course.learn(opening.changes)
             task_checks.open(opening)
             if not place.start_over:
                 _require_state(place.work, opening, training.last_sent(opening.round))
+            anchors.take(opening)
             training.opening = opening
             _note(events, opening, opening.round <= course.rounds, training.last_sent(opening.round))
 
@@ -197,7 +201,7 @@ def _note(events: EventLog, opening: RoundOpening, open: bool, sent: int | None)
             digests=opening.digests,
             counted=counted,
         )
-        events.sync()  # by it the site knows what it was asked for
+    events.sync()  # by it the site knows what it was asked for, and told of the round before
     if counted is False:
         reason = opening.reason if sent == opening.round - 1 else "it came after the round was closed"
         log.warning("this site's update of round %d did not count: %s", sent, reason)

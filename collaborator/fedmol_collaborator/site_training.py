@@ -72,7 +72,7 @@ class SiteTraining:
         stop: threading.Event,
     ) -> None:
         self.seed, self.site, self.trainer = settings.seed, site, trainer
-        self.local_steps, self.total_steps = local_steps, total_steps(settings, local_steps)
+        self.local_steps, self.total_steps = local_steps, total_steps(settings.training, local_steps)
         self.course = course
         self.store, self.reporter, self.stop = store, reporter, stop
         self.denoiser, self.layout = trainer.denoiser, manifest(trainer.denoiser)

@@ -4,8 +4,9 @@ import os
 import subprocess
 
 import pytest
-from installing import helm as helm
-from installing import install as install
+
+from tests.support.installing import helm as helm
+from tests.support.installing import install as install
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fedmol.pki import certificates
-from tests.cluster.consortium import Consortium, run, wait_until
+from tests.support.consortium import Consortium, run, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(2400)]
 

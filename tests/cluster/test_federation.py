@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from fedmol.training.model_file import load_model
-from tests.cluster.consortium import ROOT, SITES, Consortium, refused, run
+from tests.support.consortium import ROOT, SITES, Consortium, refused, run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 

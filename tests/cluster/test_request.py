@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.consortium import ROOT, Consortium, refused, run, wait_until
+from tests.support.consortium import ROOT, Consortium, refused, run, wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from fedmol.training.model_file import load_model
-from tests.cluster.consortium import ROOT, run
+from tests.support.consortium import ROOT, run
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.timeout(2400)]
 

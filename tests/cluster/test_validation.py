@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Iterator
 
 import pytest
-from rendering import Install
-from stub_cluster import CERT_MANAGER, GATEWAY, KINDS, OLD, Cluster
-from trial import VARIANTS
 
-from tests.cluster.consortium import run
+from k8s.rendering import Install
+from k8s.stub_cluster import CERT_MANAGER, GATEWAY, KINDS, OLD, Cluster
+from tests.support.consortium import run
+from tests.support.trial import VARIANTS
 
 pytestmark = pytest.mark.cluster
 

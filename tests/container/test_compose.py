@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.container.stack import Stack, fresh_copy, models, wait_until
-from tests.contract.expressions import all_expressions
+from tests.support.expressions import all_expressions
+from tests.support.stack import Stack, fresh_copy, models, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -16,7 +16,7 @@ from fedmol.containers.compose_project import ComposeProject
 from fedmol.containers.compose_runner import named_sites, write_deployment
 from fedmol.fl.federation import parse
 from fedmol.telemetry.log import Event, read
-from tests.container.stack import ROOT, SMALL, models, prometheus_image, run, wait_until
+from tests.support.stack import ROOT, SMALL, models, prometheus_image, run, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(1800)]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.container.stack import prometheus_image
-from tests.contract.expressions import PROMETHEUS, all_expressions
+from tests.support.expressions import PROMETHEUS, all_expressions
+from tests.support.stack import prometheus_image
 
 pytestmark = [pytest.mark.container, pytest.mark.usefixtures("docker_engine")]
 

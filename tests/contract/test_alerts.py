@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.contract.expressions import PROMETHEUS, ROOT, rules, without_comparison
+from tests.support.expressions import PROMETHEUS, ROOT, rules, without_comparison
 
 ALERTS = [rule for rule in rules() if "alert" in rule]
 NAMES = sorted({rule["alert"] for rule in ALERTS})

@@ -16,11 +16,10 @@ from fedmol.sidecar.log_watch import Watch
 from fedmol.sidecar.prometheus import RunCollector
 from fedmol.telemetry.log import EventLog
 from fedmol_dashboards.__main__ import DASHBOARDS, write
-from tests.contract.expressions import DASHBOARDS as FOLDER
-from tests.contract.expressions import ROOT, all_expressions, dashboards, rules, without_comparison
-from tests.contract.promql import named
-from tests.unit.sidecar.conftest import Story
-from tests.unit.sidecar.test_prometheus import evaluation
+from tests.support.expressions import DASHBOARDS as FOLDER
+from tests.support.expressions import ROOT, all_expressions, dashboards, rules, without_comparison
+from tests.support.promql import named
+from tests.support.story import Story, evaluation
 
 TARGET = {"job", "instance", "party"}  # the labels that Prometheus adds
 PROVISIONING = ROOT / "docker" / "grafana" / "provisioning"

@@ -14,8 +14,7 @@ from schemathesis.checks import not_a_server_error
 
 from fedmol.sidecar.app import create_app
 from fedmol.sidecar.log_watch import Watch
-from tests.unit.sidecar.conftest import Story
-from tests.unit.sidecar.test_prometheus import evaluation
+from tests.support.story import Story, evaluation
 
 ROOT = Path(__file__).parents[2]
 INTERFACE = schemathesis.openapi.from_path(ROOT / "docs" / "sidecar" / "openapi.json")

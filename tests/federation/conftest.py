@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR, Stage, builder, small_settings
 
 from fedmol.fl.federation import Settings
+from tests.support.stage import AGGREGATOR, Stage, builder, small_settings
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.cli.main import run as fedmol
 from fedmol.errors import Exit
@@ -17,6 +16,7 @@ from fedmol.fl.federation import Settings
 from fedmol.fl.payload import vector_digest
 from fedmol.pki import certificates
 from fedmol.telemetry.log import Event
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

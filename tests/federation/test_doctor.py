@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 import yaml
-from stage import PATIENCE, Stage
 
 from fedmol.errors import Exit
 from fedmol.pki import certificates
+from tests.support.stage import PATIENCE, Stage
 
 DAY = timedelta(days=1)
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.training.assembly import MODEL_FILE
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

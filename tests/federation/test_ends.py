@@ -10,11 +10,11 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.report.pages import write_report
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

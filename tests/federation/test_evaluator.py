@@ -9,11 +9,10 @@ import sys
 import time
 from collections.abc import Callable
 
-from stage import AGGREGATOR, PATIENCE, Stage, small_settings
-
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.report.run_record import read_record
+from tests.support.stage import AGGREGATOR, PATIENCE, Stage, small_settings
 
 SITE = "fedmol_collaborator.site_training:SiteTraining"
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

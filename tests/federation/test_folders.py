@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR, PATIENCE, Stage, small_settings
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.local.processes import stop
+from tests.support.stage import AGGREGATOR, PATIENCE, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol import heartbeat
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 SITE = "fedmol_collaborator.site_training:SiteTraining"

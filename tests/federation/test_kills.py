@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 
 import pytest
-from stage import Stage, small_settings
 
 from fedmol.fl.federation import Settings
+from tests.support.stage import Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

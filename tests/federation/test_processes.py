@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import psutil
-from stage import Stage, small_settings
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
+from tests.support.stage import Stage, small_settings
 
 
 def test_a_site_whose_worker_is_killed_says_so_and_goes_on_when_started_again(

@@ -10,11 +10,11 @@ from datetime import timedelta
 
 import pytest
 import yaml
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.pki import certificates
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 HOST = "aggregator.test"  # which nobody but the proxy can resolve
 

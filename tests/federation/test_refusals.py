@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 import yaml
-from stage import PATIENCE, Stage, copy_certificates
 
 import fedmol
 from fedmol.errors import Exit
 from fedmol.fl.versions import SEMANTICS
 from fedmol.local.processes import Party
 from fedmol.pki import certificates
+from tests.support.stage import PATIENCE, Stage, copy_certificates
 
 DAY = timedelta(days=1)
 
@@ -92,7 +92,7 @@ def _other_semantics(stage: Stage, folder: Path) -> dict[str, str]:
 
 def _other_protocol(stage: Stage, folder: Path) -> dict[str, str]:
     source = other_package(folder) / "federation" / "versions.py"
-    source.write_text(source.read_text().replace("PROTOCOL = (2, 0)", "PROTOCOL = (3, 0)"))
+    source.write_text(source.read_text().replace("PROTOCOL = (2, 1)", "PROTOCOL = (3, 0)"))
     return {}
 
 

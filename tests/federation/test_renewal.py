@@ -8,12 +8,11 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from stage import Stage, small_settings
-
 from fedmol.fl.federation import Settings
 from fedmol.pki import certificates
 from fedmol.pki.certificate_info import describe
 from fedmol.pki.certificates import CertificateFiles
+from tests.support.stage import Stage, small_settings
 
 VALIDITY = timedelta(seconds=20)
 

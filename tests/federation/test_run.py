@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from blake3 import blake3
 from safetensors.numpy import load_file
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.fl.federation import Settings
 from fedmol.report.pages import write_report
 from fedmol.telemetry.log import verify
 from fedmol.training.assembly import denoiser_of
 from fedmol.training.parameter_vector import flatten
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

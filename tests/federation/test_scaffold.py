@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.fl.payload import CONTROL, MODEL, Vector
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 ROUNDS = 3
 SITE = "fedmol_collaborator.site_training:SiteTraining"

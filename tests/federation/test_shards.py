@@ -5,10 +5,9 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 
-from stage import AGGREGATOR, PATIENCE, Stage, small_settings
-
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
+from tests.support.stage import AGGREGATOR, PATIENCE, Stage, small_settings
 
 
 def test_another_shard_at_a_site_is_refused_and_the_right_one_goes_on(

@@ -10,15 +10,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.cli.main import run as fedmol
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.telemetry.log import verify
+from tests.support.stage import AGGREGATOR, DISTURBED, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
-LITTLE_ROOM = Path(__file__).with_name("little_room.py")
+LITTLE_ROOM = DISTURBED / "little_room.py"
 SITE = "fedmol_collaborator.site_training:SiteTraining"
 
 

@@ -6,9 +6,8 @@ import signal
 import time
 from collections.abc import Callable
 
-from stage import AGGREGATOR, Stage, small_settings
-
 from fedmol.fl.federation import Settings
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
 

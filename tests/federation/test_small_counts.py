@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable
 
 from safetensors import safe_open
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.fl.federation import Settings
+from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 _LEAST = 7
 

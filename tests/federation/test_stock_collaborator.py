@@ -13,7 +13,6 @@ import pytest
 from openfl.component import Collaborator
 from openfl.pipelines import NoCompressionPipeline
 from openfl.transport import AggregatorGRPCClient
-from stage import AGGREGATOR, RUN, Stage, small_settings
 
 from benchmarks.federation.cases import counts, introduction
 from benchmarks.federation.member import Member
@@ -21,6 +20,7 @@ from fedmol.fl.identity import aggregator_name, peer_name
 from fedmol.fl.payload import MODEL, Sections, Vector, model_payload
 from fedmol_collaborator.openfl_adapter.plan import render
 from fedmol_collaborator.openfl_adapter.task_runner import SiteTaskRunner
+from tests.support.stage import AGGREGATOR, RUN, Stage, small_settings
 
 MOLECULES = 100
 

@@ -7,16 +7,12 @@ from __future__ import annotations
 
 import argparse
 import random
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests/unit/fl/support")]
-
-from tests.fuzz.fuzzers import FUZZERS  # noqa: E402
-from tests.fuzz.target import reference  # noqa: E402
+from tests.fuzz.fuzzers import FUZZERS
+from tests.fuzz.target import reference
 
 
 def main() -> None:

@@ -6,12 +6,11 @@ import random
 import shutil
 from pathlib import Path
 
-from in_memory import Federation
-
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.strategies import FedAvg
 from tests.fuzz.mutations import damaged
 from tests.fuzz.target import ROUNDS, SITES, MemoryBound
+from tests.support.in_memory import Federation
 
 _TRIALS = 60
 

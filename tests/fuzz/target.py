@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from in_memory import PARAMETERS, Federation
 
 from benchmarks.federation.member import Member, messages, metric, section
 from fedmol.errors import Exit, FedmolError
@@ -19,6 +18,7 @@ from fedmol.fl.strategies import FedAvg
 from fedmol_aggregator.deliveries import Deliveries
 from fedmol_aggregator.openfl_adapter.calls import Calls
 from fedmol_aggregator.openfl_adapter.downloads import Downloads
+from tests.support.in_memory import PARAMETERS, Federation
 
 RUN, SITES = "r", {"a": 10, "b": 30, "c": 60}
 ROUNDS = 4

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from dataclasses import asdict
 from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
@@ -12,11 +13,12 @@ from fedmol.fl.engine import Opening
 from fedmol.fl.federation import parse
 from fedmol.fl.identity import peer_name, shared_settings
 from fedmol.fl.liveness import Liveness
-from fedmol.fl.messages import CensusCounts, Counts, Joining, OpeningRequest, Progress, Welcome
+from fedmol.fl.log_anchors import AnchoredLine
+from fedmol.fl.messages import CensusCounts, Counts, Joining, LogAnchor, OpeningRequest, Progress, Welcome
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.run_manifest import manifest_of
 from fedmol.fl.versions import SEMANTICS
-from fedmol.telemetry.log import EventLog, verify
+from fedmol.telemetry.log import EventLog, LogPosition, verify
 from fedmol.training.assembly import vocabulary_of
 from fedmol_aggregator.enrollment import Enrollment, Roster
 from fedmol_aggregator.peer_checks import PeerChecks
@@ -32,6 +34,13 @@ _REFUSALS = {
 }  # fmt: skip
 
 
+_OPENING = Opening(2, {"model": "4" * 64}, None, None, 1, LogPosition(5, "5" * 64))
+
+
+def _signed_by_nobody(line: AnchoredLine) -> LogAnchor:
+    return LogAnchor(**asdict(line), certificate="", signature="00")
+
+
 class Door:
     """A gate for two sites, of which one says what it likes."""
 
@@ -44,7 +53,10 @@ class Door:
         self.enrollment = Enrollment(self.settings, folder / "agreement.json", events)
         roster = Roster(self.settings, RUN, self.vocabulary, "1" * 64, "2" * 64)
         changes = Changes(manifest_of(RUN, self.settings))
-        self.peer_checks = PeerChecks(roster, self.enrollment, liveness, rule, RefusalLog(events), events, changes)
+        refusals = RefusalLog(events)
+        self.peer_checks = PeerChecks(
+            roster, self.enrollment, liveness, rule, refusals, events, changes, _signed_by_nobody
+        )
 
     def joining(self, site: str) -> Joining:
         classes = len(self.vocabulary.atoms), len(self.vocabulary.bonds), self.vocabulary.max_atoms + 1
@@ -72,7 +84,7 @@ class Door:
             elif call == "report":
                 self.peer_checks.report("bad", message, round=1)
             else:
-                self.peer_checks.opening("bad", message, Opening(1, {"model": "4" * 64}, None, None, 1))
+                self.peer_checks.opening("bad", message, _OPENING)
         except FedmolError as refusal:
             if refusal.exit not in _REFUSALS:
                 raise

@@ -14,6 +14,7 @@ from fedmol.fl.messages import (
     CensusCounts,
     Counts,
     Joining,
+    LogAnchor,
     Message,
     OpeningRequest,
     Probe,
@@ -93,6 +94,15 @@ def examples() -> dict[str, dict[str, Any]]:
             reason="too far from the others",
             members_since=1,
             changes=(change,),
+            anchor=LogAnchor(
+                run="trial",
+                round=2,
+                log_seq=41,
+                head="6" * 64,
+                model_digest="5" * 64,
+                certificate="-----BEGIN CERTIFICATE-----\nAB==\n-----END CERTIFICATE-----\n",
+                signature="cd" * 70,
+            ),
         ),
     }
     refusal = encode_error(FedmolError(Exit.UNKNOWN_RUN, "this aggregator serves another run", "ask the coordinator"))

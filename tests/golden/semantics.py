@@ -17,7 +17,9 @@ from torch import Generator, Tensor
 from fedmol.diffusion import Census, NoiseModel, add_noise, nll, sample
 from fedmol.diffusion.posterior import interpolation, mixture_posterior, plug_in_posterior
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP
-from fedmol.fl.local_methods import FedProx, Plain, Scaffold
+from fedmol.fl.local_methods import Plain
+from fedmol.fl.local_methods.fedprox import FedProx
+from fedmol.fl.local_methods.scaffold import Scaffold
 from fedmol.fl.payload import CONTROL, MODEL
 from fedmol.graphs import Graphs
 from fedmol.models import Denoiser, build

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from stage import Stage, builder
 
 from fedmol.fl.federation import Settings
-from tests.security.light import Build, Light, light_settings
+from tests.support.light import Build, Light, light_settings
+from tests.support.stage import Stage, builder
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

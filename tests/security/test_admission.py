@@ -17,18 +17,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from benchmarks.federation.member import OPENFL, channel
 from fedmol.errors import Exit
-from fedmol.fl.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
+from fedmol.fl.messages import ECHO, SERVICE
 from fedmol.fl.refusals import decode_error
-from fedmol.pki import certificates, pem
-from tests.security.attacker import ATTACKER, UPLOAD, Hanging, draft, refusal
-from tests.security.light import Light, in_time
+from fedmol.pki import pem
+from tests.support.attacker import ANSWER, ATTACKER, PATHS, UPLOAD, Hanging, draft, refusal, stranger
+from tests.support.light import Light, in_time
 
-PATHS = [
-    *(f"/{OPENFL}/{name}" for name in ("Ping", "GetTasks", "GetAggregatedTensor", UPLOAD)),
-    *(f"/{SERVICE}/{name}" for name in (JOIN, REPORT, PROBE, OPENING, ECHO)),
-]
 VALIDITY = 4  # seconds
-ANSWER = 10.0  # seconds after which somebody who should be answered at once was not
 
 
 @pytest.fixture
@@ -43,11 +38,6 @@ def lines(under_attack: Light, tmp_path: Path) -> Iterator[dict[str, grpc.Channe
     yield found
     for one in found.values():
         one.close()
-
-
-def stranger(light: Light, folder: Path, name: str = "stranger", validity: timedelta = timedelta(days=1)) -> Path:
-    certificates.issue_site(light.stage.folder / "certs" / "authority", folder, name, validity)
-    return folder
 
 
 @pytest.mark.parametrize("path", PATHS)

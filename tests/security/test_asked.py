@@ -14,20 +14,15 @@ import grpc
 import numpy as np
 import psutil
 import pytest
-from stage import Stage, small_settings
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.fl.payload import vector_digest
 from fedmol.fl.tasks import TRAIN
-from tests.security.scripted import Answer, Honest, Refusal, ScriptedAggregator
+from tests.support.scripted import SITE, Answer, Honest, Refusal, ScriptedAggregator, one_site
+from tests.support.stage import Stage
 
 Build = Callable[[Settings], Stage]
-SITE = "north"
-
-
-def one_site(**changes: Any) -> Settings:
-    return small_settings(sites=[{"name": SITE}], **changes)
 
 
 def _ends(stage: Stage, one: ScriptedAggregator, exit: Exit) -> str:

@@ -10,11 +10,11 @@ from dataclasses import replace
 
 import grpc
 import pytest
-from stage import AGGREGATOR
 
 from fedmol.errors import Exit
 from fedmol.local.processes import Party
-from tests.security.light import Build, Light, light_settings
+from tests.support.light import Build, Light, light_settings
+from tests.support.stage import AGGREGATOR
 
 # From this many bytes of a file on, writing fails as it does on a full disk.
 _LIMIT = """

@@ -16,8 +16,8 @@ from fedmol.fl.messages import JOIN, LARGEST_CONTROL, SERVICE
 from fedmol.fl.refusals import decode_error
 from fedmol.fl.versions import SEMANTICS
 from tests.golden.messages import recorded
-from tests.security.attacker import ATTACKER, refusal
-from tests.security.light import Build, Light, light_settings
+from tests.support.attacker import ATTACKER, refusal
+from tests.support.light import Build, Light, light_settings
 
 Document = dict[str, Any]
 HONEST = ("east", "model")

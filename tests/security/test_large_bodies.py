@@ -9,9 +9,8 @@ import grpc
 import pytest
 
 from benchmarks.federation.member import channel, messages, varint
-from tests.security.attacker import ATTACKER, draft
-from tests.security.light import Light, light_settings
-from tests.security.test_admission import ANSWER, PATHS, stranger
+from tests.support.attacker import ANSWER, ATTACKER, PATHS, draft, stranger
+from tests.support.light import Light, light_settings
 
 HUGE = 300 * 10**6  # bytes
 ROOM = 250 * 2**20  # bytes by which the aggregator's memory may grow

@@ -8,13 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
-from stage import PATIENCE
 
 from benchmarks.federation.member import OPENFL, messages
 from fedmol.fl.federation import Settings
 from fedmol.local.processes import AGGREGATOR
-from tests.security.attacker import ATTACKER, UPLOAD, Hanging, draft
-from tests.security.light import Build, light_settings
+from tests.support.attacker import ATTACKER, UPLOAD, Hanging, draft
+from tests.support.light import Build, light_settings
+from tests.support.stage import PATIENCE
 
 PIECE = 2**17
 

@@ -14,7 +14,6 @@ from typing import Any
 import grpc
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
-from stage import AGGREGATOR, RUN
 
 from fedmol.errors import Exit
 from fedmol.fl.messages import REPORT, SERVICE
@@ -23,9 +22,10 @@ from fedmol.sidecar.live_page import Page
 from fedmol.sidecar.log_watch import Watch
 from fedmol.sidecar.prometheus import RunCollector
 from fedmol_aggregator.progress_log import BURST, EVERY, PHASES
-from tests.security.attacker import ATTACKER
-from tests.security.light import Build, Light, in_time, light_settings
-from tests.unit.raw_log import append
+from tests.support.attacker import ATTACKER
+from tests.support.light import Build, Light, in_time, light_settings
+from tests.support.raw_log import append
+from tests.support.stage import AGGREGATOR, RUN
 
 _MALFORMED: list[dict[str, Any]] = [
     {"step": 10**400},

@@ -16,8 +16,8 @@ import pytest
 from benchmarks.federation.member import OPENFL, messages, metric, varint
 from fedmol.fl.messages import ECHO, JOIN, LARGEST_CONTROL, LARGEST_ECHO, OPENING, PROBE, REPORT, SERVICE
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, VALIDATE
-from tests.security.attacker import ATTACKER, UPLOAD, Draft, draft, refusal, refused
-from tests.security.light import Light
+from tests.support.attacker import ATTACKER, UPLOAD, Draft, draft, refusal, refused
+from tests.support.light import Light
 
 Case = Callable[[Draft], bytes]
 _ENDLESS = b"\xff" * 9 + b"\x01"  # a varint of 2^64 - 1

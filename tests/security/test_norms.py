@@ -5,16 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
-from stage import AGGREGATOR, Stage, small_settings
 
 from fedmol.fl.federation import Settings
 from fedmol.fl.payload import Vector
-from tests.security.attacker import ATTACKER
-from tests.security.light import Build, Light, light_settings
+from tests.support.attacker import ATTACKER
+from tests.support.light import Build, Light, light_settings
+from tests.support.stage import AGGREGATOR, DISTURBED, Stage, small_settings
 
 TIMES = 9.9
 
@@ -72,7 +71,7 @@ def test_a_real_site_whose_updates_are_turned_round_goes_on_and_does_not_count(
 ) -> None:
     run = stage(small_settings())
     west = run.parties[ATTACKER]
-    script = str(Path(__file__).with_name("turned_round.py"))
+    script = str(DISTURBED / "turned_round.py")
     run.parties[ATTACKER] = replace(west, command=[sys.executable, script, "1,3", str(-TIMES), *west.command[2:]])
     run.start()
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0), run.log(ATTACKER)

@@ -8,13 +8,12 @@ from typing import Any
 
 import grpc
 import pytest
-from stage import Stage
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings
 from fedmol_collaborator.retries import Retries
-from tests.security.scripted import Honest, Refusal, ScriptedAggregator
-from tests.security.test_asked import SITE, one_site
+from tests.support.scripted import SITE, Honest, Refusal, ScriptedAggregator, one_site
+from tests.support.stage import Stage
 
 Build = Callable[[Settings], Stage]
 

@@ -8,9 +8,9 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR
 
-from tests.security.light import Build, light_settings
+from tests.support.light import Build, light_settings
+from tests.support.stage import AGGREGATOR
 
 # Loaded by the interpreter before the program: whoever unpickles or opens a database leaves a file behind.
 _TRIPWIRE = """

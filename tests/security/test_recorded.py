@@ -16,12 +16,11 @@ import pytest
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 from openfl.protocols import aggregator_pb2
-from stage import PATIENCE, RUN, Stage
 
 from fedmol.fl.federation import Settings
 from fedmol_collaborator import outbound_fields
-from tests.security.scripted import Received, ScriptedAggregator
-from tests.security.test_asked import SITE, one_site
+from tests.support.scripted import SITE, Received, ScriptedAggregator, one_site
+from tests.support.stage import PATIENCE, RUN, Stage
 
 Build = Callable[[Settings], Stage]
 KINDS = {

@@ -8,8 +8,8 @@ import grpc
 import pytest
 
 from benchmarks.federation.member import OPENFL, messages
-from tests.security.attacker import ATTACKER, UPLOAD, Hanging, draft
-from tests.security.light import MOVE, Light
+from tests.support.attacker import ATTACKER, UPLOAD, Hanging, draft
+from tests.support.light import MOVE, Light
 
 
 def test_the_training_before_the_validation(under_attack: Light) -> None:

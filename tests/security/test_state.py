@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from stage import AGGREGATOR, RUN
 
 from fedmol.errors import Exit
-from tests.security.light import Light, light_settings
+from tests.support.light import Light, light_settings
+from tests.support.stage import AGGREGATOR, RUN
 
 Damage = Callable[[Path], Path]  # of a working folder; the file that has to be named
 ROUNDS = 3

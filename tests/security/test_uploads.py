@@ -11,8 +11,8 @@ from openfl.protocols import base_pb2
 
 from benchmarks.federation.member import messages, metric, section
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, VALIDATE
-from tests.security.attacker import ATTACKER, Draft, draft, refused
-from tests.security.light import Light
+from tests.support.attacker import ATTACKER, Draft, draft, refused
+from tests.support.light import Light
 
 Case = Callable[[Draft], bytes]
 

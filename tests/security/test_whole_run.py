@@ -12,11 +12,11 @@ import numpy as np
 
 from benchmarks.federation.member import OPENFL, channel, messages
 from fedmol.fl.messages import ECHO, JOIN, REPORT, SERVICE
-from tests.security.attacker import ATTACKER, UPLOAD, Draft, Hanging, draft
-from tests.security.light import Build, Light, light_settings
 from tests.security.test_malformed import NO_UPLOADS, NUMBERS, STREAMS
 from tests.security.test_norms import against
 from tests.security.test_uploads import TASKS, TENSORS
+from tests.support.attacker import ATTACKER, UPLOAD, Draft, Hanging, draft
+from tests.support.light import Build, Light, light_settings
 
 HONEST = ["east", "model", "north"]
 ROUNDS = 6

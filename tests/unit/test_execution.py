@@ -28,7 +28,7 @@ from fedmol.training import TrainingConfig, batches, build_optimizer, flatten, l
 from fedmol.training.batches import DeviceBatches
 from fedmol.training.local_round import LocalRound
 from fedmol.training.ranks import ALONE
-from tests.unit.stand_ins import GpuCasting, NoWaits, at_once, taped
+from tests.support.stand_ins import GpuCasting, NoWaits, at_once, taped
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 CONFIG = TrainingConfig(batch_size=16)

@@ -18,6 +18,7 @@ from fedmol.doctor.disk_space import disk, enough, gigabytes, model_bytes
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings
 from fedmol.ragged import RaggedGraphs
+from fedmol.settings import DataSettings, TrainingSettings
 from fedmol.training.assembly import vocabulary_of
 from fedmol.training.device import device_named, processes_on
 from fedmol_collaborator.step_benchmark import seconds_per_step
@@ -30,17 +31,17 @@ _KEPT = (
 )
 
 
-def device(settings: Settings) -> Finding:
-    where = device_named(settings.training.device)
-    processes = processes_on(where, settings.training.processes)
+def device(training: TrainingSettings) -> Finding:
+    where = device_named(training.device)
+    processes = processes_on(where, training.processes)
     if where.type == "cuda":
         return ok(f"{torch.cuda.get_device_name(where)}, {processes} of {torch.cuda.device_count()} in use")
     cores = len(os.sched_getaffinity(0))
-    found = f"no GPU: {processes} x {settings.training.threads} threads on {cores} processor cores"
-    if _NVIDIA.exists() and settings.training.device == "auto":
+    found = f"no GPU: {processes} x {training.threads} threads on {cores} processor cores"
+    if _NVIDIA.exists() and training.device == "auto":
         cure = "install the CUDA build of torch (make TORCH=cuda) and a driver that is new enough for it"
         return warning(f"there is a GPU, but torch {torch.__version__} cannot use it; {found}", cure)
-    if processes * settings.training.threads > cores:
+    if processes * training.threads > cores:
         return warning(found, f"set training.threads in this site's settings to at most {max(1, cores // processes)}")
     return ok(found)
 
@@ -52,7 +53,7 @@ def shard(settings: Settings, path: Path) -> Finding:
     except FedmolError as error:
         if error.exit is not Exit.VOCABULARY_DIFFERS:
             raise
-        return failed(error.message, f"ask the coordinator for another vocabulary: {_fitting(settings, path)}")
+        return failed(error.message, f"ask the coordinator for another vocabulary: {_fitting(settings.data, path)}")
     card = opened.card
     found = (
         f"{card.kept:,} of {card.read:,} rows are usable molecules; {card.duplicates:,} duplicates, "
@@ -63,14 +64,14 @@ def shard(settings: Settings, path: Path) -> Finding:
         reasons = ", ".join(f"{one.count:,}: {reason}" for reason, one in list(card.rejected.items())[:3])
         cure = f"nothing, if they may stay out; `fedmol data card {path.name}` names every reason and line"
         if card.foreign_rows:
-            cure += f"; or ask the coordinator for another vocabulary: {_fitting(settings, path)}"
+            cure += f"; or ask the coordinator for another vocabulary: {_fitting(settings.data, path)}"
         return warning(f"{found} ({reasons})", cure, opened.training, **figures)
     return ok(found, opened.training, **figures)
 
 
-def _fitting(settings: Settings, path: Path) -> str:
+def _fitting(data: DataSettings, path: Path) -> str:
     """The smallest vocabulary that fits the shard."""
-    kinds = kinds_of(read_table(path, settings.data.column).smiles, settings.data.standardise)
+    kinds = kinds_of(read_table(path, data.column).smiles, data.standardise)
     try:
         proposal = propose("ours", kinds, KEEP)
     except ValueError as error:
@@ -92,10 +93,10 @@ def site_disk(settings: Settings, work: Path, graphs: RaggedGraphs) -> Finding:
     return disk(work, _KEPT * model_bytes(settings) + 2 * graphs.nbytes)
 
 
-def memory(settings: Settings) -> Finding:
+def memory(training: TrainingSettings) -> Finding:
     """Against what this process itself has taken for the shard and the training steps."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    processes = processes_on(device_named(settings.training.device), settings.training.processes)
+    processes = processes_on(device_named(training.device), training.processes)
     return memory_against(available_memory() + psutil.Process().memory_info().rss, peak * processes)
 
 

@@ -15,6 +15,7 @@ from fedmol.fl.identity import coding_differences, settings_differences, shared_
 from fedmol.fl.messages import LARGEST_ECHO, Standing
 from fedmol.fl.versions import SEMANTICS, check_semantics
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.settings import NetworkSettings, TrainingSettings
 from fedmol.training.assembly import denoiser_of, vocabulary_of
 from fedmol.training.parameter_vector import manifest
 from fedmol_collaborator.doctor.probe_calls import Sounding, Trial
@@ -27,9 +28,8 @@ _LONG = 1.0  # seconds of a round trip
 _FIRST_ECHO, _LONG_ENOUGH = 64 * 2**10, 0.5  # bytes; seconds of an echo that is worth measuring
 
 
-def admission(settings: Settings, files: CertificateFiles, site: str, outbound_log: OutboundLog) -> Finding:
+def admission(network: NetworkSettings, files: CertificateFiles, site: str, outbound_log: OutboundLog) -> Finding:
     """Whether the aggregator takes this site's certificate; the value is a list of soundings."""
-    network = settings.network
     if not try_handshake(network.address, network.port, files, site):
         raise FedmolError(
             Exit.AGGREGATOR_UNREACHABLE,
@@ -65,10 +65,10 @@ def round_trip(soundings: list[Sounding]) -> Finding:
     return ok(found, round_trip_seconds=seconds)
 
 
-def throughput(settings: Settings, files: CertificateFiles, outbound_log: OutboundLog) -> Finding:
+def throughput(network: NetworkSettings, files: CertificateFiles, outbound_log: OutboundLog) -> Finding:
     """By echoes that grow until one takes long enough; the value is seconds per byte, there and back."""
     size = _FIRST_ECHO
-    with Trial(settings.network, files, outbound_log) as line:
+    with Trial(network, files, outbound_log) as line:
         line.echo(0)  # opens the channel
         while (seconds := line.echo(size)) < _LONG_ENOUGH and size < LARGEST_ECHO:
             size *= 4
@@ -127,7 +127,7 @@ def same_settings(settings: Settings, standing: Standing) -> Finding:
 def seconds_per_round(settings: Settings, seconds_per_byte: float, seconds_per_step: float) -> Finding:
     """The model there and back, and the local steps in between."""
     transfer = 4 * manifest(denoiser_of(settings)).size * seconds_per_byte
-    training, how = _training(settings, seconds_per_step)
+    training, how = _training(settings.training, seconds_per_step)
     total, deadline = transfer + training, settings.rounds.deadline
     found = f"about {total:.1f} s: {training:.1f} s of training ({how}), {transfer:.1f} s for the model there and back"
     figures = {"round_seconds": total, "transfer_seconds": transfer, "training_seconds": training}
@@ -140,8 +140,7 @@ def seconds_per_round(settings: Settings, seconds_per_byte: float, seconds_per_s
     return warning(found, cure, **figures) if 2 * total > deadline else ok(found, **figures)
 
 
-def _training(settings: Settings, seconds_per_step: float) -> tuple[float, str]:
-    training = settings.training
+def _training(training: TrainingSettings, seconds_per_step: float) -> tuple[float, str]:
     if training.budget_minutes is not None:
         return training.budget_minutes * 60 / training.rounds, "as many steps as the slowest site can"
     return training.local_steps * seconds_per_step, f"{training.local_steps} steps"

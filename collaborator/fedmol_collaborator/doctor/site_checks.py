@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,15 @@ from fedmol.doctor.checks import Check, Finding, ok
 from fedmol.fl.federation import Settings
 from fedmol.fl.messages import Standing
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.settings import NetworkSettings
 from fedmol_collaborator.doctor import machine_checks, network_checks, server_checks
 from fedmol_collaborator.outbound_log import OutboundLog
 from fedmol_collaborator.run_end import run_end_of
 
-_PAPERS = ("authority", "certificate", "key", "site's name", "validity")
+_CERTIFICATES = ("authority", "certificate", "key", "site's name", "validity")
 _LARGE = "the file is large: give it time once by `fedmol data card`, or try a part of it first"
 _SLOW = "a step should take seconds: use a GPU, a smaller model.preset or a smaller training.batch_size"
-_UNTOLD = Finding("skipped", "it takes --work")
+_NEEDS_WORK = Finding("skipped", "it takes --work")
 
 
 @dataclass(frozen=True)
@@ -35,22 +37,27 @@ class SiteFolders:
 def checks(settings: Settings, own: SiteFolders) -> list[Check]:
     if own.work and own.run and run_end_of(own.work, own.run).over:
         return [Check("run", lambda _: ok(f"{own.run} is over, and this site took part in it"))]
-    return [*_papers(settings, own), *_way(settings, own), *_agreement(settings, own), *_machine(settings, own)]
+    return [
+        *_certificates(settings.site_names, own),
+        *_connection(settings.network, own),
+        *_agreement(settings, own),
+        *_machine(settings, own),
+    ]
 
 
-def _papers(settings: Settings, own: SiteFolders) -> list[Check]:
+def _certificates(sites: Collection[str], own: SiteFolders) -> list[Check]:
     files = own.certificates
     return [
         Check("authority", lambda _: certificate_checks.authority(files)),
         Check("certificate", lambda _: certificate_checks.issuer(files), ("authority",)),
         Check("key", lambda _: certificate_checks.key(files)),
-        Check("site's name", lambda _: certificate_checks.name(files, own.site, settings.site_names)),
+        Check("site's name", lambda _: certificate_checks.name(files, own.site, sites)),
         Check("validity", lambda _: certificate_checks.validity(files)),
     ]
 
 
-def _way(settings: Settings, own: SiteFolders) -> list[Check]:
-    host, port, files = settings.network.address, settings.network.port, own.certificates
+def _connection(network: NetworkSettings, own: SiteFolders) -> list[Check]:
+    host, port, files = network.address, network.port, own.certificates
     messages: list[dict[str, Any]] = []
 
     def note(kind: str, **fields: Any) -> None:
@@ -65,15 +72,13 @@ def _way(settings: Settings, own: SiteFolders) -> list[Check]:
         Check("aggregator's name", lambda known: certificate_checks.served(known["TLS"], host), ("TLS",)),
         Check(
             "admission",
-            lambda _: server_checks.admission(settings, files, own.site, outbound_log),
-            (*_PAPERS, "aggregator's name"),
+            lambda _: server_checks.admission(network, files, own.site, outbound_log),
+            (*_CERTIFICATES, "aggregator's name"),
             limit=60,
         ),
         Check("clock", lambda known: server_checks.clock(known["admission"]), ("admission",)),
         Check("round trip", lambda known: server_checks.round_trip(known["admission"]), ("admission",)),
-        Check(
-            "throughput", lambda _: server_checks.throughput(settings, files, outbound_log), ("admission",), limit=60
-        ),
+        Check("throughput", lambda _: server_checks.throughput(network, files, outbound_log), ("admission",), limit=60),
         Check("messages", lambda _: server_checks.sent(messages), ("throughput",)),
     ]
 
@@ -95,7 +100,7 @@ def _agreement(settings: Settings, own: SiteFolders) -> list[Check]:
 
 def _machine(settings: Settings, own: SiteFolders) -> list[Check]:
     return [
-        Check("device", lambda _: machine_checks.device(settings)),
+        Check("device", lambda _: machine_checks.device(settings.training)),
         Check("shard", lambda _: machine_checks.shard(settings, own.shard), limit=600, when_slow=_LARGE),
         Check(
             "training step",
@@ -109,11 +114,11 @@ def _machine(settings: Settings, own: SiteFolders) -> list[Check]:
             lambda known: server_checks.seconds_per_round(settings, known["throughput"], known["training step"]),
             ("throughput", "training step"),
         ),
-        Check("memory", lambda _: machine_checks.memory(settings), ("training step",)),
-        Check("work folder", lambda _: disk_space.work_folder(own.work) if own.work else _UNTOLD),
+        Check("memory", lambda _: machine_checks.memory(settings.training), ("training step",)),
+        Check("work folder", lambda _: disk_space.work_folder(own.work) if own.work else _NEEDS_WORK),
         Check(
             "disk",
-            lambda known: machine_checks.site_disk(settings, own.work, known["shard"]) if own.work else _UNTOLD,
+            lambda known: machine_checks.site_disk(settings, own.work, known["shard"]) if own.work else _NEEDS_WORK,
             ("shard",),
         ),
     ]

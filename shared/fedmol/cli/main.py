@@ -35,6 +35,7 @@ _COMMANDS = {
     "data": ("fedmol.cli.data:data", "Inspect files of molecules and split them among sites."),
     "certs": ("fedmol.cli.certs:certs", "Make, sign, install and show certificates."),
     "change": ("fedmol.cli.change:change", "Sign a change to a run: sites, quorum, deadlines, rounds."),
+    "log": ("fedmol.cli.event_log:log", "Verify event logs: was one changed, or do sites have different ones?"),
     "doctor": ("fedmol.doctor.command:doctor", "Check a site before it joins, or an aggregator."),
 }
 

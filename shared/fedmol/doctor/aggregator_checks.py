@@ -11,8 +11,9 @@ from fedmol.doctor.checks import Check, Finding, failed, ok, warning
 from fedmol.fl.federation import Settings
 from fedmol.pki.certificate_info import describe
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.settings import NetworkSettings
 
-_UNTOLD = Finding("skipped", "it takes --work")
+_NEEDS_WORK = Finding("skipped", "it takes --work")
 
 
 def checks(settings: Settings, files: CertificateFiles, work: Path | None) -> list[Check]:
@@ -23,16 +24,16 @@ def checks(settings: Settings, files: CertificateFiles, work: Path | None) -> li
         Check("key", lambda _: certificate_checks.key(files)),
         Check("validity", lambda _: certificate_checks.validity(files)),
         Check("address", lambda _: certificate_checks.served(describe(files.certificate), address), ("certificate",)),
-        Check("port", lambda _: port(settings)),
-        Check("work folder", lambda _: disk_space.work_folder(work) if work else _UNTOLD),
-        Check("disk", lambda _: disk_space.aggregator_disk(settings, work) if work else _UNTOLD),
+        Check("port", lambda _: port(settings.network)),
+        Check("work folder", lambda _: disk_space.work_folder(work) if work else _NEEDS_WORK),
+        Check("disk", lambda _: disk_space.aggregator_disk(settings, work) if work else _NEEDS_WORK),
     ]
 
 
-def port(settings: Settings) -> Finding:
+def port(network: NetworkSettings) -> Finding:
     """Whether the aggregator could listen where it should."""
-    host, number = settings.network.listen.strip("[]"), settings.network.port
-    place = f"{settings.network.listen}, port {number}"
+    host, number = network.listen.strip("[]"), network.port
+    place = f"{network.listen}, port {number}"
     try:
         with socket.create_server((host, number), family=socket.AF_INET6 if ":" in host else socket.AF_INET):
             return ok(f"{place} is free")

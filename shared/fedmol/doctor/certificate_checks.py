@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Collection
 from datetime import UTC, datetime
 
 from fedmol.doctor.checks import Finding, failed, ok, warning
 from fedmol.errors import Exit, FedmolError
-from fedmol.pki.certificate_info import CertificateInfo, describe
+from fedmol.pki.certificate_info import CertificateInfo, covers, describe
 from fedmol.pki.certificates import CertificateFiles, check_issuer, check_key, check_name, check_validity
 
 _SOON = 14  # days
@@ -70,23 +69,6 @@ def served(info: CertificateInfo, address: str, now: datetime | None = None) -> 
         )
     days = _days(info.days_left(now or datetime.now(UTC)), "ask the coordinator to have it renewed")
     return Finding(days.state, f"CN {info.subject}; for {', '.join(info.names)}; {days.found}", days.cure, days.figures)
-
-
-def covers(names: Collection[str], address: str) -> bool:
-    """Whether one of a certificate's alternative names is `address`, as RFC 6125, section 6.4, has it."""
-    try:
-        wanted = ipaddress.ip_address(address)
-    except ValueError:
-        _, _, parent = address.lower().partition(".")
-        return bool({address.lower(), f"*.{parent}"} & {name.lower() for name in names})
-    return any(_is_address(name, str(wanted)) for name in names)
-
-
-def _is_address(name: str, wanted: str) -> bool:
-    try:
-        return str(ipaddress.ip_address(name)) == wanted
-    except ValueError:
-        return False
 
 
 def _days(days: float, cure: str) -> Finding:

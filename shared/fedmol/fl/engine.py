@@ -19,12 +19,12 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.aggregation import close, count
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
 from fedmol.fl.payload import Sections
-from fedmol.fl.recovery import Recovery
+from fedmol.fl.recovery import Recovery, closing_line
 from fedmol.fl.rounds import RoundRule, Terms
 from fedmol.fl.tasks import TASKS, TRAIN, Task
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.uploads import Reception, Record, UploadStore
-from fedmol.telemetry.log import EventLog
+from fedmol.telemetry.log import EventLog, LogPosition
 from fedmol.telemetry.repeats import Repeats
 
 _MOST_KINDS = 4096  # of refused and late uploads, by site and round: all come from members
@@ -43,6 +43,7 @@ class Opening:
     last_counted: int | None  # the last round in which an update of the site counted
     reason: str | None  # why none did in the round before
     members_since: int  # the first round of the members, with the shares, that there are now
+    closing: LogPosition | None  # the line of the event log that closed the round before
 
 
 class RoundEngine:
@@ -67,6 +68,7 @@ class RoundEngine:
         last = final or Recovery(terms, initial, self.checkpoints, self.uploads, events).last_round()
         self.round = 1 if last is None else last.account["round"] + 1  # the open one
         self._last = last or Checkpoint.begin(initial)
+        self._closing_line = None if last is None else closing_line(events, self.round - 1)
         self._lock = threading.RLock()
         self._arrived = threading.Condition(self._lock)  # an upload has come: for `tick`
         self._opened = threading.Condition(self._lock)  # there may be something to do: for the sites that wait
@@ -150,7 +152,8 @@ class RoundEngine:
                 reason = "it moved too far (rounds.max_update_norm_ratio)"
             elif self.round > 1 and counted != self.round - 1:
                 reason = "it was not there when the round was closed"
-            return Opening(self.round, self._last.digests, counted, reason, last.get("members_since", 1))
+            members_since = last.get("members_since", 1)
+            return Opening(self.round, self._last.digests, counted, reason, members_since, self._closing_line)
 
     @contextmanager
     def receiving(self, site: str, round: int, task: str) -> Iterator[Reception | None]:
@@ -287,18 +290,18 @@ class RoundEngine:
         self.checkpoints.save(round, following)
         for site, why in sorted(counting.excluded.items()):
             self.events.write("update_not_counted", site=site, round=round, **asdict(why))
-        self.events.write("round_finished", **following.account)
+        closing = self.events.write("round_finished", **following.account)
         self.events.sync()
-        self._advance(following)
+        self._advance(following, closing)
 
     def _cost(self) -> tuple[float, float]:
         """The seconds since the round began, and those of the processor since the round before was closed."""
         cpu, self._cpu = time.process_time() - self._cpu, time.process_time()
         return self.rule.clock() - self.rule.started, cpu
 
-    def _advance(self, following: Checkpoint) -> None:
+    def _advance(self, following: Checkpoint, closing: LogPosition) -> None:
         with self._lock:
-            self._last, self._reports = following, {}
+            self._last, self._closing_line, self._reports = following, closing, {}
             self.round += 1
             self.before_round(self.round)
         self.uploads.keep_from(self.round - 1)  # those of the round just closed can make its file again

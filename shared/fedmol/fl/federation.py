@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fedmol.documents import Closed
 from fedmol.errors import Exit, FedmolError
+from fedmol.fl import local_methods, strategies
 from fedmol.fl.local_methods import AnyLocalMethod, Plain
 from fedmol.fl.strategies import AnyStrategy, FedAvg
 from fedmol.names import SiteName
@@ -63,10 +64,11 @@ class Settings(Closed):
     def _consistent(self) -> Settings:
         if self.rounds.quorum is not None and self.rounds.quorum > len(self.sites):
             raise ValueError(f"rounds.quorum is {self.rounds.quorum}, but there are only {len(self.sites)} sites")
-        scaffold = {"strategy": self.strategy.name, "local_method": self.local_method.name}
-        if list(scaffold.values()).count("scaffold") == 1:
-            said = ", and ".join(f"{entry} is {name}" for entry, name in scaffold.items())
-            raise ValueError(f"scaffold needs both, strategy: scaffold and local_method: scaffold, but {said}")
+        halves = {"strategy": self.strategy.name, "local_method": self.local_method.name}
+        for name in strategies.NAMES & local_methods.NAMES & set(halves.values()):
+            if set(halves.values()) != {name}:
+                said = ", and ".join(f"{entry} is {chosen}" for entry, chosen in halves.items())
+                raise ValueError(f"{name} needs both, strategy: {name} and local_method: {name}, but {said}")
         sizes = getattr(self.data.split, "sizes", None)
         if sizes is not None and len(sizes) != len(self.sites):
             raise ValueError(f"data.split.sizes has {len(sizes)} entries for {len(self.sites)} sites")

@@ -20,7 +20,7 @@ _PERIOD = 0.5  # seconds between two looks
 class AwakeClock:
     """Seconds during which the process was awake. `slept` is told how long it was not."""
 
-    def __init__(self, slept: Callable[[float], None] = lambda _: None, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, slept: Callable[[float], object] = lambda _: None, clock: Callable[[], float] = time.monotonic):
         self.slept, self.clock = slept, clock
         self._lock = threading.Lock()
         self._awake, self._looked = 0.0, clock()

@@ -31,6 +31,7 @@ LARGEST_ECHO = 2**20  # bytes
 LARGEST_CONTROL = 64 * 2**10  # bytes of any other request
 SLOWEST_STEP = 3600  # seconds
 LARGEST_CHANGE = 16 * 2**10  # characters
+LARGEST_CERTIFICATE = 16 * 2**10  # characters of PEM
 _LARGEST_AGREEMENT = 16 * 2**20  # bytes
 
 RunId = Annotated[str, Field(min_length=1, max_length=128)]
@@ -38,6 +39,7 @@ PeerName = Annotated[str, Field(pattern="^c-[0-9a-f]{16}$")]
 SiteName = Annotated[str, Field(min_length=1, max_length=64)]
 Section = Annotated[str, Field(min_length=1, max_length=64)]
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Signature = Annotated[str, Field(pattern=r"^([0-9a-f]{2}){1,512}$")]
 Molecules = Annotated[int, Field(ge=2, le=10**9)]
 Seconds = Annotated[float, Field(gt=0, le=SLOWEST_STEP, allow_inf_nan=False)]
 Semantics = Annotated[int, Field(ge=1, le=10**6)]
@@ -164,7 +166,7 @@ class SignedChange(Part):
     """A change of the run that the coordinator has signed, see `fedmol.fl.changes`."""
 
     document: Annotated[str, Field(max_length=LARGEST_CHANGE)]
-    signature: Annotated[str, Field(pattern=r"^([0-9a-f]{2}){1,512}$")]
+    signature: Signature
 
 
 def read_agreement(path: Path) -> Agreement:
@@ -231,6 +233,18 @@ class Standing(Message):
     settings: SharedSettings
 
 
+class LogAnchor(Part):
+    """What the aggregator signs of its event log once a round is over, see `fedmol.fl.log_anchors`."""
+
+    run: RunId
+    round: Round
+    log_seq: Annotated[int, Field(ge=0, le=2**53)]  # of the line that closes the round
+    head: Digest  # of that line
+    model_digest: Digest  # of the model that leaves the round
+    certificate: Annotated[str, Field(max_length=LARGEST_CERTIFICATE)]  # the aggregator's, in PEM form
+    signature: Signature
+
+
 class OpeningRequest(Message):
     """A site asks about the open round before it takes its model."""
 
@@ -248,6 +262,7 @@ class RoundOpening(Message):
     reason: _Text | None  # why none did in the round before
     members_since: Round  # the first round of the members and shares that there are now
     changes: SignedChanges = ()  # those that the site does not know
+    anchor: LogAnchor | None = None  # of the round before
 
     @field_validator("digests")
     @classmethod

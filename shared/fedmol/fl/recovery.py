@@ -20,7 +20,7 @@ from fedmol.fl.rounds import Terms
 from fedmol.fl.tasks import TRAIN
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.uploads import UploadStore
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry.log import EventLog, LogPosition, digest, lines, parse, read
 
 Accounts = Mapping[int, dict[str, Any]]
 
@@ -29,6 +29,24 @@ def accounts(log: Path) -> dict[int, dict[str, Any]]:
     """The accounts of the finished rounds, by round, as the event log has them."""
     finished = (event for event in read(log) if event.kind == "round_finished")
     return {event.round: {"round": event.round, **event.fields} for event in finished if event.round}
+
+
+def closing_line(events: EventLog, round: int) -> LogPosition:
+    """Where the log says that `round` is finished; what it says up to there is on the disk for good.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE when the log does not say so.
+    """
+    events.sync()
+    found = None
+    for number, line in lines(events.path):
+        if b'"round_finished"' in line:
+            event = parse(line)
+            if (event.kind, event.round) == ("round_finished", round):
+                found = LogPosition(number - 1, digest(line))
+    if found is None:
+        raise _unusable(f"{events.path} does not know of round {round}")
+    return found
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ from __future__ import annotations
 
 from fedmol.errors import Exit, FedmolError
 
-PROTOCOL = (2, 0)
+PROTOCOL = (2, 1)
+ANCHORS = (2, 1)  # from here on an aggregator sends an anchor of its event log with every opening but the first
 SEMANTICS = 1
 
 PATTERN = r"^(0|[1-9][0-9]{0,3})\.(0|[1-9][0-9]{0,3})$"  # of a protocol's number as it is written

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -56,6 +58,23 @@ def information(certificate: x509.Certificate) -> CertificateInfo:
         serial=f"{certificate.serial_number:x}",
         fingerprint=pem.grouped(certificate.fingerprint(hashes.SHA256())),
     )
+
+
+def covers(names: Collection[str], address: str) -> bool:
+    """Whether one of a certificate's alternative names is `address`, as RFC 6125, section 6.4, has it."""
+    try:
+        wanted = ipaddress.ip_address(address)
+    except ValueError:
+        _, _, parent = address.lower().partition(".")
+        return bool({address.lower(), f"*.{parent}"} & {name.lower() for name in names})
+    return any(_is_address(name, str(wanted)) for name in names)
+
+
+def _is_address(name: str, wanted: str) -> bool:
+    try:
+        return str(ipaddress.ip_address(name)) == wanted
+    except ValueError:
+        return False
 
 
 def is_authority(certificate: x509.Certificate) -> bool:

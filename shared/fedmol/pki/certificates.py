@@ -148,18 +148,21 @@ def check_files(party: CertificateFiles, expected_name: str | None, now: datetim
 
 def check_issuer(party: CertificateFiles) -> None:
     """Raises FedmolError CERTIFICATE_FOREIGN unless the authority in `ca.crt` has signed the certificate."""
-    certificate, ca = pem.read_certificate(party.certificate), pem.read_certificate(party.ca)
-    try:
-        certificate.verify_directly_issued_by(ca)
-        trusted = is_authority(ca)
-    except (ValueError, TypeError, InvalidSignature):
-        trusted = False
-    if not trusted:
+    if not is_issued_by(pem.read_certificate(party.certificate), pem.read_certificate(party.ca)):
         raise FedmolError(
             Exit.CERTIFICATE_FOREIGN,
             f"{party.certificate} was not issued by the authority in {party.ca}",
             "get both from the coordinator of this federation (fedmol certs request, sign, install)",
         )
+
+
+def is_issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> bool:
+    """Whether the authority with the certificate `ca` has signed this one."""
+    try:
+        certificate.verify_directly_issued_by(ca)
+        return is_authority(ca)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
 
 
 def check_key(party: CertificateFiles) -> None:
@@ -175,11 +178,7 @@ def check_key(party: CertificateFiles) -> None:
 def check_usage(party: CertificateFiles, usage: ObjectIdentifier) -> None:
     """Raises FedmolError CERTIFICATE_FOREIGN when the certificate is for other uses: a site's does not serve."""
     certificate = pem.read_certificate(party.certificate)
-    try:
-        allowed = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return  # for everything, then
-    if usage not in allowed and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE not in allowed:
+    if not allows(certificate, usage):
         whose, right = (
             ("a site", "aggregator") if usage == ExtendedKeyUsageOID.SERVER_AUTH else ("an aggregator", "site")
         )
@@ -188,6 +187,15 @@ def check_usage(party: CertificateFiles, usage: ObjectIdentifier) -> None:
             f"{party.certificate} is the certificate of {whose}, {pem.common_name(certificate.subject)!r}",
             f"use the one that `fedmol certs` made for this {right}",
         )
+
+
+def allows(certificate: x509.Certificate, usage: ObjectIdentifier) -> bool:
+    """Whether the certificate is for `usage`."""
+    try:
+        allowed = certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    except x509.ExtensionNotFound:
+        return True  # for everything, then
+    return usage in allowed or ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in allowed
 
 
 def check_name(party: CertificateFiles, expected: str) -> None:

@@ -80,13 +80,22 @@ def require_sound(key: object, whose: str) -> ec.EllipticCurvePublicKey:
 
 def read_certificate(path: Path) -> x509.Certificate:
     """The certificate in `path`. Raises FedmolError CERTIFICATE_FOREIGN when there is none, or one with a weak key."""
+    return certificate_of(content(path), str(path))
+
+
+def certificate_of(content: bytes, where: str) -> x509.Certificate:
+    """The certificate in PEM form. Raises FedmolError CERTIFICATE_FOREIGN, naming `where`, for none or a weak key."""
     try:
-        certificate = x509.load_pem_x509_certificate(content(path))
+        certificate = x509.load_pem_x509_certificate(content)
         key = certificate.public_key()
     except (ValueError, UnsupportedAlgorithm):
-        raise _unreadable(path, "a certificate") from None
-    require_sound(key, str(path))
+        raise _unreadable(where, "a certificate") from None
+    require_sound(key, where)
     return certificate
+
+
+def pem_of(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def read_request(path: Path) -> x509.CertificateSigningRequest:
@@ -103,7 +112,7 @@ def read_request(path: Path) -> x509.CertificateSigningRequest:
 
 
 def write_certificate(path: Path, certificate: x509.Certificate) -> None:
-    files.write_bytes(path, certificate.public_bytes(serialization.Encoding.PEM))
+    files.write_text(path, pem_of(certificate))
 
 
 def write_request(path: Path, csr: x509.CertificateSigningRequest) -> None:
@@ -133,10 +142,10 @@ def content(path: Path) -> bytes:
         raise FedmolError(Exit.CERTIFICATE_MISSING, f"{path} cannot be read: {reason}", cure) from None
 
 
-def _unreadable(path: Path, wanted: str) -> FedmolError:
+def _unreadable(where: Path | str, wanted: str) -> FedmolError:
     return FedmolError(
         Exit.CERTIFICATE_FOREIGN,
-        f"{path} does not hold {wanted} in PEM form",
+        f"{where} does not hold {wanted} in PEM form",
         "use the file as `fedmol certs` wrote it; it may have been cut short, or be another file",
     )
 

@@ -72,6 +72,9 @@ def _run(run: Run, now: float) -> Iterator[Metric]:
     yield from _gauge("rounds_target", "Rounds that the run shall have.", run.rounds_target)
     yield from _gauge("rounds_finished", "Rounds that are over.", run.rounds_finished)
     yield from _gauge("settings_changes", "Changes of the run by the coordinator.", run.changes)
+    yield from _gauge(
+        "log_anchored_round", "The last round of which a site keeps an anchor of the aggregator's log.", run.anchored
+    )
     yield from _gauge("quorum_sites", "Sites without which no round ends.", run.quorum)
     yield from _gauge("model_bytes", "Size of the model that travels.", run.model_bytes)
     yield from _gauge(

@@ -79,6 +79,7 @@ class StatusView(View):
     parameters: int | None
     model_bytes: int | None
     changes: int  # of the settings, by the coordinator
+    anchored_round: int | None  # a site's: the last round of which it keeps an anchor of the aggregator's log
     models_delivered: int  # sites that say they hold the final model
     local_steps: int | None
     sites: dict[SiteState, int]
@@ -255,6 +256,7 @@ def status_view(run: Run, log: LogView, certificates: list[CertificateView], now
         parameters=run.parameters,
         model_bytes=run.model_bytes,
         changes=run.changes,
+        anchored_round=run.anchored,
         models_delivered=sum(site.has_model for site in run.sites.values()),
         local_steps=run.local_steps,
         sites=counts,

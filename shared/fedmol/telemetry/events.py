@@ -332,6 +332,16 @@ class RoundOpened(Record):
     counted: bool | None  # whether the update that the site sent last did
 
 
+class LogAnchored(Record):
+    """What the aggregator has signed of its log when the round was over, see `fedmol.fl.log_anchors`."""
+
+    log_seq: Count  # of the line, in the aggregator's log, that closes the round
+    head: Digest  # of that line
+    model_digest: Digest  # of the model that left the round
+    certificate: Annotated[str, Field(max_length=2**14)]  # the aggregator's, in PEM form
+    signature: Annotated[str, Field(max_length=2**10)]
+
+
 class RunBound(Record):
     manifest: Annotated[dict[Name, Any], Field(max_length=1000)]
 
@@ -374,6 +384,7 @@ KINDS: dict[str, type[Record]] = {
     "run_bound": RunBound,
     "agreed": Agreed,
     "phase": Nothing,
+    "log_anchored": LogAnchored,
     "round_opened": RoundOpened,
     "received": Bytes,
     "validated": Validated,
@@ -382,7 +393,10 @@ KINDS: dict[str, type[Record]] = {
     "message_sent": MessageSent,
     "model_received": ModelReceived,
 }
-OF_A_ROUND = {"round_started", "round_finished", "received", "validated", "training_step", "sent", "update_received"}
+OF_A_ROUND = {
+    *("round_started", "round_finished", "update_received"),
+    *("log_anchored", "received", "validated", "training_step", "sent"),
+}
 
 
 def written(kind: str, round: int | None, fields: dict[str, Any]) -> dict[str, Any]:

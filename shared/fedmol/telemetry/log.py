@@ -45,6 +45,14 @@ class Event:
     fields: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class LogPosition:
+    """A line by its number, and by what it and all lines before it say."""
+
+    seq: int  # counted from 0
+    head: str  # the line's digest
+
+
 def stamp() -> str:
     """The time, as the log writes it."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
@@ -68,8 +76,10 @@ class EventLog:
 
     def write(
         self, kind: str, *, site: str | None = None, round: int | None = None, phase: str | None = None, **fields: Any
-    ) -> None:
+    ) -> LogPosition:
         """Append one event, about the log's own site unless another is named, and hand it to the system.
+
+        Returns its place in the log, which is for good only after a `sync`.
 
         Raises:
             TypeError: the fields are not those of the kind, see `fedmol.telemetry.events.written`.
@@ -82,7 +92,9 @@ class EventLog:
             if len(line) > LONGEST_LINE:
                 raise ValueError(f"an event {kind} of {len(line):,} bytes is longer than a line of the log may be")
             self._append(line + b"\n")
-            self._seq, self._previous = self._seq + 1, digest(line)
+            position = LogPosition(self._seq, digest(line))
+            self._seq, self._previous = position.seq + 1, position.head
+            return position
 
     def sync(self) -> None:
         """Force what has been written to the disk."""
@@ -121,11 +133,11 @@ def _make(path: Path) -> None:
 
 def parse(line: bytes) -> Event:
     """The event of one line. Raises ValueError, KeyError, TypeError or AttributeError where its head is not right."""
-    return _parts(line)[0]
+    return parse_chained(line)[0]
 
 
-def _parts(line: bytes) -> tuple[Event, str]:
-    """The event of one line, and the hash of the line before that it carries."""
+def parse_chained(line: bytes) -> tuple[Event, str]:
+    """The event of one line, and the hash of the line before that it carries. Raises as `parse` does."""
     if len(line) > LONGEST_LINE:
         raise ValueError("longer than a line of the log may be")
     try:
@@ -237,7 +249,7 @@ def _follow_chain(path: Path) -> tuple[int, str, int]:
     previous, count, length = FIRST, 0, 0
     for count, line in lines(path):
         try:
-            event, said = _parts(line)
+            event, said = parse_chained(line)
             follows = (event.seq, said) == (count - 1, previous)
         except _DAMAGE:
             follows = False

@@ -327,6 +327,10 @@ def _phase_entered(run: Run, event: Event, time: float, said: events.Nothing) ->
         _site_progress(run, event, time, events.Training())
 
 
+def _log_anchored(run: Run, event: Event, time: float, said: events.LogAnchored) -> None:
+    run.anchored = max(run.anchored or 0, _number(event))
+
+
 def _received(run: Run, event: Event, time: float, said: events.Bytes) -> None:
     site = _alive(run, event, time)
     site.received_bytes += said.bytes
@@ -449,6 +453,7 @@ _HANDLERS: dict[str, Handler] = {
     "run_finished": _run_finished,
     "run_stopped": _run_stopped,
     "phase": _phase_entered,
+    "log_anchored": _log_anchored,
     "received": _received,
     "validated": _validated,
     "training_step": _training_step,

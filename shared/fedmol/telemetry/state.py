@@ -187,6 +187,7 @@ class Run:
     rounds: dict[int, Round] = field(default_factory=dict)  # the newest ones, in order
     past: Past = field(default_factory=Past)  # those before
     changes: int = 0  # of the settings, by the coordinator
+    anchored: int | None = None  # the last round of which a site keeps an anchor of the aggregator's log
     leaving: dict[str, int] = field(default_factory=dict)  # sites that are removed, from which round on
     tensors: dict[tuple[str, tuple[int, ...], int], Tensor] = field(default_factory=dict)
     messages: dict[tuple[str, tuple[str, ...]], Sent] = field(default_factory=dict)  # that left the site

@@ -19,6 +19,7 @@ from fedmol.fl.update_norms import Reach
 from fedmol.models.denoiser import Denoiser, build
 from fedmol.models.presets import preset
 from fedmol.ragged import AnyGraphs
+from fedmol.settings import ModelSettings, TrainingSettings
 from fedmol.training.config import TrainingConfig
 from fedmol.training.device import device_named, processes_on
 from fedmol.training.distributed import Trainer
@@ -74,14 +75,14 @@ def save_final_model(path: Path, settings: Settings, agreement: Agreement, weigh
     )
 
 
-def training_config(settings: Settings) -> TrainingConfig:
+def training_config(training: TrainingSettings) -> TrainingConfig:
     keys = {"optimizer", "batch_size", "learning_rate", "warmup_share", "clip_norm", "weight_decay"}
-    return TrainingConfig(**settings.training.model_dump(include=keys))
+    return TrainingConfig(**training.model_dump(include=keys))
 
 
-def total_steps(settings: Settings, local_steps: int) -> int:
+def total_steps(training: TrainingSettings, local_steps: int) -> int:
     """The gradient steps of a site in all rounds, as the run was begun."""
-    return local_steps * settings.training.rounds
+    return local_steps * training.rounds
 
 
 def extensions(lengths: Sequence[tuple[int, int]], local_steps: int) -> list[Extension]:
@@ -92,28 +93,30 @@ def extensions(lengths: Sequence[tuple[int, int]], local_steps: int) -> list[Ext
     return [((round - 1) * local_steps, rounds * local_steps) for round, rounds in lengths[1:]]
 
 
-def reach(settings: Settings, local_steps: int, parameters: int, round: int, longer: Sequence[Extension] = ()) -> Reach:
+def reach(
+    training: TrainingSettings, local_steps: int, parameters: int, round: int, longer: Sequence[Extension] = ()
+) -> Reach:
     """How far a site's steps can move the model in `round`: AdamW and Muon change a weight by the learning rate."""
-    config, total = training_config(settings), total_steps(settings, local_steps)
+    config, total = training_config(training), total_steps(training, local_steps)
     steps = range((round - 1) * local_steps, round * local_steps)
     rates = (learning_rate(position(step, total, longer), total, config) for step in steps)
     return Reach(math.sqrt(parameters) * math.fsum(rates), local_steps, config.clip_norm)
 
 
-def hardware_of(settings: Settings) -> tuple[torch.device, int, Execution]:
+def hardware_of(training: TrainingSettings, model: ModelSettings) -> tuple[torch.device, int, Execution]:
     """Where training takes place here: the device, how many processes, and how steps are executed.
 
     Raises:
         FedmolError: BAD_SETTINGS where this machine does not have what is set.
     """
-    device = device_named(settings.training.device)
-    processes = processes_on(device, settings.training.processes)
-    only_eager = preset(settings.model.preset).only_eager
-    execution = execution_named(settings.training.execution, device, only_eager=only_eager, processes=processes)
+    device = device_named(training.device)
+    processes = processes_on(device, training.processes)
+    only_eager = preset(model.preset).only_eager
+    execution = execution_named(training.execution, device, only_eager=only_eager, processes=processes)
     return device, processes, execution
 
 
 def trainer_of(settings: Settings, noise: NoiseModel, graphs: AnyGraphs) -> Trainer:
     """What trains the federation's denoiser on `graphs` here, with the processes and the device that are set."""
-    config, hardware = training_config(settings), hardware_of(settings)
+    config, hardware = training_config(settings.training), hardware_of(settings.training, settings.model)
     return Trainer(denoiser_of(settings), noise, graphs, config, *hardware)

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from installing import helm as helm
-from installing import install as install
-from rendering import Install, Release
-from stub_cluster import CERT_MANAGER, CURRENT, GATEWAY, KINDS, OPERATOR, Cluster
-from trial import VARIANTS
+
+from k8s.rendering import Install, Release
+from k8s.stub_cluster import CERT_MANAGER, CURRENT, GATEWAY, KINDS, OPERATOR, Cluster
+from tests.support.installing import helm as helm
+from tests.support.installing import install as install
+from tests.support.trial import VARIANTS
 
 
 @pytest.fixture(scope="session", params=VARIANTS)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 import yaml
-from rendering import ROOT, Install, Object
-from trial import AGGREGATOR, SITE, changed
+
+from k8s.rendering import ROOT, Install, Object
+from tests.support.trial import AGGREGATOR, SITE, changed
 
 # Paths that both have by means of their own: /tmp is a tmpfs or an emptyDir, and /dev/shm comes with Docker.
 OWN_PATHS = {"/tmp", "/dev/shm"}

@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import rendering
 import yaml
-from rendering import ROOT
-from trial import MINIMAL
 
-from k8s import generate
+from k8s import generate, rendering
+from k8s.rendering import ROOT
+from tests.support.trial import MINIMAL
 
 CHARTS = pytest.mark.parametrize("chart", generate.CHARTS)
 # Where the two charts do not say the same of a value that both have.

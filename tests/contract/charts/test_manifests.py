@@ -9,9 +9,10 @@ import kubernetes_validate
 import pytest
 import yaml
 from kubernetes_validate.utils import all_versions, major_minor
-from rendering import Install, Object, Release
-from stub_cluster import CERT_MANAGER, CURRENT, GATEWAY, KINDS, NEW_GATEWAY, OLD, OPERATOR, Cluster
-from trial import AGGREGATOR, MINIMAL, SITE, changed
+
+from k8s.rendering import Install, Object, Release
+from k8s.stub_cluster import CERT_MANAGER, CURRENT, GATEWAY, KINDS, NEW_GATEWAY, OLD, OPERATOR, Cluster
+from tests.support.trial import AGGREGATOR, MINIMAL, SITE, changed
 
 VERSIONS = [major_minor(version) for version in all_versions()]
 CUSTOM = {"Certificate", "PrometheusRule", "ServiceMonitor", "TLSRoute"}  # Kubernetes' own schemas do not tell of them
@@ -114,7 +115,7 @@ def test_without_the_operator_by_annotations_and_a_file(install: Install, chart:
 
 @pytest.mark.parametrize(("chart", "dashboard"), [("aggregator", "federation"), ("collaborator", "site")])
 def test_grafana_is_handed_the_same_dashboard_as_in_containers(install: Install, chart: str, dashboard: str) -> None:
-    from rendering import ROOT
+    from k8s.rendering import ROOT
 
     release = install(chart, MINIMAL[chart])
     handed = release.named("ConfigMap", f"fl-dashboard-{dashboard}")
@@ -205,7 +206,7 @@ def test_an_image_is_named_by_its_digest_when_there_is_one(install: Install) -> 
 
 
 def test_the_charts_icon_is_the_picture() -> None:
-    from rendering import ROOT
+    from k8s.rendering import ROOT
 
     for chart in MINIMAL:
         icon = yaml.safe_load((ROOT / "k8s" / chart / "Chart.yaml").read_text())["icon"]

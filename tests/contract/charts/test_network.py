@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from rendering import Install, Object, Release
-from trial import AGGREGATOR, MINIMAL, SITE, changed
+
+from k8s.rendering import Install, Object, Release
+from tests.support.trial import AGGREGATOR, MINIMAL, SITE, changed
 
 
 def _policies(release: Release) -> dict[str, Object]:

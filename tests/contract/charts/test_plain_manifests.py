@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import yaml
-from manifests import manifests, parties
-from rendering import ROOT, Install
+
+from k8s.plain_manifests import manifests, parties
+from k8s.rendering import ROOT, Install
 
 
 def test_what_is_committed_follows_from_charts_and_values(install: Install) -> None:

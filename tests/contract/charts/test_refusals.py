@@ -6,8 +6,9 @@ import re
 from typing import Any
 
 import pytest
-from rendering import Install, Refused
-from trial import AGGREGATOR, MINIMAL, SITE, Values, changed, cluster_with
+
+from k8s.rendering import Install, Refused
+from tests.support.trial import AGGREGATOR, MINIMAL, SITE, Values, changed, cluster_with
 
 FILES = ["ca.crt", "party.crt", "party.key"]
 FEDERATION_CASES: list[tuple[str, dict[str, Any], str]] = [

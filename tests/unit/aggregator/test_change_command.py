@@ -15,7 +15,7 @@ from fedmol.errors import Exit
 from fedmol.heartbeat import Heart
 from fedmol.pki import certificates
 from fedmol.telemetry.log import EventLog
-from tests.unit.aggregator.desk import Desk, federation
+from tests.support.desk import Desk, federation
 
 
 class Coordinator:

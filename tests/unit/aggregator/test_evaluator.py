@@ -24,8 +24,7 @@ from fedmol_aggregator.evaluator.__main__ import command
 from fedmol_aggregator.evaluator.following import Evaluator
 from fedmol_aggregator.evaluator.results import Results
 from fedmol_aggregator.evaluator.watched_run import Run
-
-from .conftest import SMILES, State
+from tests.support.aggregator_folder import SMILES, State
 
 MOLECULES = 6
 PATIENCE = 60.0  # seconds for a process

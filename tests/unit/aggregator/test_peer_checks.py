@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +14,27 @@ from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.standardise import coding_digest
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.changes import Changes
+from fedmol.fl.engine import Opening
 from fedmol.fl.federation import Settings, parse
 from fedmol.fl.identity import peer_name, shared_settings
 from fedmol.fl.liveness import Liveness
-from fedmol.fl.messages import Agreement, CensusCounts, Counts, Joining, Probe, Standing, Welcome
+from fedmol.fl.log_anchors import AnchoredLine
+from fedmol.fl.messages import (
+    Agreement,
+    CensusCounts,
+    Counts,
+    Joining,
+    LogAnchor,
+    OpeningRequest,
+    Probe,
+    RoundOpening,
+    Standing,
+    Welcome,
+)
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.run_manifest import manifest_of
 from fedmol.fl.versions import SEMANTICS
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry.log import EventLog, LogPosition, read
 from fedmol.training.assembly import vocabulary_of
 from fedmol_aggregator.agreement import local_steps
 from fedmol_aggregator.enrollment import Enrollment, Roster
@@ -65,8 +79,11 @@ class Door:
         roster = Roster(settings, "r", self.vocabulary, MANIFEST, PAYLOAD)
         changes = Changes(manifest_of("r", settings))
         self.peer_checks = PeerChecks(
-            roster, self.enrollment, liveness, rule, RefusalLog(self.events), self.events, changes
+            roster, self.enrollment, liveness, rule, RefusalLog(self.events), self.events, changes, self._anchor
         )
+
+    def _anchor(self, line: AnchoredLine) -> LogAnchor:
+        return LogAnchor(**asdict(line), certificate="", signature="00")
 
     def joining(self, site: str, **changes: Any) -> Joining:
         said: dict[str, Any] = {
@@ -467,3 +484,12 @@ def test_a_site_whose_vocabulary_has_the_same_name_and_other_atoms_is_told_what_
     with pytest.raises(FedmolError, match=r"atoms is 'C N P', the federation has 'C N O'") as caught:
         door.join("north", counts=None, vocabulary=digest, settings=shared_settings(theirs))
     assert caught.value.exit is Exit.VOCABULARY_DIFFERS
+
+
+@pytest.mark.parametrize("closing", [None, LogPosition(11, "b" * 64)])
+def test_an_opening_comes_with_the_anchor_of_the_round_before(door: Door, closing: LogPosition | None) -> None:
+    opening = Opening(4, {"model": "a" * 64}, 3, None, 1, closing)
+    asked = OpeningRequest(run="r", peer=peer_name("north"))
+    said = RoundOpening.model_validate_json(door.peer_checks.opening("north", asked.encode(), opening))
+    line = said.anchor and AnchoredLine.of(said.anchor)
+    assert line == (closing and AnchoredLine("r", 3, 11, "b" * 64, "a" * 64))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from fedmol.errors import Exit, FedmolError
-from tests.unit.aggregator.desk import Desk, federation
+from tests.support.desk import Desk, federation
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ _SPEAKER = """
 import sys
 from pathlib import Path
 from fedmol.telemetry.log import EventLog
-from fedmol_aggregator import handshakes
-pump, handshakes._pump = handshakes._pump, lambda *given: (__import__("time").sleep(0.5), pump(*given))
-handshakes.watch_stderr(EventLog(Path(sys.argv[1]), run="run", site="aggregator"))
+from fedmol_aggregator import tls_failures
+pump, tls_failures._pump = tls_failures._pump, lambda *given: (__import__("time").sleep(0.5), pump(*given))
+tls_failures.watch_stderr(EventLog(Path(sys.argv[1]), run="run", site="aggregator"))
 for number in range(1000):
     print("line", number, file=sys.stderr)
 sys.exit(31)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fedmol.data.molecule_files import read_table
-from tests.unit.data.dialects import DIALECTS, Dialect
+from tests.support.dialects import DIALECTS, Dialect
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "molecules.md"
 
@@ -26,6 +26,6 @@ def test_each_is_read_row_by_row(tmp_path: Path, dialect: Dialect) -> None:
 
 
 def test_the_documentation_has_a_row_for_each() -> None:
-    table = DOCUMENT.read_text().partition("tests/unit/data/dialects.py -->")[2].partition("<!-- end -->")[0]
+    table = DOCUMENT.read_text().partition("tests/support/dialects.py -->")[2].partition("<!-- end -->")[0]
     rows = [line.split(" | ")[0].removeprefix("| ") for line in table.strip().splitlines()[2:]]
     assert rows == [one.row for one in DIALECTS]

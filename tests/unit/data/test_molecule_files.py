@@ -17,7 +17,7 @@ from backports import zstd
 from fedmol.data.molecule_files import read_table
 from fedmol.data.sources import write_table
 from fedmol.errors import Exit, FedmolError
-from tests.unit.data.dialects import structures
+from tests.support.dialects import structures
 
 PLAIN = b"id,smiles\n1,CCO\n2,CCN\n"
 

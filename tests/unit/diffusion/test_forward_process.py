@@ -9,7 +9,7 @@ from fedmol.diffusion import Census, NoiseModel, add_noise, stratified_times
 from fedmol.diffusion.forward import draw, draw_prior
 from fedmol.diffusion.noise_model import cosine_alphas_bar
 from fedmol.graphs import Graphs
-from tests.unit.diffusion.transitions import noised, transition_matrix
+from tests.support.transitions import noised, transition_matrix
 
 MARGINAL = torch.tensor([0.72, 0.12, 0.15, 0.01], dtype=torch.float64)
 

@@ -5,7 +5,7 @@ import torch
 
 from fedmol.diffusion.noise_model import cosine_alphas_bar
 from fedmol.diffusion.posterior import interpolation
-from tests.unit.diffusion.transitions import transition_matrix
+from tests.support.transitions import transition_matrix
 
 KEPT = cosine_alphas_bar(500)
 MARGINAL = torch.tensor([0.72, 0.12, 0.15, 0.01], dtype=torch.float64)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from fedmol.diffusion.noise_model import cosine_alphas_bar
 from fedmol.diffusion.posterior import mixture_posterior, plug_in_posterior
-from tests.unit.diffusion.transitions import transition_matrix
+from tests.support.transitions import transition_matrix
 
 KEPT = cosine_alphas_bar(500)
 

@@ -120,7 +120,7 @@ def test_the_authority_may_expire_first(authority: Path, tmp_path: Path) -> None
     ],
 )
 def test_the_names_that_cover_an_address(names: list[str], address: str, fits: bool) -> None:
-    assert certificate_checks.covers(names, address) == fits
+    assert certificate_info.covers(names, address) == fits
 
 
 def test_the_aggregators_certificate(authority: Path, tmp_path: Path) -> None:

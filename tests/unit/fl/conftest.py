@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from in_memory import Build, Federation
 
 from fedmol.fl.strategies import FedAvg, Strategy
+from tests.support.in_memory import Build, Federation
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from in_memory import PARAMETERS, REACH, Build, Federation
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.engine import StaleRound
 from fedmol.fl.payload import MODEL, vector_digest
-from fedmol.fl.strategies import FedAdam
+from fedmol.fl.strategies.fedadam import FedAdam
 from fedmol.fl.tasks import LOSS, SECONDS, TASKS, TRAIN, VALIDATE
+from tests.support.in_memory import PARAMETERS, REACH, Build, Federation
 
 
 def test_a_round_ends_with_the_weighted_mean_to_the_last_bit(federation: Build) -> None:

@@ -10,7 +10,8 @@ from torch import nn
 from fedmol.errors import FedmolError
 from fedmol.fl.federation import parse
 from fedmol.fl.identity import settings_differences, shared_settings
-from fedmol.fl.local_methods import FedProx, LocalMethod, Plain
+from fedmol.fl.local_methods import LocalMethod, Plain
+from fedmol.fl.local_methods.fedprox import FedProx
 from fedmol.fl.payload import MODEL
 
 SITES = {"sites": [{"name": "a"}]}

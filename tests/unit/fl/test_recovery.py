@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from in_memory import Build, Federation
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import Payload
-from fedmol.fl.strategies import FedAdam, FedAvg, Scaffold
+from fedmol.fl.strategies import FedAvg
+from fedmol.fl.strategies.fedadam import FedAdam
+from fedmol.fl.strategies.scaffold import Scaffold
 from fedmol.fl.tasks import NEGATIVE_NLL, SECONDS, VALIDATE
 from fedmol.fl.uploads import UploadStore
+from tests.support.in_memory import Build, Federation
 
 ROUNDS = 4
 

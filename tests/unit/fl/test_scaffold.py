@@ -7,17 +7,18 @@ from collections.abc import Collection, Mapping
 import numpy as np
 import pytest
 import torch
-from in_memory import Build, Federation
 from numpy.typing import NDArray
-from quadratic import SIZE, Site
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import parse
-from fedmol.fl.local_methods import Kept, LocalMethod, Plain, Scaffold, holding
+from fedmol.fl.local_methods import Kept, LocalMethod, Plain, holding
+from fedmol.fl.local_methods.scaffold import Scaffold
 from fedmol.fl.payload import CONTROL, MODEL
 from fedmol.fl.strategies import FedAvg
-from fedmol.fl.strategies import Scaffold as ServerScaffold
+from fedmol.fl.strategies.scaffold import Scaffold as ServerScaffold
 from fedmol.training.muon import Muon
+from tests.support.in_memory import Build, Federation
+from tests.support.quadratic import SIZE, Site
 
 MOLECULES = {"a": 10, "b": 30, "c": 60}
 SHARES = {"a": 0.1, "b": 0.3, "c": 0.6}

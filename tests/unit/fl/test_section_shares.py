@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from in_memory import PARAMETERS, REACH, Build, Federation
 
 from fedmol.fl.payload import CONTROL, MODEL, Vector, vector_digest
-from fedmol.fl.strategies import Scaffold
+from fedmol.fl.strategies.scaffold import Scaffold
+from tests.support.in_memory import PARAMETERS, REACH, Build, Federation
 
 SCAFFOLD = Scaffold(name="scaffold")
 LEAST = 3 * REACH.gradient / REACH.steps**0.5  # a change that is never too long

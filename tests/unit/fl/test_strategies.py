@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from in_memory import PARAMETERS, Build
 
 from fedmol.errors import FedmolError
 from fedmol.fl.aggregation import shares
 from fedmol.fl.federation import parse
-from fedmol.fl.strategies import FedAdam, FedAvg
+from fedmol.fl.strategies import FedAvg
+from fedmol.fl.strategies.fedadam import FedAdam
 from fedmol.fl.update_norms import largest_move, lower_median
+from tests.support.in_memory import PARAMETERS, Build
 
 
 def test_fedavg_does_not_depend_on_who_came_first(federation: Build) -> None:

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from fedmol.local.display import Display
 from fedmol.telemetry.log import EventLog, parse, read
-from tests.unit.raw_log import append
+from tests.support.raw_log import append
 
 
 def _log(path: Path) -> EventLog:

@@ -15,7 +15,7 @@ from fedmol.evaluation.smiles import Contents
 from fedmol.report.pages import write_evaluation, write_report
 from fedmol.report.run_record import read_record
 from fedmol.telemetry.log import EventLog
-from tests.unit.raw_log import append
+from tests.support.raw_log import append
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 

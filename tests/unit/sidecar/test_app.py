@@ -14,8 +14,7 @@ from fedmol.sidecar.app import LOOPBACK, create_app
 from fedmol.sidecar.live_page import Page
 from fedmol.sidecar.log_watch import Watch
 from fedmol.telemetry.log import EventLog
-
-from .conftest import Story, watching
+from tests.support.story import Story, watching
 
 ROOT = Path(__file__).parents[3]
 

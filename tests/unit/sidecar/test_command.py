@@ -18,8 +18,7 @@ from fedmol.runtime import call
 from fedmol.sidecar.__main__ import command, serve
 from fedmol.sidecar.app import LOOPBACK
 from fedmol.sidecar.log_watch import Watch
-
-from .conftest import Story
+from tests.support.story import Story
 
 
 def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:

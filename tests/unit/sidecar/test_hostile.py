@@ -18,9 +18,8 @@ from fedmol.sidecar.molecules import newest
 from fedmol.sidecar.prometheus import RunCollector
 from fedmol.telemetry.log import LONGEST_LINE, EventLog
 from fedmol.telemetry.tail import LogReader
-from tests.unit.raw_log import append
-
-from .conftest import Story, watching
+from tests.support.raw_log import append
+from tests.support.story import Story, watching
 
 _MOST = 128 * 10**6  # bytes of the sidecar's memory
 

@@ -14,9 +14,7 @@ from fedmol.sidecar.molecules import newest, picture
 from fedmol.sidecar.timeline import timeline
 from fedmol.telemetry.log import EventLog
 from fedmol.telemetry.state import LATE_AFTER, Round, Run, Span
-
-from .conftest import Story, watching
-from .test_prometheus import evaluation
+from tests.support.story import Story, evaluation, watching
 
 
 def _page(folder: Path, later: float = 0.0) -> str:

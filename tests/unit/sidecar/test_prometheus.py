@@ -11,8 +11,7 @@ from fedmol.pki import certificates
 from fedmol.sidecar.app import create_app
 from fedmol.sidecar.log_watch import Watch
 from fedmol.telemetry.log import EventLog
-
-from .conftest import Story, watching
+from tests.support.story import Story, evaluation, watching
 
 BOUNDED = {"site", "state", "direction", "outcome", "code", "certificate", "version", "le"}
 
@@ -140,14 +139,3 @@ def test_certificates_and_samples_are_told_where_there_are_some(story: Story, tm
     assert 2.9 < (party - watch.clock()) / 86400 < 3.1
     assert scrape.value("fedmol_sample_validity_ratio") == 0.9
     assert scrape.value("fedmol_sample_train_hits_ratio") == 0.75
-
-
-def evaluation() -> dict[str, object]:
-    """The part of evaluation.json that is looked at."""
-    rates = {"validity": (9, 10), "uniqueness_strict": (8, 9), "novelty_strict": (2, 8)}
-    return {
-        "samples": 10,
-        "known": 100,
-        "quality": {name: {"count": count, "total": total} for name, (count, total) in rates.items()},
-        "examples": [{"smiles": "CCO", "novel": False}, {"smiles": "C1CC1<script>", "novel": True}],
-    }

@@ -14,7 +14,7 @@ import pytest
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.telemetry.log import LONGEST_LINE, EventLog, Follower, parse, read, verify
-from tests.unit.raw_log import TIME, append
+from tests.support.raw_log import TIME, append
 
 
 def _log(path: Path) -> EventLog:

@@ -11,8 +11,8 @@ from fedmol.telemetry.log import Event, EventLog
 from fedmol.telemetry.reducer import apply
 from fedmol.telemetry.state import DETAILED_ROUNDS, LATE_AFTER, Round, Run
 from fedmol.telemetry.verdict import SILENT_AFTER, run_state, seconds_left, site_state
-from tests.unit.raw_log import append
-from tests.unit.sidecar.conftest import Story, watching
+from tests.support.raw_log import append
+from tests.support.story import Story, watching
 
 
 def _states(folder: Path, later: float = 0.0) -> dict[str, tuple[str, str]]:

@@ -9,7 +9,7 @@ import pytest
 from fedmol.sidecar.log_watch import Watch
 from fedmol.telemetry.log import EventLog
 from fedmol.telemetry.tail import LogReader
-from tests.unit.sidecar.conftest import Story
+from tests.support.story import Story
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch
 
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
-from fedmol.fl.local_methods import FedProx
+from fedmol.fl.local_methods.fedprox import FedProx
 from fedmol.fl.payload import MODEL
 from fedmol.graphs import Graphs
 from fedmol.models import build

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from fedmol.diffusion import Census, NoiseModel
-from fedmol.fl.local_methods import Scaffold
+from fedmol.fl.local_methods.scaffold import Scaffold
 from fedmol.fl.payload import CONTROL, MODEL, Vector
 from fedmol.graphs import Graphs
 from fedmol.models import Denoiser, build

@@ -3,20 +3,25 @@
 A strategy is a pure step from (current sections, updates, state) to (next sections, next state). Updates come in the
 order of the sites' names, so that the result does not depend on who answered first. The state is saved with each
 round's model, and a restart goes on exactly where it was. A new strategy is one module here, with its settings as the
-class, its place in `AnyStrategy`, and its test.
+class, and its test: it is found by itself, and `strategy` in federation.yaml takes it by its name.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Union
 
 from pydantic import Field
 
+from fedmol.fl.algorithms import algorithms_in, names
 from fedmol.fl.strategies.base import State, Strategy
-from fedmol.fl.strategies.fedadam import FedAdam
 from fedmol.fl.strategies.fedavg import FedAvg
-from fedmol.fl.strategies.scaffold import Scaffold
 
-AnyStrategy = Annotated[FedAvg | FedAdam | Scaffold, Field(discriminator="name")]
+_FOUND = algorithms_in(__name__, __path__, "step")
+NAMES = names(_FOUND)
 
-__all__ = ["AnyStrategy", "FedAdam", "FedAvg", "Scaffold", "State", "Strategy"]
+if TYPE_CHECKING:
+    AnyStrategy = Strategy
+else:
+    AnyStrategy = Annotated[Union[_FOUND], Field(discriminator="name")]  # noqa: UP007
+
+__all__ = ["NAMES", "AnyStrategy", "FedAvg", "State", "Strategy"]

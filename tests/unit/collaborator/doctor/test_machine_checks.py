@@ -70,7 +70,9 @@ def test_one_training_step(tmp_path: Path) -> None:
 
 def test_a_machine_without_the_gpu_that_the_settings_want(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    finding = run_checks([Check("device", lambda _: machine_checks.device(settings(device="cuda")))])[0].finding
+    finding = run_checks([Check("device", lambda _: machine_checks.device(settings(device="cuda").training))])[
+        0
+    ].finding
     assert (finding.state, "no GPU" in finding.found) == ("failed", True)
     assert finding.cure
 
@@ -78,7 +80,7 @@ def test_a_machine_without_the_gpu_that_the_settings_want(monkeypatch: pytest.Mo
 def test_a_gpu_that_torch_cannot_use(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(machine_checks, "_NVIDIA", tmp_path)
-    finding = machine_checks.device(settings())
+    finding = machine_checks.device(settings().training)
     assert (finding.state, "torch" in finding.found) == ("warning", True)
     assert "TORCH=cuda" in finding.cure
 
@@ -86,8 +88,8 @@ def test_a_gpu_that_torch_cannot_use(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 def test_more_threads_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
-    assert machine_checks.device(settings(threads=2)).state == "ok"
-    finding = machine_checks.device(settings(threads=3))
+    assert machine_checks.device(settings(threads=2).training).state == "ok"
+    finding = machine_checks.device(settings(threads=3).training)
     assert (finding.state, "at most 2" in finding.cure) == ("warning", True)
 
 

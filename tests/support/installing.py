@@ -9,9 +9,10 @@ from concurrent.futures import Executor, ProcessPoolExecutor
 from typing import Any
 
 import pytest
-import rendering
-from rendering import Install, Release
-from stub_cluster import Cluster
+
+from k8s import rendering
+from k8s.rendering import Install, Release
+from k8s.stub_cluster import Cluster
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 import torch
-from in_memory import Federation
 from numpy.typing import NDArray
 from torch import nn
 
@@ -14,6 +13,7 @@ from fedmol.fl.local_methods import Kept, LocalMethod, holding
 from fedmol.fl.payload import MODEL, Sections
 from fedmol.training.local_round import LocalRound
 from fedmol.training.parameter_vector import flatten, manifest, unflatten_into
+from tests.support.in_memory import Federation
 
 SIZE = 12  # parameters
 Optimizer = Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]

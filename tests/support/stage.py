@@ -13,18 +13,19 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from forking import ForkedParty
 from safetensors.numpy import load_file
 
 from fedmol.fl.federation import Settings, parse
 from fedmol.local.preparation import free_port, prepare
 from fedmol.local.processes import AGGREGATOR, Party, parties, stop
 from fedmol.telemetry.log import Event, Follower, read
+from tests.support.forking import ForkedParty
 
 T = TypeVar("T")
 Builder = Callable[[Settings], T]
 
 RUN = "stage"
+DISTURBED = Path(__file__).with_name("disturbed")  # programs with something done to them
 PATIENCE = 120.0  # seconds after which a test gives up; nothing here takes a quarter of it on two idle cores
 
 
@@ -87,7 +88,7 @@ class Stage:
     def _lead_through(self, script: str, name: str, *arguments: str) -> None:
         party = self.parties[name]
         program = party.command[2:]  # without `python -m`
-        command = [sys.executable, str(Path(__file__).with_name(script)), *arguments, *program]
+        command = [sys.executable, str(DISTURBED / script), *arguments, *program]
         self.parties[name] = replace(party, command=command)
 
     def signal(self, name: str, number: signal.Signals) -> None:

@@ -21,9 +21,9 @@ from typing import Any, Self
 import grpc
 import numpy as np
 from openfl.protocols import aggregator_pb2, base_pb2
-from stage import AGGREGATOR, RUN, Stage
 
 from fedmol.chem.standardise import coding_digest
+from fedmol.fl.federation import Settings
 from fedmol.fl.identity import aggregator_name, shared_settings
 from fedmol.fl.messages import (
     ECHO,
@@ -45,12 +45,19 @@ from fedmol.fl.tasks import TASKS
 from fedmol.fl.versions import SEMANTICS
 from fedmol.training.assembly import denoiser_of, vocabulary_of
 from fedmol.training.parameter_vector import flatten, manifest
+from tests.support.stage import AGGREGATOR, RUN, Stage, small_settings
 
 OPENFL = "openfl.aggregator.Aggregator"
 _OPTIONS = [("grpc.max_send_message_length", -1), ("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
 
+SITE = "north"
+
 Honest = Callable[[], Any]
 Answer = Callable[[Honest], Any]  # a message, or bytes
+
+
+def one_site(**changes: Any) -> Settings:
+    return small_settings(sites=[{"name": SITE}], **changes)
 
 
 @dataclass(frozen=True)

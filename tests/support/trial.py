@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from stub_cluster import Cluster, plural
+from k8s.stub_cluster import Cluster, plural
 
 Values = dict[str, Any]
 

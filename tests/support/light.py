@@ -12,7 +12,6 @@ from typing import Any, TypeVar
 
 import grpc
 import numpy as np
-from stage import AGGREGATOR, PATIENCE, RUN, Stage, small_settings
 
 from benchmarks.federation.cases import counts, introduction
 from benchmarks.federation.member import Member
@@ -21,6 +20,7 @@ from fedmol.fl.identity import stream_seed
 from fedmol.fl.payload import Vector
 from fedmol.telemetry.log import Event
 from fedmol.training.assembly import reach
+from tests.support.stage import AGGREGATOR, PATIENCE, RUN, Stage, small_settings
 
 T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class Light:
 
     def update(self, site: str, move: float = MOVE) -> Vector:
         """What `site` makes of the open round's model: the same whenever it is asked for."""
-        longest = reach(self.settings, self.settings.training.local_steps, len(self.model), self.round).norm
+        longest = reach(self.settings.training, self.settings.training.local_steps, len(self.model), self.round).norm
         numbers = np.random.default_rng(stream_seed(site, self.round))
         direction = numbers.standard_normal(len(self.model), np.float32)
         length = np.float32(move * longest / np.linalg.norm(direction))

@@ -1,6 +1,6 @@
 """Plain manifests for `kubectl apply -k`: what Helm makes of the charts with the default federation's values.
 
-python tests/charts/manifests.py      write what is not as it should be
+python -m k8s.plain_manifests      write what is not as it should be
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from rendering import ROOT, Object, Release, install
-from stub_cluster import Cluster
+
+from k8s.rendering import ROOT, Object, Release, install
+from k8s.stub_cluster import Cluster
 
 FOLDER = Path("k8s") / "manifests"
 # By whom, and in which version of the API, a budget is given differs from cluster to cluster.

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from stub_cluster import Cluster, serve
 
-ROOT = Path(__file__).parents[2]
+from k8s.stub_cluster import Cluster, serve
+
+ROOT = Path(__file__).parents[1]
 NAMESPACE = "trial"
 Object = dict[str, Any]
 

@@ -6,19 +6,28 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from benchmarks.federation.member import PIECE, Member, Values, messages, metric, section
+from benchmarks.federation.member import OPENFL, PIECE, Member, Values, messages, metric, section
 from fedmol.errors import Exit
+from fedmol.fl.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
 from fedmol.fl.refusals import decode_error
 from fedmol.fl.tasks import LOSS, SECONDS, TRAIN
-from tests.security.light import Light
+from fedmol.pki import certificates
+from tests.support.light import Light
 
 ATTACKER = "west"
 UPLOAD = "SendLocalTaskResults"
+PATHS = [
+    *(f"/{OPENFL}/{name}" for name in ("Ping", "GetTasks", "GetAggregatedTensor", UPLOAD)),
+    *(f"/{SERVICE}/{name}" for name in (JOIN, REPORT, PROBE, OPENING, ECHO)),
+]
+ANSWER = 10.0  # seconds after which somebody who should be answered at once was not
 Tensor = tuple[bytes, Values]
 
 
@@ -106,3 +115,9 @@ class Hanging:
     def _messages(self, first: Iterable[bytes]) -> Iterator[bytes]:
         yield from first
         self._over.wait()
+
+
+def stranger(light: Light, folder: Path, name: str = "stranger", validity: timedelta = timedelta(days=1)) -> Path:
+    """Certificates of somebody whom the federation's authority knows and its settings do not."""
+    certificates.issue_site(light.stage.folder / "certs" / "authority", folder, name, validity)
+    return folder
