@@ -52,7 +52,7 @@ def _asked(what: str, *, confirm: bool) -> bytes:
     if not sys.stdin.isatty():
         raise FedmolError(
             Exit.USAGE,
-            f"there is nobody to ask for the {what}",
+            f"there is no terminal to ask for the {what}",
             "name a file that holds it: --passphrase-file FILE"
             + (" (or --no-passphrase, where nothing real depends on the authority)" if confirm else ""),
         )

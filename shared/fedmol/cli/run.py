@@ -78,7 +78,7 @@ def run(
         with _kept(folder / AGGREGATOR / MODEL_FILE, _resume(folder, runs)):
             conclude(settings, folder, baseline, console)
     except KeyboardInterrupt:
-        cure = f"go on with: {_resume(folder, runs)}"
+        cure = f"continue with: {_resume(folder, runs)}"
         raise FedmolError(Exit.INTERRUPTED, "the run was interrupted; nothing is lost", cure) from None
     console.print(f"\nreport: {folder / 'report.html'}", soft_wrap=True, markup=False)
     console.print(f"model:  {folder / MODEL_FILE}", soft_wrap=True, markup=False)
@@ -98,10 +98,10 @@ def _kept(model: Path, resume: str) -> Iterator[None]:
         raise FedmolError(
             ended.exit,
             f"the model is finished and kept in {model}, but could not be evaluated: {ended.message}",
-            f"{ended.cure}; then go on with: {resume}",
+            f"{ended.cure}; then continue with: {resume}",
         ) from None
     except Exception:
-        click.echo(f"the model is finished and kept in {model}; go on with: {resume}", err=True)
+        click.echo(f"the model is finished and kept in {model}; continue with: {resume}", err=True)
         raise
 
 

@@ -95,7 +95,7 @@ def audit(log: Path, against: Sequence[Path] = (), authorities: Sequence[Path] =
         _compare(result, main, signed)
         _name_missing(result, main, others)
     else:
-        result.open.append(f"whether {main.whose} was written anew as a whole: nobody else keeps its digests")
+        result.open.append(f"whether {main.whose} was rewritten as a whole: nobody else keeps its digests")
     return result
 
 
@@ -104,7 +104,7 @@ def _about(path: Path) -> tuple[str, str]:
     event = next((line.event for line in LogLines(path) if line.event is not None), None)
     if event is None:
         raise FedmolError(
-            Exit.STATE_UNUSABLE, f"{path} is no event log: none of its lines is an event", "name an events.jsonl"
+            Exit.STATE_UNUSABLE, f"{path} is not an event log: none of its lines is an event", "name an events.jsonl"
         )
     return event.run, event.site
 
@@ -240,7 +240,7 @@ def _misnamed(main: LogRead, one: AnchoredLine) -> tuple[int, str] | None:
 
 def _name_unproven(result: Audit, main: LogRead, held: Sequence[AnchoredLine]) -> None:
     if not held:
-        result.open.append("whether the log was written anew as a whole: only what a site keeps shows that (--against)")
+        result.open.append("whether the log was rewritten as a whole: only what a site keeps shows that (--against)")
         return
     end = held[-1].log_seq + 1
     if main.lines > end:

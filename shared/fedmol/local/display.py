@@ -137,7 +137,7 @@ def _line(event: Event, said: Record, run: Run) -> str | None:
         case events.SiteLost():
             return f"{event.site} is lost: silent for {fixed(said.silent_seconds, 0)} s"
         case events.SiteHung():
-            return f"{event.site} hangs: its work does not go on"
+            return f"{event.site} hangs: its work makes no progress"
         case events.SettingsChanged():
             return f"change {said.number} holds from round {event.round} on: {described(said.changes)}"
         case events.ChangeRefused():

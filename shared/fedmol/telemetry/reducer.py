@@ -226,7 +226,7 @@ def _site_returned(run: Run, event: Event, time: float, said: events.Nothing) ->
 def _site_hung(run: Run, event: Event, time: float, said: events.SiteHung) -> None:
     site = _site(run, event.site)
     if site.state != "removed":
-        site.become("hung", said.detail or "its work does not go on", time)
+        site.become("hung", said.detail or "its work makes no progress", time)
     if (current := run.rounds.get(run.round)) is not None:
         current.enter(site.name, "silent", time)
     run.report(Incident(time, "site hung", site.name, event.round or run.round or None, said.detail))

@@ -21,6 +21,6 @@ def shipped() -> Path:
         raise FedmolError(
             Exit.BAD_MODEL,
             f"this installation of fedmol comes without its model: there is no {path}",
-            "install fedmol anew, or name a model.safetensors that training wrote",
+            "install fedmol again, or name a model.safetensors that training wrote",
         )
     return path

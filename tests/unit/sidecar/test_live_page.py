@@ -175,7 +175,7 @@ def test_the_numbers_of_very_short_rounds_do_not_cover_each_other() -> None:
 def test_a_damaged_evaluation_is_said_and_hides_nothing_else(story: Story) -> None:
     story.start()
     (story.folder / "evaluation.json").write_text("{")
-    assert "evaluation.json cannot be used: it is no evaluation" in _page(story.folder)
+    assert "evaluation.json cannot be used: it is not an evaluation" in _page(story.folder)
 
 
 def test_an_evaluation_is_read_by_the_names_that_it_is_written_with() -> None:
