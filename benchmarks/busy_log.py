@@ -11,6 +11,10 @@ from typing import Any
 
 from fedmol import files
 from fedmol.data.embedded import embedded
+from fedmol.telemetry.events.event_record import Record
+from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted, UpdateReceived
+from fedmol.telemetry.events.run_events import RunStarted
+from fedmol.telemetry.events.site_events import AgreementReached, Histograms, SiteJoined, SiteProgress
 from fedmol.telemetry.log import EventLog
 
 _STEPS = 60  # of a round
@@ -18,7 +22,7 @@ _SIGNS = 5  # of life that are logged while a site trains in a round
 _MODEL = 3_420_000  # bytes
 _SHOWN = 48  # molecules of a preview
 
-Write = tuple[str, dict[str, Any]]  # kind and fields of an event
+Write = tuple[Record, dict[str, Any]]  # an event, and what its head says
 
 
 @dataclass
@@ -38,50 +42,48 @@ class Federation:
     def gather(self) -> None:
         """Everyone has come."""
         fixed: dict[str, Any] = {"quorum": self.sites // 2 + 1, "parameters": _MODEL // 4, "model_bytes": _MODEL}
-        self.log.write("run_started", sites=self.names, rounds=self.rounds, **fixed)
+        self.log.write(RunStarted(sites=self.names, rounds=self.rounds, **fixed))
         for name in self.names:
-            self.log.write("site_joined", site=name, molecules=1000, census={"sizes": [1] * 30})
+            self.log.write(SiteJoined(molecules=1000, census=Histograms(sizes=[1] * 30)), site=name)
         molecules = dict.fromkeys(self.names, 1000)
-        self.log.write("agreement", molecules=molecules, weights=self.equal, local_steps=_STEPS)
+        self.log.write(AgreementReached(molecules=molecules, weights=self.equal, local_steps=_STEPS))
 
     def play(self, number: int) -> None:
         """A whole round."""
-        for kind, fields in self.round(number):
-            self.log.write(kind, **fields)
+        for event, head in self.round(number):
+            self.log.write(event, **head)
 
     def round(self, number: int) -> Iterator[Write]:
         """The events of a round, in order."""
-        yield "round_started", {"round": number}
+        yield RoundStarted(), {"round": number}
         yield from self._all(number, "validating", step=0, steps=0)
         for sign in range(1, _SIGNS + 1):
             told = {"loss": 3 / number, "molecules_per_second": 1234.5, "seconds_left": float(_SIGNS - sign)}
             yield from self._all(number, "training", step=sign * _STEPS // _SIGNS, steps=_STEPS, **told)
         yield from self._all(number, "sending", step=_STEPS, steps=_STEPS)
         for name in self.names:
-            fields = {"site": name, "round": number, "molecules": 1000, "bytes": _MODEL, "norm": 1.5}
-            yield "update_received", fields
-        yield "round_finished", self._account(number)
+            yield UpdateReceived(molecules=1000, bytes=_MODEL, norm=1.5), {"site": name, "round": number}
+        yield self._account(number), {"round": number}
 
     def _all(self, number: int, phase: str, **fields: Any) -> Iterator[Write]:
         for name in self.names:
-            yield "site_progress", {"site": name, "round": number, "phase": phase, **fields}
+            yield SiteProgress(**fields), {"site": name, "round": number, "phase": phase}
 
-    def _account(self, number: int) -> dict[str, Any]:
+    def _account(self, number: int) -> RoundFinished:
         losses = {name: 3 / number + k / 1000 for k, name in enumerate(self.names)}
-        return {
-            "round": number,
-            "sites": self.names,
-            "weights": self.equal,
-            "missing": [],
-            "seconds": 20.0,
-            "seconds_outside_training": 0.9,
-            "aggregator_cpu_seconds": 0.4,
-            "loss": 3 / number,
-            "nll": 70 + 10 / number,
-            "site_loss": losses,
-            "site_nll": {name: 70 + loss for name, loss in losses.items()},
-            "model_digest": "ab" * 32,
-        }
+        return RoundFinished(
+            sites=self.names,
+            weights=self.equal,
+            missing=[],
+            seconds=20.0,
+            seconds_outside_training=0.9,
+            aggregator_cpu_seconds=0.4,
+            loss=3 / number,
+            nll=70 + 10 / number,
+            site_loss=losses,
+            site_nll={name: 70 + loss for name, loss in losses.items()},
+            model_digest="ab" * 32,
+        )
 
     def sample(self, number: int) -> None:
         """A preview, each time of other molecules."""

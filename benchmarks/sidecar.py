@@ -169,10 +169,10 @@ def _going_on(federation: Federation, pace: float) -> Iterator[None]:
 
     def write() -> None:
         sampled = time.monotonic()
-        for kind, fields in federation.endless(federation.rounds):
+        for event, head in federation.endless(federation.rounds):
             if over.wait(1 / pace):
                 return
-            federation.log.write(kind, **fields)
+            federation.log.write(event, **head)
             if time.monotonic() - sampled > _SAMPLED_EVERY:
                 sampled = time.monotonic()
                 federation.sample(int(sampled))

@@ -1,7 +1,4 @@
-"""Plain manifests for `kubectl apply -k`: what Helm makes of the charts with the default federation's values.
-
-python -m k8s.plain_manifests      write what is not as it should be
-"""
+"""Plain manifests for `kubectl apply -k`: what Helm makes of the charts with the default federation's values."""
 
 from __future__ import annotations
 
@@ -54,22 +51,9 @@ def _plain(one: Object) -> Object:
 
 def _kustomization(party: str) -> str:
     return (
-        f"# kubectl apply -n fedmol -k {FOLDER / party}    rendered from the chart by `make charts`\n"
+        f"# kubectl apply -n fedmol -k {FOLDER / party}    rendered from the chart by `make generate`\n"
         f"# It needs the Secret {party}-certs{'' if party == 'aggregator' else f', and the claim {party}-shard'}.\n"
         "apiVersion: kustomize.config.k8s.io/v1beta1\n"
         "kind: Kustomization\n"
         "resources: [manifests.yaml]\n"
     )
-
-
-def main() -> None:
-    for path, text in manifests().items():
-        place = ROOT / path
-        if not place.exists() or place.read_text() != text:
-            place.parent.mkdir(parents=True, exist_ok=True)
-            place.write_text(text)
-            print(path)
-
-
-if __name__ == "__main__":
-    main()

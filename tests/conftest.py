@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from tests.support.tiers import missing, not_run
+
 # Set before torch is imported anywhere: a test's processes must not fight over the cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -46,15 +48,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     return Scheduling(config, log)
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if lines := not_run(terminalreporter.getreports("skipped")):
+        terminalreporter.section("NOT RUN", yellow=True, bold=True)
+        for line in lines:
+            terminalreporter.line(line, yellow=True)
+
+
 @pytest.fixture(scope="session")
-def docker_engine() -> None:
-    """Skips where there is no Docker Engine, unless FEDMOL_REQUIRE_CONTAINERS says that there has to be one."""
+def docker_engine(request: pytest.FixtureRequest) -> None:
+    """A Docker Engine; FEDMOL_REQUIRE_CONTAINERS says that there has to be one."""
     try:
         subprocess.run(["docker", "info"], check=True, capture_output=True, timeout=60)
     except (OSError, subprocess.SubprocessError) as error:
-        if os.environ.get("FEDMOL_REQUIRE_CONTAINERS"):
-            pytest.fail(f"a Docker Engine is required, and `docker info` fails: {error}")
-        pytest.skip("no Docker Engine")
+        missing(request.config, "container", "FEDMOL_REQUIRE_CONTAINERS", f"no Docker Engine ({error})")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from fedmol.fl.federation import load, require_address
 from fedmol.pki.certificates import CertificateFiles, check_files
 from fedmol.run_folder import Owner, claim
 from fedmol.runtime import RUN_ID, call, log_to_stderr
+from fedmol.telemetry.events.run_events import RunStopped
 from fedmol.telemetry.log import EventLog
 from fedmol_aggregator.malloc import keep_together
 from fedmol_aggregator.tls_failures import watch_stderr
@@ -52,7 +53,7 @@ def command(path: Path, run: str, certs: Path, work: Path, stay: bool) -> None:
             with refusing_exchanged():
                 service.run(settings, run, certificates, work, events, stop, stay)
         except FedmolError as error:
-            events.write("run_stopped", reason=error.exit.slug, detail=error.message)
+            events.write(RunStopped(reason=error.exit.slug, detail=error.message))
             raise
 
 

@@ -18,6 +18,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.pki import denied, pem
+from fedmol.telemetry.events.run_events import StateDamaged
 from fedmol.telemetry.log import EventLog
 from fedmol_aggregator.enrollment import Roster
 from fedmol_aggregator.refusal_log import RefusalLog
@@ -106,7 +107,7 @@ class DenyList:
     def _damaged(self, state: object, what: str) -> None:
         if state != self._state:
             self._state = state
-            self.events.write("state_damaged", file=str(self.path), detail=f"what it said before is in force: {what}")
+            self.events.write(StateDamaged(file=str(self.path), detail=f"what it said before is in force: {what}"))
 
 
 @dataclass

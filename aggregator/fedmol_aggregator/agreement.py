@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -14,7 +13,10 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.messages import Agreement, CensusCounts, Counts, read_agreement
 from fedmol.fl.update_norms import lower_median
 from fedmol.settings import TrainingSettings
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry import queries
+from fedmol.telemetry.events.run_events import StateDamaged, StateRebuilt
+from fedmol.telemetry.events.site_events import AgreementReached, Histograms
+from fedmol.telemetry.log import EventLog
 
 SLOWEST = 4.0  # times the lower median of all sites' seconds per step: as slow as a site may count
 
@@ -72,16 +74,21 @@ def check_speed(training: TrainingSettings, counts: Counts) -> None:
         )
 
 
-def describe(agreement: Agreement) -> dict[str, Any]:
-    """The agreement as the fields of its event."""
+def event_of(agreement: Agreement) -> AgreementReached:
+    """The agreement as it is logged."""
     total = sum(agreement.molecules.values())
-    weights = {site: count / total for site, count in agreement.molecules.items()}
-    return {**agreement.model_dump(mode="json"), "weights": weights}
+    return AgreementReached(
+        molecules=agreement.molecules,
+        weights={site: count / total for site, count in agreement.molecules.items()},
+        local_steps=agreement.local_steps,
+        census=Histograms(**agreement.census.model_dump(mode="json")),
+        shards=agreement.shards,
+    )
 
 
 def keep(path: Path, agreement: Agreement, events: EventLog) -> None:
     """Log the agreement, then write it to `path`: the file never knows more than the log."""
-    events.write("agreement", **describe(agreement))
+    events.write(event_of(agreement))
     events.sync()
     _write(path, agreement)
 
@@ -92,7 +99,7 @@ def recall(path: Path, events: EventLog) -> Agreement | None:
     Raises:
         FedmolError: STATE_UNUSABLE when the file holds what was never logged, or is of an earlier protocol.
     """
-    logged = [_logged(event.fields, events.path) for event in read(events.path) if event.kind == "agreement"]
+    logged = [_agreement(event.body, events.path) for event in queries.logged(events.path, AgreementReached)]
     if not logged and path.exists():
         raise _unusable(path, f"holds an agreement that {events.path.name} does not have")
     if not logged:
@@ -104,18 +111,18 @@ def recall(path: Path, events: EventLog) -> Agreement | None:
     if kept is not None and kept not in logged:
         raise _unusable(path, f"is another agreement than {events.path.name} has")
     if kept is None:
-        events.write("state_damaged", file=str(path), detail="it is missing or cannot be read")
+        events.write(StateDamaged(file=str(path), detail="it is missing or cannot be read"))
         _write(path, logged[-1])
-        events.write("state_rebuilt", file=str(path))
+        events.write(StateRebuilt(file=str(path)))
     elif kept != logged[-1]:  # the process ended between the two
         _write(path, logged[-1])
     return logged[-1]
 
 
-def _logged(fields: dict[str, Any], path: Path) -> Agreement:
-    said = {name: fields[name] for name in Agreement.model_fields if name in fields}
+def _agreement(record: AgreementReached, path: Path) -> Agreement:
+    said = record.said()
     try:
-        return Agreement.model_validate_json(json.dumps(said))
+        return Agreement.model_validate_json(json.dumps({name: said[name] for name in said if name != "weights"}))
     except ValidationError:
         raise _unusable(path, "tells of an agreement of an earlier protocol") from None
 

@@ -21,6 +21,7 @@ from fedmol.fl.federation import Settings
 from fedmol.fl.identity import coding_differences, peer_name, settings_differences, shared_settings
 from fedmol.fl.messages import Agreement, Counts, Joining
 from fedmol.fl.versions import SEMANTICS, check_semantics
+from fedmol.telemetry.events.site_events import Histograms, SiteJoined
 from fedmol.telemetry.log import EventLog
 from fedmol.training.assembly import vocabulary_of
 from fedmol_aggregator.agreement import agree, check_speed, keep, recall
@@ -192,9 +193,8 @@ class Enrollment:
         amended = None if agreed is None else self._amended(agreed, site, counts)
         self._joins[site] += 1
         self.joined[site] = counts
-        self.events.write(
-            "site_joined", site=site, molecules=counts.molecules, census=counts.census.model_dump(mode="json")
-        )
+        census = Histograms(**counts.census.model_dump(mode="json"))
+        self.events.write(SiteJoined(molecules=counts.molecules, census=census), site=site)
         if amended is not None and amended != agreed:
             self._agree_on(amended)
 

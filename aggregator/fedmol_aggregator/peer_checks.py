@@ -24,6 +24,7 @@ from fedmol.fl.messages import (
 )
 from fedmol.fl.payload import MODEL
 from fedmol.fl.rounds import RoundRule
+from fedmol.telemetry.events.site_events import SiteProgress
 from fedmol.telemetry.log import EventLog
 from fedmol_aggregator.enrollment import Enrollment, Roster
 from fedmol_aggregator.progress_log import ProgressLog
@@ -85,7 +86,7 @@ class PeerChecks:
             self.liveness.left(site)
         if self.signs.worth_an_event(site, progress.phase, round):
             fields = progress.model_dump(include=_TOLD, exclude_none=True)
-            self.events.write("site_progress", site=site, round=progress.round, phase=progress.phase, **fields)
+            self.events.write(SiteProgress(**fields), site=site, round=progress.round, phase=progress.phase)
         return progress
 
     def probe(self, site: str, request: bytes) -> bytes:

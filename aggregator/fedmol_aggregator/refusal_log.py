@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from fedmol.errors import FedmolError
+from fedmol.telemetry.events.site_events import SiteRefused
 from fedmol.telemetry.log import EventLog
 from fedmol.telemetry.repeats import Repeats
 
@@ -32,4 +33,4 @@ class RefusalLog:
     def refused(self, name: str | None, refusal: FedmolError) -> None:
         """`name` was refused."""
         name, reason = (name or "nobody")[:_LONGEST_NAME], refusal.exit.slug
-        self.repeats.note("site_refused", name, reason, reason=reason, detail=refusal.message)
+        self.repeats.note(SiteRefused(reason=reason, detail=refusal.message), name, reason)

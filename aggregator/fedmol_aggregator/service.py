@@ -26,7 +26,9 @@ from fedmol.fl.update_norms import Reach
 from fedmol.heartbeat import Heart
 from fedmol.names import endpoint
 from fedmol.pki.certificates import CertificateFiles
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry import queries
+from fedmol.telemetry.events.run_events import ClockStopped, RunFinished, RunStarted, StateDamaged
+from fedmol.telemetry.log import EventLog
 from fedmol.training.assembly import MODEL_FILE, denoiser_of, extensions, reach, save_final_model, vocabulary_of
 from fedmol.training.model_file import TrainedModel, load_model
 from fedmol.training.parameter_vector import flatten, manifest
@@ -59,7 +61,7 @@ class Service:
         denoiser = denoiser_of(settings)
         self.layout = manifest(denoiser)
         payload = settings.strategy.payload(self.layout.size)
-        self.clock = AwakeClock(lambda seconds: events.write("clock_stopped", seconds=round(seconds, 1)))
+        self.clock = AwakeClock(lambda seconds: events.write(ClockStopped(seconds=round(seconds, 1))))
         self.liveness = Liveness(latest.site_names, latest.rounds.lost_after, events, self.clock)
         rounds = latest.rounds
         rule = RoundRule(
@@ -147,12 +149,13 @@ class Service:
         missed = Counter(site for sites in absent.values() for site in sites)
         if self._logged_digest is None:
             self.events.write(
-                "run_finished",
-                outcome="quorum" if missed else "complete",
-                missing=absent[rounds],
-                missed_rounds=dict(sorted(missed.items())),
-                rounds=rounds,
-                model_digest=digest,
+                RunFinished(
+                    outcome="quorum" if missed else "complete",
+                    missing=absent[rounds],
+                    missed_rounds=dict(sorted(missed.items())),
+                    rounds=rounds,
+                    model_digest=digest,
+                )
             )
         if not self._model_is_kept:
             path = self.work / MODEL_FILE
@@ -166,7 +169,7 @@ class Service:
         if model is None:
             return None
         account = accounts(self.events.path)[rounds]
-        return Checkpoint({MODEL: flatten(model.denoiser)}, {}, account)
+        return Checkpoint({MODEL: flatten(model.denoiser)}, {}, rounds, account)
 
     def _kept_model(self) -> TrainedModel | None:
         """The final model, if it is there and the one that the log names. A damaged one is made again."""
@@ -180,7 +183,7 @@ class Service:
             what = "it is not the model that the event log names"
         except FedmolError as damage:
             what = damage.message
-        self.events.write("state_damaged", file=str(path), detail=what)
+        self.events.write(StateDamaged(file=str(path), detail=what))
         return None
 
     def _put_in_force(self, round: int) -> None:
@@ -212,27 +215,28 @@ class Service:
         latest = self.course.changes.latest
         bound: dict[str, Any] = {"manifest": self.course.changes.manifest} if self.course.is_new else {}
         self.events.write(
-            "run_started",
-            **bound,
-            sites=latest.site_names,
-            quorum=latest.quorum,
-            rounds=latest.training.rounds,
-            parameters=parameters,
-            model_bytes=model_bytes,
+            RunStarted(
+                **bound,
+                sites=latest.site_names,
+                quorum=latest.quorum,
+                rounds=latest.training.rounds,
+                parameters=parameters,
+                model_bytes=model_bytes,
+            )
         )
 
 
 def _logged_digest(events: EventLog) -> str | None:
     """The final model's digest, once the log says that the run is finished."""
-    said = [event.fields["model_digest"] for event in read(events.path) if event.kind == "run_finished"]
-    return said[-1] if said else None
+    finished = queries.last(events.path, RunFinished)
+    return None if finished is None else finished.body.model_digest
 
 
 def _refuse_a_lost_log(work: Path, events: EventLog) -> None:
     """State without the log that tells of it is another run's, or a log was lost."""
     state = [work / "agreement.json", *sorted(work.glob("rounds/*")), *sorted(work.glob("uploads/round-*"))]
     kept = [path for path in state if path.exists()]
-    if kept and not any(event.kind == "run_started" for event in read(events.path)):
+    if kept and queries.first(events.path, RunStarted) is None:
         raise FedmolError(
             Exit.STATE_UNUSABLE,
             f"{events.path} does not know of the run that left {kept[0].name} in this folder",

@@ -19,6 +19,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.changes import FOLDER, Change, Changes, file_name, read_signed, recorded, require_in_time
 from fedmol.fl.federation import Settings
 from fedmol.fl.run_manifest import Manifest, differences, manifest_of
+from fedmol.telemetry.events.run_events import Changed, ChangeRefused, SettingsChanged
 from fedmol.telemetry.log import EventLog
 
 log = logging.getLogger("fedmol.aggregator")
@@ -74,12 +75,13 @@ class RunChanges:
                 break
             self.changes.take(signed, self.authority)
             self.events.write(
-                "settings_changed",
+                SettingsChanged(
+                    number=change.number,
+                    changes=Changed(**change.says()),
+                    document=signed.document,
+                    signature=signed.signature,
+                ),
                 round=change.round,
-                number=change.number,
-                changes=change.says(),
-                document=signed.document,
-                signature=signed.signature,
             )
             self.events.sync()
             log.info("change %d holds from round %d on: %s", change.number, change.round, change.says())
@@ -111,7 +113,7 @@ class RunChanges:
             number += 1
             target = path.with_suffix(f".refused-{number}.json")
         path.rename(target)
-        self.events.write("change_refused", file=path.name, reason=reason, detail=detail)
+        self.events.write(ChangeRefused(file=path.name, reason=reason, detail=detail))
 
 
 def _may_be_half_written(path: Path) -> bool:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from fedmol.telemetry.events.site_events import SiteRefused
 from fedmol.telemetry.log import EventLog
 from fedmol.telemetry.repeats import EVERY, Repeats
 
@@ -51,7 +52,7 @@ class Listener:
         if b"andshake failed" in line:
             detail = reason(line)
             with suppress(OSError):  # a full disk ends the run elsewhere; standard error has to be read on
-                self.repeats.note("site_refused", None, detail, reason="tls-handshake", detail=detail)
+                self.repeats.note(SiteRefused(reason="tls-handshake", detail=detail), None, detail)
 
     def settle(self, everything: bool = False) -> None:
         """Tell what was left out in a minute that is over; with `everything`, in this one, too."""

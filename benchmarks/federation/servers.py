@@ -24,7 +24,9 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings
 from fedmol.fl.messages import Joining
 from fedmol.local.preparation import free_port
-from fedmol.telemetry.log import read
+from fedmol.telemetry.events.round_events import RoundStarted
+from fedmol.telemetry.events.run_events import RunFinished
+from fedmol.telemetry.queries import first, logged
 
 _OWN_VALUES = 1024  # one page of memory
 _PATIENCE = 300.0  # seconds
@@ -191,8 +193,8 @@ class Aggregator(Server):
 
     def digest(self) -> str:
         """That of the final model."""
-        (last,) = (event for event in read(self.work / "events.jsonl") if event.kind == "run_finished")
-        return str(last.fields["model_digest"])
+        (finished,) = logged(self.work / "events.jsonl", RunFinished)
+        return str(finished.body.model_digest)
 
     def _take_part(self, member: Member, party: Party, round: int) -> None:
         """What fedmol's own site does in a round, but for the work; then wait for the next round's tasks."""
@@ -215,7 +217,7 @@ class Aggregator(Server):
         if self.process.poll() is not None:
             raise self.failure(f"the aggregator ended with exit code {self.process.returncode}")
         log = self.work / "events.jsonl"
-        return log.exists() and any(event.kind == "round_started" for event in read(log))
+        return log.exists() and first(log, RoundStarted) is not None
 
     def _wait_until(self, what: Callable[[], bool]) -> None:
         until = time.monotonic() + _PATIENCE

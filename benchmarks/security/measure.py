@@ -23,7 +23,8 @@ from fedmol.fl.federation import Settings, dump, parse
 from fedmol.fl.identity import peer_name
 from fedmol.local.preparation import free_port
 from fedmol.pki import certificates
-from fedmol.telemetry.log import read
+from fedmol.telemetry.events.round_events import RoundStarted
+from fedmol.telemetry.queries import first
 
 HONEST = 8
 _MOLECULES = 100  # of each site
@@ -141,7 +142,7 @@ class Federation:
 
     def _wait_until_it_serves(self) -> None:
         until, log = time.monotonic() + _PATIENCE, self.work / "events.jsonl"
-        while not (log.exists() and any(event.kind == "round_started" for event in read(log))):
+        while not (log.exists() and first(log, RoundStarted)):
             if self.process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError("the aggregator did not start")
             time.sleep(0.1)

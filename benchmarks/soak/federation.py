@@ -18,6 +18,8 @@ from fedmol.fl.federation import Settings, dump
 from fedmol.local.preparation import prepare
 from fedmol.local.processes import AGGREGATOR, Party, parties
 from fedmol.telemetry.log import Follower
+from fedmol.telemetry.reducer import apply
+from fedmol.telemetry.state import Run
 from fedmol.training.assembly import MODEL_FILE
 
 RUN = "soak"
@@ -49,7 +51,7 @@ class Federation:
         self._restarts: dict[str, float] = {}  # when, on the monotonic clock
         self._rooms: dict[str, int] = {}  # bytes that a file may have where the disk is full
         self._news = Follower(self.work(AGGREGATOR) / "events.jsonl")
-        self._agreed = False
+        self._known = Run()
 
     @property
     def sites(self) -> list[str]:
@@ -83,13 +85,11 @@ class Federation:
     def look(self) -> None:
         """Take note of who has ended and of how far the run is; start again who is due."""
         for event in self._news.new():
-            self._agreed |= event.kind == "agreement"
-            if event.kind == "run_finished":
-                self.step = self.rounds + 1
-            elif event.kind == "round_started" and event.round is not None:
-                self.step = max(self.step, event.round if self._agreed else 0)
-            elif event.kind == "agreement":
-                self.step = max(self.step, 1)
+            apply(self._known, event)
+        if self._known.outcome is not None:
+            self.step = self.rounds + 1
+        elif self._known.agreed:
+            self.step = max(self.step, self._known.round)
         for name, party in self.parties.items():
             if party.process is not None and party.code is not None:
                 self._note_end(name, party)

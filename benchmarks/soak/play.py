@@ -16,7 +16,10 @@ from benchmarks.soak.lines import State
 from fedmol.errors import FedmolError
 from fedmol.fl.federation import Settings, parse
 from fedmol.local.processes import AGGREGATOR
+from fedmol.telemetry.events.round_events import RoundFinished
+from fedmol.telemetry.events.run_events import ModelDelivered, RunFinished
 from fedmol.telemetry.log import read, verify
+from fedmol.telemetry.queries import of_kind
 
 PATIENCE = 300.0  # seconds, after which a run hangs
 _LOOK = 0.02  # seconds
@@ -178,13 +181,13 @@ def _wrong_log(federation: Federation, name: str) -> list[str]:
         events = list(read(path))
     except FedmolError as error:
         return [f"the event log of {name}: {error.message}"]
-    ends = [event.fields["model_digest"] for event in events if event.kind == "run_finished"]
+    ends = list(of_kind(events, RunFinished))
     wrong = [] if len(ends) == 1 else [f"{name} has logged the end {len(ends)} times"]
     if name == AGGREGATOR:
-        closed = [event.round for event in events if event.kind == "round_finished"]
+        closed = [event.round for event in of_kind(events, RoundFinished)]
         if closed != list(range(1, federation.rounds + 1)):
             wrong.append(f"the aggregator has logged the rounds {closed}")
-        delivered = sorted(event.site for event in events if event.kind == "model_delivered")
+        delivered = sorted(event.site for event in of_kind(events, ModelDelivered))
         if delivered != sorted(federation.sites):
             wrong.append(f"the aggregator has logged that the model is held by {delivered}")
     return wrong

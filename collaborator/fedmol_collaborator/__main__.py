@@ -18,6 +18,7 @@ from fedmol.heartbeat import Heart
 from fedmol.pki.certificates import CertificateFiles
 from fedmol.run_folder import Owner, claim
 from fedmol.runtime import RUN_ID, call, log_to_stderr
+from fedmol.telemetry.events.run_events import RunFinished, RunStopped
 from fedmol.telemetry.log import EventLog
 from fedmol.training.assembly import MODEL_FILE
 from fedmol_collaborator.run_end import run_end_of
@@ -77,9 +78,9 @@ def command(
                     place = Place(settings, run, site, files, shard, work, new_shard, start_over)
                     digest = take_part(place, events, watch, stop)
             except FedmolError as error:
-                events.write("run_stopped", reason=error.exit.slug, detail=error.message)
+                events.write(RunStopped(reason=error.exit.slug, detail=error.message))
                 raise
-            events.write("run_finished", model_digest=digest)
+            events.write(RunFinished(model_digest=digest))
     log.info("run %s is finished: its model is %s", run, work / MODEL_FILE)
     watch.rest()
     if stay:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings
 from fedmol.fl.identity import digest
 from fedmol.fl.messages import Agreement, CensusCounts, Counts
 from fedmol.settings import TrainingSettings
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry import queries
+from fedmol.telemetry.events.site_events import AgreementAccepted
+from fedmol.telemetry.log import EventLog
 from fedmol_collaborator.task_checks import broken
 
 _PACE = 4.0  # times the steps that this machine could take in the budget: its speed differs with what else it does
@@ -43,7 +44,7 @@ def check(agreement: Agreement, own: Own, settings: Settings, events: EventLog, 
         _check_same(agreement, before, accepted)
     said = _said(agreement)
     if said != before:
-        events.write("agreed", **said)
+        events.write(said)
         events.sync()
 
 
@@ -54,12 +55,12 @@ def require_same_shard(site: str, counts: Counts, events: EventLog) -> None:
         FedmolError: SHARD_CHANGED, with both numbers of molecules.
     """
     before = _agreed_before(events)
-    if before is None or before["shards"].get(site) in (None, counts.shard):
+    if before is None or before.shards.get(site) in (None, counts.shard):
         return
     raise FedmolError(
         Exit.SHARD_CHANGED,
-        f"the shard is not the one that this run began with: {before['molecules'][site]} molecules for training then, "
-        f"{counts.molecules} now (digest {before['shards'][site][:12]}, now {counts.shard[:12]})",
+        f"the shard is not the one that this run began with: {before.molecules[site]} molecules for training then, "
+        f"{counts.molecules} now (digest {before.shards[site][:12]}, now {counts.shard[:12]})",
         "start with the former file; if the new one is meant, have the coordinator accept it (fedmol change "
         f"--accept-shard {site}), and start with --new-shard",
     )
@@ -111,32 +112,29 @@ def _check_census(agreement: Agreement, own: Own, least_count: int, accepted: Co
         raise broken(f"a census of {total:,} molecules", f"the {most:,} of all sites together")
 
 
-def _check_same(agreement: Agreement, before: dict[str, Any], accepted: Collection[str]) -> None:
+def _check_same(agreement: Agreement, before: AgreementAccepted, accepted: Collection[str]) -> None:
     said = _said(agreement)
-    if said["local_steps"] != before["local_steps"]:
-        raise broken(f"{said['local_steps']} local steps a round", f"{before['local_steps']}")
-    if said["census"] != before["census"]:
-        raise broken(f"the census {said['census'][:12]}", before["census"][:12])
-    for site, shard in before["shards"].items():
-        now = said["shards"].get(site, "none")
-        if site not in accepted and (now, said["molecules"].get(site)) != (shard, before["molecules"][site]):
+    if said.local_steps != before.local_steps:
+        raise broken(f"{said.local_steps} local steps a round", f"{before.local_steps}")
+    if said.census != before.census:
+        raise broken(f"the census {said.census[:12]}", before.census[:12])
+    for site, shard in before.shards.items():
+        now = said.shards.get(site, "none")
+        if site not in accepted and (now, said.molecules.get(site)) != (shard, before.molecules[site]):
             raise broken(f"the shard {now[:12]} of {site}", f"{shard[:12]}")
 
 
-def _said(agreement: Agreement) -> dict[str, Any]:
+def _said(agreement: Agreement) -> AgreementAccepted:
     """What of an agreement is the same at every start; sites that come late are added."""
-    return {
-        "local_steps": agreement.local_steps,
-        "census": digest(agreement.census.model_dump(mode="json")),
-        "molecules": dict(sorted(agreement.molecules.items())),
-        "shards": dict(sorted(agreement.shards.items())),
-    }
+    return AgreementAccepted(
+        local_steps=agreement.local_steps,
+        census=digest(agreement.census.model_dump(mode="json")),
+        molecules=dict(sorted(agreement.molecules.items())),
+        shards=dict(sorted(agreement.shards.items())),
+    )
 
 
-def _agreed_before(events: EventLog) -> dict[str, Any] | None:
+def _agreed_before(events: EventLog) -> AgreementAccepted | None:
     """What the site's log says of the agreement in this run."""
-    last = None
-    for event in read(events.path):
-        if event.run == events.run and event.kind == "agreed":
-            last = {key: event.fields[key] for key in ("local_steps", "census", "molecules", "shards")}
-    return last
+    last = queries.last(events.path, AgreementAccepted, events.run)
+    return None if last is None else last.body

@@ -9,10 +9,12 @@ import logging
 from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.fl.log_anchors import KIND, AnchoredLine, as_fields, kept, signer
+from fedmol.fl.log_anchors import AnchoredLine, event_of, kept, signer
 from fedmol.fl.messages import LogAnchor, RoundOpening
 from fedmol.fl.versions import ANCHORS, parsed
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry import queries
+from fedmol.telemetry.events.round_events import LogAnchored
+from fedmol.telemetry.log import EventLog
 
 log = logging.getLogger("fedmol.site")
 
@@ -38,7 +40,7 @@ class KnownAnchors:
         self._check(anchor, opening)
         line = AnchoredLine.of(anchor)
         if line != self._held:
-            self.events.write(KIND, round=line.round, **as_fields(anchor))
+            self.events.write(event_of(anchor), round=line.round)
             self._held = line
 
     def _do_without(self, opening: RoundOpening) -> None:
@@ -81,7 +83,7 @@ def _line(one: LogAnchor | AnchoredLine) -> str:
 
 def _newest(events: EventLog) -> AnchoredLine | None:
     """The anchor of the latest round that the site's log has of this run."""
-    own = (event for event in read(events.path) if event.run == events.run and event.kind == KIND)
+    own = queries.logged(events.path, LogAnchored, events.run)
     return max((AnchoredLine.of(kept(event)) for event in own), key=lambda line: line.round, default=None)
 
 

@@ -11,7 +11,9 @@ from fedmol.fl.federation import Settings
 from fedmol.fl.identity import shared_settings
 from fedmol.fl.messages import SignedChange
 from fedmol.fl.run_manifest import Manifest, differences
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry import queries
+from fedmol.telemetry.events.run_events import Changed, RunBound, SettingsChanged
+from fedmol.telemetry.log import EventLog
 from fedmol.training.assembly import extensions
 from fedmol.training.learning_rate import Extension
 
@@ -23,11 +25,11 @@ class KnownChanges:
         """Raises FedmolError CHANGE_REFUSED when the manifest is not that of the site's settings, or not as before."""
         own = {"run": run, **shared_settings(settings)}
         _require(differences({key: manifest.get(key) for key in own}, own), "the site's federation.yaml")
-        before = next((event.fields["manifest"] for event in read(events.path) if event.kind == "run_bound"), None)
+        before = queries.first(events.path, RunBound)
         if before is None:
-            events.write("run_bound", manifest=manifest)
+            events.write(RunBound(manifest=manifest))
         else:
-            _require(differences(before, manifest), "what the aggregator says of the run")
+            _require(differences(before.body.manifest, manifest), "what the aggregator says of the run")
         self.changes, self.authority, self.events = Changes(manifest), authority, events
 
     @property
@@ -59,10 +61,11 @@ class KnownChanges:
     def _note(self, fresh: Collection[Change]) -> None:
         if not fresh:
             return  # as in nearly every round: the log is not read for it
-        told = {event.fields["number"] for event in read(self.events.path) if event.kind == "settings_changed"}
+        told = {event.body.number for event in queries.logged(self.events.path, SettingsChanged)}
         for change in fresh:
             if change.number not in told:
-                self.events.write("settings_changed", round=change.round, number=change.number, changes=change.says())
+                said = SettingsChanged(number=change.number, changes=Changed(**change.says()))
+                self.events.write(said, round=change.round)
 
 
 def _require(wrong: list[str], what: str) -> None:

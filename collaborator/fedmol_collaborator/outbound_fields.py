@@ -1,23 +1,15 @@
 """What leaves a site: the one list, by the calls and the fields of their messages.
 
-The table in docs/site.md is made from it:
-
-    python -m fedmol_collaborator.outbound_fields docs/site.md
-
-Tests hold a recording of everything that a site sends against it, and the site's event log against the recording.
-Fields are named as `fedmol_collaborator.message_fields` names them.
+`make generate` puts its table into docs/site.md. Tests hold a recording of everything that a site sends against it, and
+the site's event log against the recording. Fields are named as `fedmol_collaborator.message_fields` names them.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from fedmol import files
-
-_BEGIN, _END = "<!-- made from collaborator/fedmol_collaborator/outbound_fields.py -->", "<!-- end -->"
+BEGIN, _END = "<!-- made from collaborator/fedmol_collaborator/outbound_fields.py -->", "<!-- end -->"
 
 AGGREGATOR = "the aggregator"
 EVERYBODY = "the aggregator; every site"
@@ -157,17 +149,7 @@ def table() -> str:
 
 
 def page_of(text: str) -> str:
-    """The page `text` with its table replaced."""
-    before, _, rest = text.partition(_BEGIN)
+    """The page `text`, which has the marks, with the table between them."""
+    before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(_END)
-    return f"{before}{_BEGIN}\n{table()}\n{_END}{after}"
-
-
-def main(arguments: list[str]) -> None:
-    """Replace the table in the page that is named."""
-    (path,) = map(Path, arguments)
-    files.write_text(path, page_of(path.read_text()))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])
+    return f"{before}{BEGIN}\n{table()}\n{_END}{after}"

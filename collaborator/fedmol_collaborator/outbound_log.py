@@ -6,13 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
 
+from fedmol.telemetry.events.site_events import MessageSent
 
-class Write(Protocol):
-    """As `fedmol.telemetry.log.EventLog.write`."""
-
-    def __call__(self, kind: str, **fields: Any) -> object: ...
+Write = Callable[[MessageSent], object]  # as `fedmol.telemetry.log.EventLog.write`
 
 
 @dataclass
@@ -51,4 +48,4 @@ class OutboundLog:
                     self._write(call, holds, count.times, count.size)
 
     def _write(self, call: str, holds: tuple[str, ...], times: int, size: int) -> None:
-        self.write("message_sent", call=call, times=times, bytes=size, holds=list(holds))
+        self.write(MessageSent(call=call, times=times, bytes=size, holds=list(holds)))

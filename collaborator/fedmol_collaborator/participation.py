@@ -21,6 +21,8 @@ from fedmol.fl.identity import peer_name, shared_settings
 from fedmol.fl.messages import Agreement, Joining, Progress, RoundOpening, Welcome
 from fedmol.fl.versions import SEMANTICS
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.telemetry.events.round_events import RoundOpened, UpdateNotCounted
+from fedmol.telemetry.events.run_events import StateDamaged
 from fedmol.telemetry.log import EventLog
 from fedmol.training.assembly import MODEL_FILE, denoiser_of, hardware_of, trainer_of, vocabulary_of
 from fedmol.training.parameter_vector import manifest
@@ -72,7 +74,7 @@ def take_part(place: Place, events: EventLog, watch: Watchdog, stop: threading.E
     before = run_end.run_end_of(place.work, place.run)
     if before.damage is not None:
         log.warning("%s; it is fetched again", before.damage)
-        events.write("state_damaged", file=str(place.work / MODEL_FILE), detail=before.damage)
+        events.write(StateDamaged(file=str(place.work / MODEL_FILE), detail=before.damage))
     try:
         return _take_part(place, before, events, watch, stop)
     except FedmolError as error:
@@ -183,7 +185,7 @@ def _require_state(work: Path, opening: RoundOpening, sent: int | None) -> None:
         raise FedmolError(
             Exit.STATE_UNUSABLE,
             f"{work} holds nothing of round {counted}, in which an update of this site counted",
-            "restore the folder from a backup; if it is lost, start with --start-over: the optimiser then starts afresh",
+            "restore the folder from a backup; if it is lost, start with --start-over, with a fresh optimiser",
         )
 
 
@@ -195,17 +197,14 @@ def _note(events: EventLog, opening: RoundOpening, open: bool, sent: int | None)
     counted = None if sent is None else opening.last_counted == sent
     if open:
         events.write(
-            "round_opened",
+            RoundOpened(model_digest=opening.model_digest, digests=opening.digests, counted=counted),
             round=opening.round,
-            model_digest=opening.model_digest,
-            digests=opening.digests,
-            counted=counted,
         )
     events.sync()  # by it the site knows what it was asked for, and told of the round before
     if counted is False:
         reason = opening.reason if sent == opening.round - 1 else "it came after the round was closed"
         log.warning("this site's update of round %d did not count: %s", sent, reason)
-        events.write("update_not_counted", round=sent, reason=reason)
+        events.write(UpdateNotCounted(reason=reason), round=sent)
 
 
 def _introduce(place: Place) -> Joining:

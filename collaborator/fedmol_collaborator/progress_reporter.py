@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fedmol.fl.messages import Progress, SitePhase
+from fedmol.telemetry.events.site_events import PhaseEntered
 from fedmol.telemetry.log import EventLog
 from fedmol_collaborator.watchdog import Watchdog
 
@@ -40,7 +41,7 @@ class ProgressReporter:
         self.watch.enter(phase)
         run, peer = self.progress.run, self.progress.peer
         self.progress = Progress(run=run, peer=peer, round=round, phase=phase, model_digest=model_digest)
-        self.events.write("phase", round=round, phase=phase)
+        self.events.write(PhaseEntered(), round=round, phase=phase)
         log.info("%s%s", phase, f", round {round}" if round else "")
 
     def step(self, **fields: Any) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fedmol.files import open_regular
 from fedmol.fl.federation import Settings
 from fedmol.fl.messages import Agreement
 from fedmol.fl.payload import Vector, vector_digest
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry import queries
+from fedmol.telemetry.events.run_events import ModelReceived, RunFinished
+from fedmol.telemetry.log import EventLog
 from fedmol.training.assembly import MODEL_FILE, save_final_model
 
 _LOG = "events.jsonl"
@@ -39,16 +40,12 @@ class RunEnd:
 
 def run_end_of(work: Path, run: str) -> RunEnd:
     """How far the site has come with the end of `run`. Raises FedmolError STATE_UNUSABLE when its log is damaged."""
-    received: dict[str, Any] | None = None
-    told = False
     log = work / _LOG
-    for event in read(log) if log.exists() else ():
-        if event.run == run and event.kind == "model_received":
-            received = event.fields
-        told |= event.run == run and event.kind == "run_finished"
+    received = queries.last(log, ModelReceived, run) if log.exists() else None
     if received is None:
         return RunEnd()
-    return RunEnd(received["model_digest"], told, _damage(work / MODEL_FILE, received["file_digest"]))
+    told = queries.last(log, RunFinished, run) is not None
+    return RunEnd(received.body.model_digest, told, _damage(work / MODEL_FILE, received.body.file_digest))
 
 
 def keep(work: Path, settings: Settings, agreement: Agreement, weights: Vector, rounds: int, events: EventLog) -> None:
@@ -56,7 +53,7 @@ def keep(work: Path, settings: Settings, agreement: Agreement, weights: Vector, 
     path = work / MODEL_FILE
     save_final_model(path, settings, agreement, weights, rounds)
     size, digest = path.stat().st_size, _file_digest(path)
-    events.write("model_received", model_digest=vector_digest(weights), file_digest=digest, bytes=size)
+    events.write(ModelReceived(model_digest=vector_digest(weights), file_digest=digest, bytes=size))
     events.sync()
 
 

@@ -22,7 +22,11 @@ from fedmol.fl.payload import MODEL, Sections, Vector, section_digests
 from fedmol.formats import duration
 from fedmol.graphs import Graphs
 from fedmol.ragged import AnyGraphs
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry import queries
+from fedmol.telemetry.events.round_events import ModelValidated, RoundModelReceived, TensorSent, UpdateSent
+from fedmol.telemetry.events.run_events import StateDamaged
+from fedmol.telemetry.events.site_events import TrainingStep
+from fedmol.telemetry.log import EventLog
 from fedmol.training.assembly import total_steps
 from fedmol.training.distributed import Trainer
 from fedmol.training.local_round import LocalRound
@@ -96,14 +100,14 @@ class SiteTraining:
 
     def validate(self, round: int, model: Vector) -> Validated:
         """The NLL of the model that enters `round`, on the same molecules and noise in every round."""
-        self.reporter.events.write("received", round=round, bytes=model.nbytes)
+        self.reporter.events.write(RoundModelReceived(bytes=model.nbytes), round=round)
         self.reporter.phase("validating", round)
         began = time.monotonic()
         unflatten_into(self.denoiser, model, self.layout)
         seed = stream_seed(self.seed, self.site, "validation")
         generator = torch.Generator(self.trainer.device).manual_seed(seed)
         likelihood = nll(self.denoiser, self.trainer.noise, self.validation, generator)
-        self.reporter.events.write("validated", round=round, nll=likelihood.published)
+        self.reporter.events.write(ModelValidated(nll=likelihood.published), round=round)
         return Validated(likelihood.published, time.monotonic() - began)
 
     def train(self, round: int, start: Sections) -> Trained:
@@ -120,8 +124,8 @@ class SiteTraining:
         seconds = time.monotonic() - began
         self.reporter.phase("sending", round)
         sections = {MODEL: done.update, **done.sections}
-        tensors = [{"name": name, "shape": list(one.shape), "bytes": one.nbytes} for name, one in sections.items()]
-        self.reporter.events.write("sent", round=round, tensors=tensors, bytes=self.payload.nbytes)
+        tensors = [TensorSent(name=name, shape=list(one.shape), bytes=one.nbytes) for name, one in sections.items()]
+        self.reporter.events.write(UpdateSent(tensors=tensors, bytes=self.payload.nbytes), round=round)
         self._sent.add(round)
         return Trained(sections, done.metrics["loss"], seconds)
 
@@ -159,7 +163,7 @@ class SiteTraining:
         try:
             return load()
         except FedmolError as damage:
-            self.reporter.events.write("state_damaged", file=str(path), detail=damage.message)
+            self.reporter.events.write(StateDamaged(file=str(path), detail=damage.message))
             log.warning("%s; the round is trained again", damage.message)
             path.unlink(missing_ok=True)
             return None
@@ -239,7 +243,7 @@ class SiteTraining:
         self.reporter.step(**fields)
         if time.monotonic() - self._logged >= _LOG_EVERY or steps == self.local_steps:
             self._logged = time.monotonic()
-            self.reporter.events.write("training_step", round=round, phase="training", **fields)
+            self.reporter.events.write(TrainingStep(**fields), round=round, phase="training")
         if time.monotonic() - self._told >= _TELL_EVERY:
             self._told = time.monotonic()
             log.info(
@@ -255,8 +259,8 @@ class SiteTraining:
 
 def _rounds_sent(events: EventLog) -> set[int]:
     """The rounds of this run whose updates the site has trained, by its own log."""
-    own = (event for event in read(events.path) if event.run == events.run and event.kind == "sent")
-    return {event.round for event in own if event.round is not None}
+    sent = queries.logged(events.path, UpdateSent, events.run)
+    return {event.round for event in sent if event.round is not None}
 
 
 def _digest(start: Sections, kept: Kept) -> str:

@@ -16,7 +16,9 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.messages import RoundOpening
 from fedmol.fl.payload import Section
 from fedmol.fl.tasks import TASKS
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry import queries
+from fedmol.telemetry.events.round_events import RoundOpened
+from fedmol.telemetry.log import EventLog
 
 _MOST_TIMES = 8  # that a task is done in a round
 
@@ -108,11 +110,9 @@ def broken(asked: str, agreed: str) -> FedmolError:
 
 def _last_opened(events: EventLog) -> tuple[int, dict[str, str]] | None:
     """The latest round of this run that was opened for this site, with the digests of its sections."""
-    last: tuple[int, dict[str, str]] | None = None
-    for event in read(events.path):
-        if event.run == events.run and event.kind == "round_opened" and event.round is not None:
-            last = max(last or (0, {}), (event.round, dict(event.fields["digests"])), key=lambda one: one[0])
-    return last
+    opened = queries.logged(events.path, RoundOpened, events.run)
+    rounds = [(event.round, dict(event.body.digests)) for event in opened if event.round is not None]
+    return max(rounds, key=lambda one: one[0], default=None)
 
 
 def _short(digests: dict[str, str]) -> str:

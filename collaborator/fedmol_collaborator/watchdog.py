@@ -18,6 +18,7 @@ import traceback
 from fedmol.errors import Exit
 from fedmol.fl.liveness import AwakeClock
 from fedmol.heartbeat import PERIOD, Heart
+from fedmol.telemetry.events.site_events import SiteHung
 from fedmol.telemetry.log import EventLog
 
 log = logging.getLogger("fedmol.site")
@@ -95,5 +96,5 @@ class Watchdog:
         where = " < ".join(f"{os.path.basename(one.filename)}:{one.lineno} {one.name}" for one in reversed(stack))
         faulthandler.dump_traceback()
         log.error("%s has not moved for %.0f s: the site is hung at %s", self._phase, silent, where)
-        self.events.write("site_hung", seconds=round(silent, 1), detail=f"{self._phase}: {where}")
+        self.events.write(SiteHung(seconds=round(silent, 1), detail=f"{self._phase}: {where}"))
         self.events.sync()

@@ -12,8 +12,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from fedmol import files
 
 DEEPEST = 32  # sections within sections
@@ -74,9 +72,3 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise DocumentError(f"it says {twice[:80]!r} twice")
     return found
-
-
-class Closed(BaseModel):
-    """Frozen; unknown entries are refused, and so are numbers that are not finite."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 
 NONE = "\N{EN DASH}"
 _MINUS = "\N{MINUS SIGN}"
@@ -71,6 +71,11 @@ def duration(seconds: float | None) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes_left = divmod(minutes, 60)
     return f"{hours}{_NBSP}h {minutes_left:02d}{_NBSP}min" if hours else f"{minutes}{_NBSP}min {rest:02d}{_NBSP}s"
+
+
+def clock(time: float | None) -> str:
+    """16:04:05, in UTC; of seconds since 1970."""
+    return NONE if time is None else f"{datetime.fromtimestamp(time, UTC):%H:%M:%S}"
 
 
 def date(time: datetime | None) -> str:

@@ -14,13 +14,6 @@ from benchmarks.reading import page
 from benchmarks.reading.dialects import DIALECTS
 from fedmol.data.embedded import embedded
 
-FOLDER = origin.ROOT / "docs/results"
-
-
-def test_the_page_is_what_the_data_says() -> None:
-    figures = json.loads((FOLDER / page.DATA).read_text())
-    assert (FOLDER / page.PAGE).read_text() == page.render(figures)
-
 
 @pytest.mark.slow
 def test_a_small_run_accounts_for_every_row(tmp_path: Path) -> None:

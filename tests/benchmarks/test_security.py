@@ -13,10 +13,6 @@ from benchmarks.origin import ROOT
 from benchmarks.security import page
 
 
-def test_the_page_is_what_the_data_says() -> None:
-    assert (page.FOLDER / page.PAGE).read_text() == page.render(page.load())
-
-
 @pytest.mark.federation
 @pytest.mark.slow
 def test_the_command_writes_data_and_page(tmp_path: Path) -> None:

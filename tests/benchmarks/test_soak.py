@@ -11,10 +11,6 @@ from benchmarks.soak.disturbances import FAREWELL, JOINING, LAST_ROUND, Kind, dr
 from benchmarks.soak.play import Happened, Played
 
 
-def test_the_page_is_what_the_data_says() -> None:
-    assert (page.FOLDER / page.PAGE).read_text() == page.render(page.load())
-
-
 def test_runs_that_failed_are_named(tmp_path: Path) -> None:
     right = Played(1, 2, 3, [Happened(Kind.KILL, JOINING, "north", 0.0)], {"north": [-9, 0]}, [], 20.0)
     wrong = Played(2, 2, 3, [Happened(Kind.FULL, "round 2", "north", 2.0)], {"north": [39, 1]}, ["it hangs"], 30.0)

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import random
 
 from rdkit import rdBase
 
-from benchmarks import origin, substances
+from benchmarks import substances
 from fedmol.chem import vocabulary as vocabularies
 from fedmol.chem.standardise import CHARGES, SALTS
 from fedmol.data.embedded import embedded
 from fedmol.data.molecule_files import Table
 from fedmol.data.shards import Shard, shard_digest
-
-FOLDER = origin.ROOT / "docs/results"
-
-
-def test_the_page_is_what_the_data_says() -> None:
-    figures = json.loads((FOLDER / "substances.json").read_text())
-    assert (FOLDER / "substances.md").read_text() == substances.render(figures)
 
 
 def test_a_thousand_substances_as_salts_tautomers_and_charged_forms() -> None:

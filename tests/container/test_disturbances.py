@@ -15,7 +15,10 @@ from safetensors.numpy import load_file
 from fedmol.containers.compose_project import ComposeProject
 from fedmol.containers.compose_runner import named_sites, write_deployment
 from fedmol.fl.federation import parse
-from fedmol.telemetry.log import Event, read
+from fedmol.telemetry.events.field_types import known
+from fedmol.telemetry.events.round_events import RoundFinished
+from fedmol.telemetry.log import Event
+from fedmol.telemetry.queries import logged
 from tests.support.stack import ROOT, SMALL, models, prometheus_image, run, wait_until
 
 pytestmark = [pytest.mark.container, pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -65,9 +68,9 @@ class Disturbed:
             120,
         )
 
-    def rounds(self) -> list[Event]:
+    def rounds(self) -> list[Event[RoundFinished]]:
         self.consortium.fetch("aggregator-sidecar", "/state/events.jsonl", self.runs)
-        return [event for event in read(self.runs / "events.jsonl") if event.kind == "round_finished"]
+        return list(logged(self.runs / "events.jsonl", RoundFinished))
 
     def await_rounds(self, count: int) -> None:
         begun = self.get("/v1/status").json()["rounds_finished"]
@@ -100,8 +103,8 @@ def test_a_site_that_stands_still_for_two_rounds_counts_again(disturbed: Disturb
     disturbed.await_rounds(2)
     disturbed.disturb("east", "resume")
     wait_until(lambda: disturbed.state("east") not in ("lost", "late"), "east is back", 120)
-    wait_until(lambda: "east" in disturbed.rounds()[-1].fields["sites"], "east counts again", 300)
-    assert any("east" in event.fields["missing"] for event in disturbed.rounds())
+    wait_until(lambda: "east" in disturbed.rounds()[-1].body.sites, "east counts again", 300)
+    assert any("east" in event.body.missing for event in disturbed.rounds())
 
 
 def test_a_site_that_was_cut_off_counts_again(disturbed: Disturbed) -> None:
@@ -110,13 +113,13 @@ def test_a_site_that_was_cut_off_counts_again(disturbed: Disturbed) -> None:
     assert disturbed.consortium.states()["west"].status == "running"
     disturbed.disturb("west", "mend")
     wait_until(lambda: disturbed.state("west") not in ("lost", "late"), "west is back", 120)
-    wait_until(lambda: "west" in disturbed.rounds()[-1].fields["sites"], "west counts again", 300)
+    wait_until(lambda: "west" in disturbed.rounds()[-1].body.sites, "west counts again", 300)
 
 
 def test_a_site_that_is_slowed_down_is_waited_for(disturbed: Disturbed) -> None:
     disturbed.disturb("north", "slow")
     disturbed.await_rounds(1)
-    assert disturbed.rounds()[-1].fields["missing"] == []
+    assert disturbed.rounds()[-1].body.missing == []
     disturbed.disturb("north", "hurry")
 
 
@@ -132,12 +135,11 @@ def test_the_run_ends_with_the_quorums_model(disturbed: Disturbed, tmp_path: Pat
     assert (said["state"], said["outcome"], said["missing"]) == ("finished", "quorum", ["south"])
     assert {"east", "south"} <= set(said["missed_rounds"])
     last = disturbed.rounds()[-1]
-    mean = sum(
-        weight * update(disturbed, site, tmp_path, last.round) for site, weight in last.fields["weights"].items()
-    )
+    weights = known(last.body.weights)
+    mean = sum(weight * update(disturbed, site, tmp_path, last.round) for site, weight in weights.items())
     disturbed.consortium.fetch("aggregator", "/state/rounds", tmp_path / "rounds")
     model = load_file(tmp_path / "rounds" / f"round-{last.round:04d}.safetensors")["model"]
-    assert sorted(last.fields["weights"]) == ["east", "north", "west"]
+    assert sorted(weights) == ["east", "north", "west"]
     np.testing.assert_allclose(model, mean, atol=1e-6)
 
 

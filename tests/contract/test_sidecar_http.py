@@ -14,6 +14,7 @@ from schemathesis.checks import not_a_server_error
 
 from fedmol.sidecar.app import create_app
 from fedmol.sidecar.log_watch import Watch
+from fedmol.telemetry.events.site_events import SiteRefused
 from tests.support.story import Story, evaluation
 
 ROOT = Path(__file__).parents[2]
@@ -39,7 +40,7 @@ def folder(state: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
         (path / "preview.json").write_text(json.dumps({"round": 2, **evaluation()}))
     if state == "a finished run":
         story = Story(path / "aggregator", ["north", "south"]).start().gather().play(1).play(2).play(3)
-        story.log.write("site_refused", site="mallory\n", reason="unknown-run", detail='\N{SNOWMAN} "quoted"\n')
+        story.log.write(SiteRefused(reason="unknown-run", detail='\N{SNOWMAN} "quoted"\n'), site="mallory\n")
         story.end(["south"])
         (path / "evaluation.json").write_text(json.dumps(evaluation()))
         (path / "report.html").write_text("<!doctype html><title>the account</title>")

@@ -6,6 +6,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.fl.payload import vector_digest
 from fedmol.pki import certificates
+from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted
+from fedmol.telemetry.events.run_events import ChangeRefused, RunFinished, RunStarted, SettingsChanged
 from fedmol.telemetry.log import Event
 from tests.support.stage import AGGREGATOR, Stage, small_settings
 
@@ -52,14 +55,14 @@ def play(run: Stage) -> None:
     """One site is removed, one added, one comes back after two rounds, and there are four rounds more."""
     let_in(run, "e", like="d")
     run.start(AGGREGATOR, "a", "b", "d")
-    run.wait_for(lambda event: event.kind == "run_started")
+    run.wait_for(RunStarted)
     sign(run, "--from-round", "3", "--remove", "d", "--quorum", "2")
     sign(run, "--from-round", "4", "--quorum", "3")
     sign(run, "--from-round", "5", "--add", "e", "--quorum", "4")
     sign(run, "--from-round", "6", "--rounds", "10")
     run.crash("c", f"{SITE}.validate", "before", 2)
     assert run.wait("c") == -signal.SIGKILL
-    run.wait_for(lambda event: event.kind == "round_started" and event.round == 4)
+    run.wait_for(RoundStarted, lambda event: event.round == 4)
     run.start("c", "e")
     assert run.wait("d") == Exit.REMOVED
     assert {name: run.wait(name) for name in (AGGREGATOR, "a", "b", "c", "e")} == dict.fromkeys(
@@ -73,7 +76,7 @@ def test_the_log_tells_all_changes_and_the_same_again_gives_the_same_bytes(stage
     for _ in range(2):
         run = stage(four_sites())
         play(run)
-        counted = {event.round: event.fields["sites"] for event in run.events("round_finished")}
+        counted = {event.round: event.body.sites for event in run.events(RoundFinished)}
         assert counted == {
             1: ["a", "b", "c", "d"],
             2: ["a", "b", "d"],
@@ -81,16 +84,16 @@ def test_the_log_tells_all_changes_and_the_same_again_gives_the_same_bytes(stage
             4: ["a", "b", "c"],
             **{round: ["a", "b", "c", "e"] for round in range(5, 11)},
         }
-        missed = {event.round: event.fields["missing"] for event in run.events("round_finished")}
+        missed = {event.round: event.body.missing for event in run.events(RoundFinished)}
         assert missed == {2: ["c"], 3: ["c"], **{round: [] for round in (1, *range(4, 11))}}
-        assert [(event.round, event.fields["changes"]) for event in run.events("settings_changed")] == [
+        assert [(event.round, event.body.changes) for event in run.events(SettingsChanged)] == [
             (3, {"remove": ["d"], "quorum": 2}),
             (4, {"quorum": 3}),
             (5, {"add": ["e"], "quorum": 4}),
             (6, {"rounds": 10}),
         ]
         for site in ("a", "b", "c", "e"):
-            assert [event.fields["number"] for event in run.events("settings_changed", site)] == [1, 2, 3, 4]
+            assert [event.body.number for event in run.events(SettingsChanged, site)] == [1, 2, 3, 4]
         models.append(_final_models(run))
     assert len({digest for held in models for digest in held}) == 1
 
@@ -100,13 +103,13 @@ def _final_models(run: Stage) -> list[str]:
     folders = [run.folder / AGGREGATOR, *(run.folder / "sites" / site for site in ("a", "b", "c", "e"))]
     files = {(folder / "model.safetensors").read_bytes() for folder in folders}
     assert len(files) == 1
-    (finished,) = run.events("run_finished")
-    assert finished.fields["model_digest"] == vector_digest(run.checkpoint(10))
-    return [finished.fields["model_digest"]]
+    (finished,) = run.events(RunFinished)
+    assert finished.body.model_digest == vector_digest(run.checkpoint(10))
+    return [finished.body.model_digest]
 
 
-def _refused_after(seq: int) -> Callable[[Event], bool]:
-    return lambda event: event.kind == "change_refused" and event.seq > seq
+def _is_after(seq: int, event: Event[ChangeRefused]) -> bool:
+    return event.seq > seq
 
 
 def _with(path: Path, old: str, new: str) -> None:
@@ -118,7 +121,7 @@ def _with(path: Path, old: str, new: str) -> None:
 def test_a_restart_with_other_settings_is_refused_and_names_them(stage: Build) -> None:
     run = stage(small_settings())
     run.start(AGGREGATOR)
-    run.wait_for(lambda event: event.kind == "run_started")
+    run.wait_for(RunStarted)
     run.signal(AGGREGATOR, signal.SIGKILL)
     run.wait(AGGREGATOR)
     settings = run.folder / "settings.yaml"
@@ -142,16 +145,16 @@ def test_a_restart_with_other_settings_is_refused_and_names_them(stage: Build) -
 def test_a_change_that_does_not_fit_is_named_and_the_run_goes_on(stage: Build, tmp_path: Path) -> None:
     run = stage(small_settings())
     run.start(AGGREGATOR)
-    run.wait_for(lambda event: event.kind == "run_started")
+    run.wait_for(RunStarted)
     certificates.make_ca(tmp_path / "other", "fedmol", timedelta(days=1))
     work, other = run.folder / AGGREGATOR, tmp_path / "other"
     assert fedmol(["change", str(work), "--ca", str(other), "--quorum", "1"]) == Exit.CHANGE_REFUSED
-    refused = run.wait_for(lambda event: event.kind == "change_refused")
-    assert refused.fields["reason"] == "certificate-foreign"
+    refused = run.wait_for(ChangeRefused)
+    assert refused.body.reason == "certificate-foreign"
     for content in (b"", b"{}", b"[" * 100_000, bytes(100_000)):
         (work / "changes" / "0001.json").write_bytes(content)
-        refused = run.wait_for(_refused_after(refused.seq))
+        refused = run.wait_for(ChangeRefused, partial(_is_after, refused.seq))
     sign(run, "--quorum", "1")
-    run.wait_for(lambda event: event.kind == "settings_changed")
+    run.wait_for(SettingsChanged)
     run.start("model", "west")
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)

@@ -14,6 +14,7 @@ import yaml
 
 from fedmol.errors import Exit
 from fedmol.pki import certificates
+from fedmol.telemetry.events.site_events import SiteRefused
 from tests.support.stage import PATIENCE, Stage
 
 DAY = timedelta(days=1)
@@ -86,5 +87,5 @@ def test_a_certificate_that_the_aggregator_does_not_take(waiting: Stage, tmp_pat
     assert (code, _failed(checks)) == (Exit.NOT_READY, {"admission"})
     assert "is not a site of this federation" in checks["admission"]["found"]
     assert "common name" in checks["admission"]["cure"]
-    refused = [event for event in waiting.events("site_refused") if event.site == "stranger"]
-    assert [event.fields["reason"] for event in refused] == ["certificate-name"]
+    refused = [event for event in waiting.events(SiteRefused) if event.site == "stranger"]
+    assert [event.body.reason for event in refused] == ["certificate-name"]

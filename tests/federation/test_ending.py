@@ -10,6 +10,7 @@ import pytest
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
+from fedmol.telemetry.events.run_events import ModelDelivered, RunFinished, StateDamaged
 from fedmol.training.assembly import MODEL_FILE
 from tests.support.stage import AGGREGATOR, Stage, small_settings
 
@@ -22,12 +23,12 @@ def model_of(run: Stage, name: str) -> Path:
 
 def all_hold_the_model(run: Stage, *sites: str) -> None:
     whole = model_of(run, AGGREGATOR).read_bytes()
-    (finished,) = run.events("run_finished")
+    (finished,) = run.events(RunFinished)
     for site in sites or run.sites:
         assert model_of(run, site).read_bytes() == whole, run.log(site)
-        assert run.events("run_finished", site)[-1].fields["model_digest"] == finished.fields["model_digest"]
-    delivered = {event.site: event.fields["model_digest"] for event in run.events("model_delivered")}
-    assert delivered == dict.fromkeys(sites or run.sites, finished.fields["model_digest"])
+        assert run.events(RunFinished, site)[-1].body.model_digest == finished.body.model_digest
+    delivered = {event.site: event.body.model_digest for event in run.events(ModelDelivered)}
+    assert delivered == dict.fromkeys(sites or run.sites, finished.body.model_digest)
 
 
 def test_an_undisturbed_run_leaves_the_model_at_every_site(undisturbed: Stage) -> None:
@@ -75,7 +76,7 @@ def test_a_late_return_after_the_end_gets_the_model_and_so_does_a_damaged_file(s
     run.start("east")
     assert run.wait("east") == 0, run.log("east")
     assert east.read_bytes() == whole
-    assert run.events("state_damaged", "east")
+    assert run.events(StateDamaged, "east")
     assert run.wait(AGGREGATOR) == 0
     all_hold_the_model(run)
 

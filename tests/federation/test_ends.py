@@ -14,6 +14,7 @@ import pytest
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.report.pages import write_report
+from fedmol.telemetry.events.run_events import ModelDelivered, RunFinished
 from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
@@ -34,14 +35,14 @@ def all_end_with_the_model(run: Stage, undisturbed: Stage) -> None:
     assert codes == dict.fromkeys(run.sites, 0), "\n".join(run.log(name) for name in run.sites)
     delivered = set[str]()
     while delivered != set(run.sites):
-        delivered.add(run.wait_for(lambda event: event.kind == "model_delivered" and event.site not in delivered).site)
+        delivered.add(run.wait_for(ModelDelivered, lambda event: event.site not in delivered).site)
     run.signal(AGGREGATOR, signal.SIGTERM)
     assert run.wait(AGGREGATOR) == 0
     whole = (undisturbed.folder / AGGREGATOR / "model.safetensors").read_bytes()
     for name in run.parties:
         assert run.events_path(name).with_name("model.safetensors").read_bytes() == whole, name
-    assert len(run.events("run_finished")) == 1
-    assert len(run.events("model_delivered")) == len(run.sites)
+    assert len(run.events(RunFinished)) == 1
+    assert len(run.events(ModelDelivered)) == len(run.sites)
     assert "Complete" in write_report(run.folder / AGGREGATOR).read_text()
 
 

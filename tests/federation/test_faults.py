@@ -11,6 +11,9 @@ import pytest
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
+from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted, UpdateRefused
+from fedmol.telemetry.events.run_events import RunFinished
+from fedmol.telemetry.events.site_events import SiteLost, SiteReturned, TrainingStep
 from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
@@ -50,7 +53,7 @@ def test_killed_and_started_again(
     run.start(party)
     codes = {name: run.wait(name) for name in (AGGREGATOR, party)}
     assert codes == {AGGREGATOR: 0, party: 0}, run.log(party)
-    assert [event.round for event in run.events("round_finished")] == [1, 2, 3]
+    assert [event.round for event in run.events(RoundFinished)] == [1, 2, 3]
     assert run.checkpoint(3).tobytes() == undisturbed.checkpoint(3).tobytes()
 
 
@@ -62,7 +65,7 @@ def test_sigterm_saves_a_site_in_mid_round_and_it_goes_on_there(undisturbed: Sta
     assert "asked to stop at step 2 of round 2" in run.log("west")
     run.start("west")
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
-    steps = [event.fields["step"] for event in run.events("training_step", "west") if event.round == 2]
+    steps = [event.body.step for event in run.events(TrainingStep, "west") if event.round == 2]
     assert steps == sorted(set(steps))  # none was taken twice
     assert run.checkpoint(3).tobytes() == undisturbed.checkpoint(3).tobytes()
 
@@ -83,7 +86,7 @@ def test_a_local_method_holds_in_a_round_that_was_broken_off(undisturbed: Stage,
 def test_sigterm_stops_the_aggregator_with_its_state_and_it_goes_on(undisturbed: Stage, stage: Build) -> None:
     run = stage(small_settings())
     run.start()
-    run.wait_for(lambda event: event.kind == "round_finished" and event.round == 1)
+    run.wait_for(RoundFinished, lambda event: event.round == 1)
     run.signal(AGGREGATOR, signal.SIGTERM)
     assert run.wait(AGGREGATOR) == Exit.TERMINATED
     run.start(AGGREGATOR)
@@ -102,28 +105,28 @@ def test_a_site_that_never_comes_back_does_not_stop_the_quorum(stage: Build) -> 
     run.crash("west", f"{SITE}.train", "before", 2)
     assert run.wait("west") == -signal.SIGKILL
     assert {name: run.wait(name) for name in (AGGREGATOR, "east", "model")} == {AGGREGATOR: 0, "east": 0, "model": 0}
-    assert [event.site for event in run.events("site_lost")] == ["west"]
-    assert [event.fields["missing"] for event in run.events("round_finished")] == [[], ["west"], ["west"]]
-    finished = run.events("run_finished")[0].fields
-    assert (finished["outcome"], finished["missing"], finished["missed_rounds"]) == ("quorum", ["west"], {"west": 2})
+    assert [event.site for event in run.events(SiteLost)] == ["west"]
+    assert [event.body.missing for event in run.events(RoundFinished)] == [[], ["west"], ["west"]]
+    finished = run.events(RunFinished)[0].body
+    assert (finished.outcome, finished.missing, finished.missed_rounds) == ("quorum", ["west"], {"west": 2})
 
 
 def test_a_paused_site_comes_back_and_counts_again(stage: Build) -> None:
     run = stage(three_sites(training={"rounds": 60}))
     run.start()
-    run.wait_for(lambda event: event.kind == "round_finished" and event.round == 2)
+    run.wait_for(RoundFinished, lambda event: event.round == 2)
     run.signal("west", signal.SIGSTOP)
-    run.wait_for(lambda event: event.kind == "site_lost" and event.site == "west")
-    run.wait_for(lambda event: event.kind == "round_finished" and event.fields["missing"] == ["west"])
+    run.wait_for(SiteLost, lambda event: event.site == "west")
+    run.wait_for(RoundFinished, lambda event: event.body.missing == ["west"])
     run.signal("west", signal.SIGCONT)
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
-    assert [event.site for event in run.events("site_returned")] == ["west"]
-    missing = [event.fields["missing"] for event in run.events("round_finished")]
+    assert [event.site for event in run.events(SiteReturned)] == ["west"]
+    missing = [event.body.missing for event in run.events(RoundFinished)]
     assert missing[0] == missing[-1] == []
     assert ["west"] in missing
-    finished = run.events("run_finished")[0].fields
-    assert (finished["outcome"], finished["missing"]) == ("quorum", [])
-    assert finished["missed_rounds"] == {"west": missing.count(["west"])}
+    finished = run.events(RunFinished)[0].body
+    assert (finished.outcome, finished.missing) == ("quorum", [])
+    assert finished.missed_rounds == {"west": missing.count(["west"])}
 
 
 def test_a_poisoned_update_is_refused_before_it_counts(stage: Build) -> None:
@@ -132,10 +135,10 @@ def test_a_poisoned_update_is_refused_before_it_counts(stage: Build) -> None:
     run.poison("west", round=2)
     assert run.wait("west") == Exit.UPDATE_REFUSED
     assert {name: run.wait(name) for name in (AGGREGATOR, "east", "model")} == {AGGREGATOR: 0, "east": 0, "model": 0}
-    refused = run.events("update_refused")
+    refused = run.events(UpdateRefused)
     assert [(event.site, event.round) for event in refused] == [("west", 2)]
-    assert "not finite" in refused[0].fields["reason"]
-    assert [sorted(event.fields["weights"]) for event in run.events("round_finished")][1:] == [["east", "model"]] * 2
+    assert "not finite" in refused[0].body.reason
+    assert [sorted(event.body.weights) for event in run.events(RoundFinished)][1:] == [["east", "model"]] * 2
     assert np.isfinite(run.checkpoint(3)).all()
 
 
@@ -156,7 +159,7 @@ def test_a_site_without_an_aggregator_gives_up_at_its_deadline(stage: Build) -> 
 def test_a_second_aggregator_on_the_port_is_refused(stage: Build) -> None:
     run = stage(small_settings())
     run.start(AGGREGATOR)
-    run.wait_for(lambda event: event.kind == "round_started")
+    run.wait_for(RoundStarted)
     second = run.parties[AGGREGATOR]
     command = [*second.command[:-1], str(run.folder / "second")]
     run.parties["second"] = type(second)("second", command, run.folder / "second.log", 1)

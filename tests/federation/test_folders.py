@@ -11,6 +11,7 @@ import pytest
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.local.processes import stop
+from fedmol.telemetry.events.event_record import Record
 from tests.support.stage import AGGREGATOR, PATIENCE, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
@@ -40,7 +41,7 @@ def test_two_processes_do_not_work_in_one_folder(stage: Build) -> None:
     run = stage(small_settings())
     run.start(AGGREGATOR, "west")
     for name in (AGGREGATOR, "west"):
-        run.wait_for(lambda event: True, name)
+        run.wait_for(Record, name=name)
         code, said = start(run, name)
         assert code == Exit.FOLDER_IN_USE
         assert "another process works in" in said

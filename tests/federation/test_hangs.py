@@ -11,6 +11,7 @@ import pytest
 from fedmol import heartbeat
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
+from fedmol.telemetry.events.site_events import SiteHung, SiteLost
 from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
@@ -35,9 +36,9 @@ def test_a_site_that_hangs_is_lost_says_where_and_goes_on_when_it_is_started_aga
     run.start(AGGREGATOR, "model")
     run.hang("west", target, nth, how, SECONDS)
     assert run.wait("west") == Exit.PROCESS_LOST, run.log("west")
-    (hung,) = run.events("site_hung", "west")
-    assert "hang_at.py" in hung.fields["detail"]
-    assert hung.fields["seconds"] >= SECONDS
+    (hung,) = run.events(SiteHung, "west")
+    assert "hang_at.py" in hung.body.detail
+    assert (hung.body.seconds or 0) >= SECONDS
     assert "Thread" in run.log("west")  # every thread's stack
     run.start("west")
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0), run.log("west")
@@ -49,7 +50,7 @@ def test_a_site_that_is_deaf_in_c_has_no_heartbeat_and_is_lost(stage: Build) -> 
     run = stage(small_settings(sites=sites, rounds={"quorum": 2, "lost_after": 6}))
     run.start(AGGREGATOR, "east", "model")
     run.hang("west", f"{SITE}._show", 6, "deaf", SECONDS)
-    run.wait_for(lambda event: event.kind == "site_lost" and event.site == "west")
+    run.wait_for(SiteLost, lambda event: event.site == "west")
     age = heartbeat.age(run.folder / "sites" / "west")
     assert age is not None
     assert age > 5
@@ -68,5 +69,5 @@ def test_a_site_that_was_stopped_for_longer_than_it_may_hang_goes_on_when_it_wak
     time.sleep(SECONDS + 4)
     run.signal("west", signal.SIGCONT)
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0), run.log("west")
-    assert not run.events("site_hung", "west")
+    assert not run.events(SiteHung, "west")
     assert run.checkpoint(3).tobytes() == undisturbed.checkpoint(3).tobytes()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from fedmol.fl.federation import Settings
+from fedmol.telemetry.events.round_events import RoundFinished
 from tests.support.stage import Stage, small_settings
 
 Build = Callable[[Settings], Stage]
@@ -33,5 +34,5 @@ def test_killed_at_random(undisturbed: Stage, stage: Build, seed: int) -> None:
         if run.wait(name) == -signal.SIGKILL:
             run.start(name)
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
-    assert [event.round for event in run.events("round_finished")] == [1, 2, 3]
+    assert [event.round for event in run.events(RoundFinished)] == [1, 2, 3]
     assert run.checkpoint(3).tobytes() == undisturbed.checkpoint(3).tobytes()

@@ -8,6 +8,7 @@ import psutil
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
+from fedmol.telemetry.events.site_events import TrainingStep
 from tests.support.stage import Stage, small_settings
 
 
@@ -19,7 +20,7 @@ def test_a_site_whose_worker_is_killed_says_so_and_goes_on_when_started_again(
     assert {name: calm.wait(name) for name in calm.parties} == dict.fromkeys(calm.parties, 0), calm.log("west")
 
     run.start()
-    run.wait_for(lambda event: event.kind == "training_step", "west")
+    run.wait_for(TrainingStep, name="west")
     west = run.parties["west"].process
     assert west is not None
     (worker,) = [child for child in psutil.Process(west.pid).children() if "spawn_main" in " ".join(child.cmdline())]

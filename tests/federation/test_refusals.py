@@ -15,6 +15,8 @@ from fedmol.errors import Exit
 from fedmol.fl.versions import SEMANTICS
 from fedmol.local.processes import Party
 from fedmol.pki import certificates
+from fedmol.telemetry.events.run_events import RunFinished
+from fedmol.telemetry.events.site_events import SiteRefused
 from tests.support.stage import PATIENCE, Stage, copy_certificates
 
 DAY = timedelta(days=1)
@@ -85,13 +87,13 @@ def look_first_into(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _other_semantics(stage: Stage, folder: Path) -> dict[str, str]:
-    source = other_package(folder) / "federation" / "versions.py"
+    source = other_package(folder) / "fl" / "versions.py"
     source.write_text(source.read_text().replace(f"SEMANTICS = {SEMANTICS}", f"SEMANTICS = {SEMANTICS + 1}"))
     return {}
 
 
 def _other_protocol(stage: Stage, folder: Path) -> dict[str, str]:
-    source = other_package(folder) / "federation" / "versions.py"
+    source = other_package(folder) / "fl" / "versions.py"
     source.write_text(source.read_text().replace("PROTOCOL = (2, 1)", "PROTOCOL = (3, 0)"))
     return {}
 
@@ -129,7 +131,7 @@ def test_refused(waiting: Stage, case: str, tmp_path: Path, monkeypatch: pytest.
     assert said.count("cure:") == 1
     assert exit.page in said
     # What one caller is refused for again within a minute adds up to one event.
-    assert reason in {event.fields["reason"] for event in waiting.events("site_refused")}
+    assert reason in {event.body.reason for event in waiting.events(SiteRefused)}
 
 
 def test_the_others_go_on_also_with_a_comment_in_the_source_of_one(
@@ -138,9 +140,9 @@ def test_the_others_go_on_also_with_a_comment_in_the_source_of_one(
     """Runs last: after all the refusals the federation's own sites train to the end."""
     first, *others = waiting.sites
     waiting.start(*others)
-    with (other_package(tmp_path) / "network" / "denoiser.py").open("a") as source:
+    with (other_package(tmp_path) / "models" / "denoiser.py").open("a") as source:
         source.write("\n# a comment parts no consortium\n")
     look_first_into(tmp_path, monkeypatch)
     waiting.start(first)
     assert {name: waiting.wait(name) for name in waiting.parties} == dict.fromkeys(waiting.parties, 0)
-    assert waiting.events("run_finished")[0].fields["outcome"] == "complete"
+    assert waiting.events(RunFinished)[0].body.outcome == "complete"

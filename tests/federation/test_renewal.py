@@ -12,6 +12,8 @@ from fedmol.fl.federation import Settings
 from fedmol.pki import certificates
 from fedmol.pki.certificate_info import describe
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.telemetry.events.round_events import RoundStarted
+from fedmol.telemetry.events.site_events import SiteRefused
 from tests.support.stage import Stage, small_settings
 
 VALIDITY = timedelta(seconds=20)
@@ -31,10 +33,10 @@ def test_a_site_shows_its_renewed_certificate_before_the_old_one_expires(stage: 
     issue(VALIDITY)
     expiry = describe(shown / "party.crt").not_after
     run.start()
-    run.wait_for(lambda event: event.kind == "round_started" and event.round == 2)
+    run.wait_for(RoundStarted, lambda event: event.round == 2)
     run.signal("model", signal.SIGSTOP)  # the round waits, and west tells every second that it does
     issue(timedelta(days=1))
     time.sleep(max(0.0, (expiry - datetime.now(UTC)).total_seconds()) + 2.0)
     run.signal("model", signal.SIGCONT)
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0), run.log("west")
-    assert run.events("site_refused") == []
+    assert run.events(SiteRefused) == []

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
 from fedmol.fl.payload import CONTROL, MODEL, Vector
+from fedmol.telemetry.events.round_events import RoundFinished, RoundOpened, UpdateSent
 from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 ROUNDS = 3
@@ -41,7 +42,7 @@ def scaffold(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 def test_the_server_s_control_variate_is_the_weighted_mean_of_the_sites_own(scaffold: Stage) -> None:
-    shares = scaffold.events("round_finished")[-1].fields["shares"]
+    shares = scaffold.events(RoundFinished)[-1].body.shares
     assert set(shares) == set(scaffold.sites)
     own = {site: _kept(scaffold, site, ROUNDS)[f"kept.{CONTROL}"] for site in scaffold.sites}
     mean = sum(np.float64(shares[site]) * own[site] for site in scaffold.sites)
@@ -51,12 +52,12 @@ def test_the_server_s_control_variate_is_the_weighted_mean_of_the_sites_own(scaf
 
 
 def test_what_is_sent_and_what_a_round_starts_from_is_logged_by_section(scaffold: Stage) -> None:
-    for event in scaffold.events("sent", "west"):
-        assert [tensor["name"] for tensor in event.fields["tensors"]] == [MODEL, CONTROL]
-    opened, finished = scaffold.events("round_opened", "west"), scaffold.events("round_finished")
+    for event in scaffold.events(UpdateSent, "west"):
+        assert [tensor.name for tensor in event.body.tensors] == [MODEL, CONTROL]
+    opened, finished = scaffold.events(RoundOpened, "west"), scaffold.events(RoundFinished)
     for after, before in zip(opened[1:], finished, strict=False):
-        said = before.fields
-        assert after.fields["digests"] == {MODEL: said["model_digest"], **said["digests"]}
+        said = before.body
+        assert after.body.digests == {MODEL: said.model_digest, **said.digests}
 
 
 def test_it_is_another_model_than_that_of_plain_averaging(scaffold: Stage, undisturbed: Stage) -> None:

@@ -14,6 +14,9 @@ import pytest
 from fedmol.cli.main import run as fedmol
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
+from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted
+from fedmol.telemetry.events.run_events import StateDamaged
+from fedmol.telemetry.events.site_events import AgreementReached
 from fedmol.telemetry.log import verify
 from tests.support.stage import AGGREGATOR, DISTURBED, Stage, small_settings
 
@@ -48,7 +51,7 @@ def test_a_damaged_broken_off_round_is_trained_from_its_start(undisturbed: Stage
     partial = run.folder / "sites" / "west" / "state" / "partial.safetensors"
     _flip(partial)
     _goes_on_as_if_nothing_had_happened(run, undisturbed)
-    assert [event.fields["file"] for event in run.events("state_damaged", "west")] == [str(partial)]
+    assert [event.body.file for event in run.events(StateDamaged, "west")] == [str(partial)]
 
 
 def test_a_damaged_finished_round_that_was_not_sent_is_trained_again(undisturbed: Stage, stage: Build) -> None:
@@ -56,7 +59,7 @@ def test_a_damaged_finished_round_that_was_not_sent_is_trained_again(undisturbed
     trained = run.folder / "sites" / "west" / "state" / "round-0002.safetensors"
     _flip(trained)
     _goes_on_as_if_nothing_had_happened(run, undisturbed)
-    assert [event.fields["file"] for event in run.events("state_damaged", "west")] == [str(trained)]
+    assert [event.body.file for event in run.events(StateDamaged, "west")] == [str(trained)]
 
 
 @pytest.mark.parametrize("damage", [_flip, Path.unlink], ids=["damaged", "missing"])
@@ -124,7 +127,7 @@ def test_a_site_that_has_lost_what_it_did_says_so_and_goes_on_only_when_told(sta
 
 def test_other_molecules_are_asked_about_and_taken_when_both_sides_mean_it(stage: Build) -> None:
     run = _stopped(stage, "train", "after", 2, "SIGKILL")
-    shard, before = run.folder / "sites" / "west" / "shard.csv", run.events("agreement")[0].fields["molecules"]
+    shard, before = run.folder / "sites" / "west" / "shard.csv", run.events(AgreementReached)[0].body.molecules
     shard.write_text("".join(shard.read_text().splitlines(keepends=True)[:-20]))
     run.start("west")
     assert run.wait("west") == Exit.SHARD_CHANGED
@@ -138,11 +141,11 @@ def test_other_molecules_are_asked_about_and_taken_when_both_sides_mean_it(stage
     assert fedmol([*change, "--from-round", "2", "--quorum", "1"]) == 0  # which then closes without west
     assert fedmol([*change, "--from-round", "3", "--quorum", "2", "--accept-shard", "west"]) == 0
     run.start(AGGREGATOR)
-    run.wait_for(lambda event: event.kind == "round_started" and event.round == 3)
+    run.wait_for(RoundStarted, lambda event: event.round == 3)
     run.start("west")
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0), run.log("west")
-    after = run.events("agreement")[-1].fields["molecules"]
+    after = run.events(AgreementReached)[-1].body.molecules
     assert after["west"] < before["west"]
     assert after["model"] == before["model"]
-    weights = run.events("round_finished")[-1].fields["weights"]
+    weights = run.events(RoundFinished)[-1].body.weights
     assert weights["west"] == after["west"] / sum(after.values())

@@ -7,6 +7,10 @@ import time
 from collections.abc import Callable
 
 from fedmol.fl.federation import Settings
+from fedmol.telemetry.events.round_events import RoundFinished, UpdateReceived
+from fedmol.telemetry.events.run_events import ClockStopped, RunFinished
+from fedmol.telemetry.events.site_events import SiteLost, SiteReturned
+from fedmol.telemetry.log import Event
 from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 Build = Callable[[Settings], Stage]
@@ -27,33 +31,32 @@ def test_an_aggregator_that_slept_drops_no_healthy_site(stage: Build) -> None:
     run.crash("west", f"{SITE}.train", "before", 2, "SIGSTOP")
     reported = set[str]()
 
-    def quorum(event: object) -> bool:
-        kind, round, site = (getattr(event, name) for name in ("kind", "round", "site"))
-        if (kind, round) == ("update_received", 2):
-            reported.add(site)
+    def quorum(event: Event[UpdateReceived]) -> bool:
+        if event.round == 2:
+            reported.add(event.site)
         return len(reported) == 2
 
-    run.wait_for(quorum)
+    run.wait_for(UpdateReceived, quorum)
     run.signal(AGGREGATOR, signal.SIGSTOP)
     time.sleep(2 * LOST_AFTER)
     run.signal("west", signal.SIGCONT)
     run.signal(AGGREGATOR, signal.SIGCONT)
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
-    assert [event.fields["missing"] for event in run.events("round_finished")] == [[], [], []]
-    assert run.events("site_lost") == []
-    (slept,) = run.events("clock_stopped")
-    assert slept.fields["seconds"] >= 2 * LOST_AFTER
+    assert [event.body.missing for event in run.events(RoundFinished)] == [[], [], []]
+    assert run.events(SiteLost) == []
+    (slept,) = run.events(ClockStopped)
+    assert (slept.body.seconds or 0) >= 2 * LOST_AFTER
 
 
 def test_a_site_that_slept_is_lost_and_comes_back(stage: Build) -> None:
     run = stage(three_sites())
     run.start(AGGREGATOR, "east", "model")
     run.crash("west", f"{SITE}.train", "before", 2, "SIGSTOP")
-    run.wait_for(lambda event: event.kind == "site_lost" and event.site == "west")
-    run.wait_for(lambda event: event.kind == "run_finished")
+    run.wait_for(SiteLost, lambda event: event.site == "west")
+    run.wait_for(RunFinished)
     run.signal("west", signal.SIGCONT)
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
-    assert [event.fields["missing"] for event in run.events("round_finished")] == [[], ["west"], ["west"]]
-    assert [event.site for event in run.events("site_returned")] == ["west"]
+    assert [event.body.missing for event in run.events(RoundFinished)] == [[], ["west"], ["west"]]
+    assert [event.site for event in run.events(SiteReturned)] == ["west"]
     models = {run.events_path(name).with_name("model.safetensors").read_bytes() for name in run.parties}
     assert len(models) == 1

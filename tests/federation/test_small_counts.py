@@ -8,6 +8,7 @@ from collections.abc import Callable
 from safetensors import safe_open
 
 from fedmol.fl.federation import Settings
+from fedmol.telemetry.events.site_events import SiteJoined
 from tests.support.stage import AGGREGATOR, Stage, small_settings
 
 _LEAST = 7
@@ -19,10 +20,10 @@ def test_no_small_count_leaves_a_site_no_sum_is_in_the_model_and_files_are_their
     run = stage(small_settings(training={"rounds": 1}, data={"least_count": _LEAST}))
     run.start()
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0)
-    for event in run.events("site_joined"):
-        census = event.fields["census"]
-        assert census["sizes"][0] == 0
-        sent = [*census["atoms"], *census["bonds"], *census["sizes"][1:]]
+    for event in run.events(SiteJoined):
+        census = event.body.census
+        assert census.sizes[0] == 0
+        sent = [*census.atoms, *census.bonds, *census.sizes[1:]]
         assert min(sent) == _LEAST  # some class is rare in every shard
     work = run.folder / AGGREGATOR
     with safe_open(work / "model.safetensors", "np") as file:

@@ -18,6 +18,7 @@ from benchmarks.federation.cases import counts, introduction
 from benchmarks.federation.member import Member
 from fedmol.fl.identity import aggregator_name, peer_name
 from fedmol.fl.payload import MODEL, Sections, Vector, model_payload
+from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted, UpdateRefused
 from fedmol_collaborator.openfl_adapter.plan import render
 from fedmol_collaborator.openfl_adapter.task_runner import SiteTaskRunner
 from tests.support.stage import AGGREGATOR, RUN, Stage, small_settings
@@ -51,7 +52,7 @@ def test_a_stock_collaborator_plays_a_whole_run(tmp_path: Path) -> None:
     hello, initial = introduction(stage.settings)
     try:
         stage.start(AGGREGATOR)
-        stage.wait_for(lambda event: event.kind == "round_started")
+        stage.wait_for(RoundStarted)
         time.sleep(0.5)
         with Member(f"localhost:{stage.settings.network.port}", certs, "west", RUN) as member:
             joining = hello.model_copy(update={"run": RUN, "peer": peer_name("west")})
@@ -83,7 +84,7 @@ def test_a_stock_collaborator_plays_a_whole_run(tmp_path: Path) -> None:
         for round in (1, 2, 3):
             model = model + (training.train(round, {MODEL: model}).sections[MODEL] - model)
             assert stage.checkpoint(round).tobytes() == model.tobytes()
-        assert [event.fields["nll"] for event in stage.events("round_finished")] == [81.0, 82.0, 83.0]
-        assert not stage.events("update_refused")
+        assert [event.body.nll for event in stage.events(RoundFinished)] == [81.0, 82.0, 83.0]
+        assert not stage.events(UpdateRefused)
     finally:
         stage.close()

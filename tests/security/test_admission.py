@@ -20,6 +20,7 @@ from fedmol.errors import Exit
 from fedmol.fl.messages import ECHO, SERVICE
 from fedmol.fl.refusals import decode_error
 from fedmol.pki import pem
+from fedmol.telemetry.events.run_events import StateDamaged
 from tests.support.attacker import ANSWER, ATTACKER, PATHS, UPLOAD, Hanging, draft, refusal, stranger
 from tests.support.light import Light, in_time
 
@@ -134,12 +135,12 @@ def test_a_damaged_list_lets_nobody_in_again(under_attack: Light, damage: bytes)
     member = under_attack.members[ATTACKER]
     denied = under_attack.stage.folder / "certs" / "aggregator" / "denied.txt"
     denied.write_text(ATTACKER + "\n")
-    before = len(under_attack.stage.events("state_damaged"))
+    before = len(under_attack.stage.events(StateDamaged))
     assert refusal(member.tasks).code() is grpc.StatusCode.FAILED_PRECONDITION
     denied.write_bytes(damage)
     try:
         assert refusal(member.tasks).code() is grpc.StatusCode.FAILED_PRECONDITION
-        assert len(under_attack.stage.events("state_damaged")) == before + 1
+        assert len(under_attack.stage.events(StateDamaged)) == before + 1
     finally:
         denied.write_text("")
     under_attack.play()

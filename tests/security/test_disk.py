@@ -13,6 +13,7 @@ import pytest
 
 from fedmol.errors import Exit
 from fedmol.local.processes import Party
+from fedmol.telemetry.events.round_events import RoundFinished
 from tests.support.light import Build, Light, light_settings
 from tests.support.stage import AGGREGATOR
 
@@ -63,7 +64,7 @@ def test_a_full_disk_ends_the_aggregator_by_name_and_a_larger_one_goes_on(light:
     one.stage.start(AGGREGATOR)
     one.connect()
     one.play()
-    assert [event.round for event in one.stage.events("round_finished")] == [1, 2]
+    assert [event.round for event in one.stage.events(RoundFinished)] == [1, 2]
 
 
 def test_a_disk_that_is_full_while_sites_join_ends_the_aggregator_by_name(light: Build) -> None:
@@ -129,9 +130,9 @@ def test_a_run_is_complete_only_when_nobody_missed_a_round(light: Build) -> None
     one = light(light_settings("east", "model", "west", length=3, quorum=2, grace=0.5))
     one.open()
     one.play()
-    assert one.play("east", "model").fields["missing"] == ["west"]
+    assert one.play("east", "model").body.missing == ["west"]
     one.restart()
-    assert one.play().fields["missing"] == []
+    assert one.play().body.missing == []
     finished = one.finish()
-    assert (finished.fields["outcome"], finished.fields["missing"]) == ("quorum", [])
-    assert finished.fields["missed_rounds"] == {"west": 1}
+    assert (finished.body.outcome, finished.body.missing) == ("quorum", [])
+    assert finished.body.missed_rounds == {"west": 1}

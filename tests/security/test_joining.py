@@ -15,6 +15,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.messages import JOIN, LARGEST_CONTROL, SERVICE
 from fedmol.fl.refusals import decode_error
 from fedmol.fl.versions import SEMANTICS
+from fedmol.telemetry.events.site_events import SiteJoined, SiteRefused
 from tests.golden.messages import recorded
 from tests.support.attacker import ATTACKER, refusal
 from tests.support.light import Build, Light, light_settings
@@ -228,11 +229,11 @@ def test_a_message_that_is_too_long_is_not_looked_at(enrollment: Light) -> None:
 
 
 def test_every_kind_of_refusal_is_in_the_log_by_the_site_s_name(enrollment: Light) -> None:
-    logged = enrollment.stage.events("site_refused")
+    logged = enrollment.stage.events(SiteRefused)
     assert {event.site for event in logged} == {ATTACKER}
     told = {exit.slug for _, exit in OTHERS.values()} | {Exit.MESSAGE_REFUSED.slug}
-    assert {event.fields["reason"] for event in logged} == told
-    assert {event.site for event in enrollment.stage.events("site_joined")} == set(HONEST)
+    assert {event.body.reason for event in logged} == told
+    assert {event.site for event in enrollment.stage.events(SiteJoined)} == set(HONEST)
     size = (enrollment.work / "events.jsonl").stat().st_size
     assert size < 64 * 2**10  # whatever was sent
 

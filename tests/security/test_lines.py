@@ -12,6 +12,8 @@ import grpc
 from benchmarks.federation.member import OPENFL, messages
 from fedmol.fl.federation import Settings
 from fedmol.local.processes import AGGREGATOR
+from fedmol.telemetry.events.round_events import UpdateLate
+from fedmol.telemetry.events.site_events import SiteLost
 from tests.support.attacker import ATTACKER, UPLOAD, Hanging, draft
 from tests.support.light import Build, light_settings
 from tests.support.stage import PATIENCE
@@ -31,11 +33,11 @@ def test_a_line_that_dies_in_mid_upload(light: Build) -> None:
         one.validate(ATTACKER)
         parts = list(messages([draft(one).honest()], PIECE))
         dead = hanging.begin(f"/{OPENFL}/{UPLOAD}", *parts[:4])
-        assert one.play("east", "model").fields["missing"] == [ATTACKER]
+        assert one.play("east", "model").body.missing == [ATTACKER]
         assert not dead.done()
         assert dead.exception(timeout=PATIENCE).code() is grpc.StatusCode.CANCELLED  # given up by the aggregator
     assert one.members[ATTACKER].tasks()[:2] == (one.round, ["aggregated_model_validation", "train"])
-    assert one.play().fields["missing"] == []
+    assert one.play().body.missing == []
 
 
 def test_an_upload_at_a_trickle(light: Build) -> None:
@@ -53,14 +55,14 @@ def test_an_upload_at_a_trickle(light: Build) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         slow = pool.submit(one.members[ATTACKER].stream, UPLOAD, trickle())
-        assert one.play("east", "model").fields["missing"] == [ATTACKER]
+        assert one.play("east", "model").body.missing == [ATTACKER]
         assert not slow.done()
         closed.set()
         slow.result(PATIENCE)
-    assert [(event.site, event.round) for event in one.stage.events("update_late")] == [(ATTACKER, 1)]
+    assert [(event.site, event.round) for event in one.stage.events(UpdateLate)] == [(ATTACKER, 1)]
     opening = one.members[ATTACKER].opening()
     assert (opening.round, opening.last_counted) == (2, None)
-    assert one.play().fields["missing"] == []
+    assert one.play().body.missing == []
 
 
 def test_a_connection_grows_old_and_the_upload_on_it_comes_to_its_end(light: Build) -> None:
@@ -84,7 +86,7 @@ def test_a_connection_grows_old_and_the_upload_on_it_comes_to_its_end(light: Bui
         slow = pool.submit(one.members[ATTACKER].stream, UPLOAD, slowly())
         one.report("east", "model")
         slow.result(PATIENCE)
-    assert one.close(one.sites).fields["missing"] == []
+    assert one.close(one.sites).body.missing == []
 
 
 def test_nobody_is_lost_by_another_s_slow_line(light: Build) -> None:
@@ -119,4 +121,4 @@ def test_nobody_is_lost_by_another_s_slow_line(light: Build) -> None:
         slow.result(PATIENCE)
         for each in working:
             each.result(PATIENCE)
-    assert {event.site for event in one.stage.events("site_lost")} <= {ATTACKER}
+    assert {event.site for event in one.stage.events(SiteLost)} <= {ATTACKER}

@@ -21,6 +21,7 @@ from fedmol.fl.refusals import decode_error
 from fedmol.sidecar.live_page import Page
 from fedmol.sidecar.log_watch import Watch
 from fedmol.sidecar.prometheus import RunCollector
+from fedmol.telemetry.events.site_events import SiteProgress, SiteRefused
 from fedmol_aggregator.progress_log import BURST, EVERY, PHASES
 from tests.support.attacker import ATTACKER
 from tests.support.light import Build, Light, in_time, light_settings
@@ -77,7 +78,7 @@ def test_a_site_that_alternates_phases_as_fast_as_it_may_gets_few_events(one: Li
         with suppress(grpc.RpcError):  # too many a second
             _report(one, phase=phase)
             sent += 1
-    told = one.stage.events("site_progress")
+    told = one.stage.events(SiteProgress)
     assert sent > 100
     assert len(told) <= BURST + PHASES + 1 + (time.monotonic() - began) / EVERY
     one.play()
@@ -97,8 +98,8 @@ def test_reports_of_any_content_are_refused_by_name_and_add_up(one: Light) -> No
     page = _shown(one)
     assert "peer refused" in page
     _stop(one)
-    refused = [event for event in one.stage.events("site_refused") if event.site == ATTACKER]
-    assert sum(event.fields.get("times", 1) for event in refused) == 20 * len(_MALFORMED)
+    refused = [event for event in one.stage.events(SiteRefused) if event.site == ATTACKER]
+    assert sum(event.body.times for event in refused) == 20 * len(_MALFORMED)
     assert len(refused) <= 8
     assert (one.work / "events.jsonl").stat().st_size - before < 20_000
 
@@ -112,8 +113,8 @@ def test_failed_handshakes_add_up_in_the_log_and_on_standard_error(one: Light) -
             secure.read(1)
     one.play()
     _stop(one)
-    refused = [event for event in one.stage.events("site_refused") if event.fields["reason"] == "tls-handshake"]
-    assert sum(event.fields.get("times", 1) for event in refused) == count
+    refused = [event for event in one.stage.events(SiteRefused) if event.body.reason == "tls-handshake"]
+    assert sum(event.body.times for event in refused) == count
     assert len(refused) <= 4
     assert len(one.stage.log(AGGREGATOR)) < 30_000
     assert "tls-handshake" in _shown(one)

@@ -16,6 +16,7 @@ import pytest
 from benchmarks.federation.member import OPENFL, messages, metric, varint
 from fedmol.fl.messages import ECHO, JOIN, LARGEST_CONTROL, LARGEST_ECHO, OPENING, PROBE, REPORT, SERVICE
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, VALIDATE
+from fedmol.telemetry.events.run_events import RunStarted
 from tests.support.attacker import ATTACKER, UPLOAD, Draft, draft, refusal, refused
 from tests.support.light import Light
 
@@ -227,8 +228,8 @@ def test_after_all_that_the_run_goes_on_when_the_aggregator_is_killed(under_atta
         with pytest.raises(grpc.RpcError):
             one.send(upload)
     under_attack.report("east")
-    restarted = len(under_attack.stage.events("run_started"))
+    restarted = len(under_attack.stage.events(RunStarted))
     under_attack.restart()
-    assert len(under_attack.stage.events("run_started")) == restarted + 1
+    assert len(under_attack.stage.events(RunStarted)) == restarted + 1
     assert under_attack.members["east"].tasks()[1] == []
     under_attack.play()

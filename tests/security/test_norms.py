@@ -11,6 +11,8 @@ import pytest
 
 from fedmol.fl.federation import Settings
 from fedmol.fl.payload import Vector
+from fedmol.telemetry.events.round_events import RoundFinished, RoundOpened, UpdateNotCounted
+from fedmol.telemetry.events.run_events import RunFinished
 from tests.support.attacker import ATTACKER
 from tests.support.light import Build, Light, light_settings
 from tests.support.stage import AGGREGATOR, DISTURBED, Stage, small_settings
@@ -31,22 +33,22 @@ def test_a_large_step_against_the_others_does_not_count(light: Build, sites: tup
     honest = [site for site in sites if site != ATTACKER]
     for round in (1, 2, 3, 4):
         if round == 2:
-            assert one.play().fields["excluded"] == []
+            assert one.play().body.excluded == []
             continue
         one.validate(ATTACKER)
         one.train(ATTACKER, against(one))
         one.report(*honest)
         finished = one.close(honest)
-        assert (finished.fields["excluded"], finished.fields["missing"]) == ([ATTACKER], [])
+        assert (finished.body.excluded, finished.body.missing) == ([ATTACKER], [])
         if round < 4:
             opening = one.members[ATTACKER].opening()
             assert (opening.round, opening.last_counted) == (round + 1, None if round == 1 else 2)
             assert "max_update_norm_ratio" in str(opening.reason)
-    told = one.stage.events("update_not_counted")
+    told = one.stage.events(UpdateNotCounted)
     assert [(event.site, event.round) for event in told] == [(ATTACKER, 1), (ATTACKER, 3), (ATTACKER, 4)]
-    assert all(event.fields["norm"] > event.fields["limit"] > 0 for event in told)
-    finished = one.finish()
-    assert (finished.fields["outcome"], finished.fields["missing"]) == ("quorum", [ATTACKER])
+    assert all((event.body.norm or 0) > (event.body.limit or 0) > 0 for event in told)
+    ended = one.finish()
+    assert (ended.body.outcome, ended.body.missing) == ("quorum", [ATTACKER])
 
 
 def test_of_four_sites_one_cannot_make_room_for_itself(light: Build) -> None:
@@ -59,8 +61,8 @@ def test_of_four_sites_one_cannot_make_room_for_itself(light: Build) -> None:
         update = one.update(ATTACKER, move)
         one.train(ATTACKER, update)
         one.report(*honest)
-        finished = one.stage.wait_for(lambda event: event.kind == "round_finished" and event.round == one.round)
-        counted.append(ATTACKER in finished.fields["weights"])
+        finished = one.stage.wait_for(RoundFinished, lambda event: event.round == one.round)
+        counted.append(ATTACKER in finished.body.weights)
         everyone = one.sites if counted[-1] else honest
         one.close(everyone, {site: update if site == ATTACKER else one.update(site) for site in everyone})
     assert counted == [True, True, True, False, False, False]
@@ -75,8 +77,8 @@ def test_a_real_site_whose_updates_are_turned_round_goes_on_and_does_not_count(
     run.parties[ATTACKER] = replace(west, command=[sys.executable, script, "1,3", str(-TIMES), *west.command[2:]])
     run.start()
     assert {name: run.wait(name) for name in run.parties} == dict.fromkeys(run.parties, 0), run.log(ATTACKER)
-    finished = run.events("round_finished")
-    assert [event.fields["excluded"] for event in finished] == [[ATTACKER], [], [ATTACKER]]
-    assert [sorted(event.fields["weights"]) for event in finished] == [["model"], ["model", "west"], ["model"]]
-    assert [event.fields["counted"] for event in run.events("round_opened", ATTACKER)] == [None, False, True]
-    assert run.events("run_finished", AGGREGATOR)[0].fields["outcome"] == "quorum"
+    finished = run.events(RoundFinished)
+    assert [event.body.excluded for event in finished] == [[ATTACKER], [], [ATTACKER]]
+    assert [sorted(event.body.weights) for event in finished] == [["model"], ["model", "west"], ["model"]]
+    assert [event.body.counted for event in run.events(RoundOpened, ATTACKER)] == [None, False, True]
+    assert run.events(RunFinished, AGGREGATOR)[0].body.outcome == "quorum"

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from fedmol.telemetry.events.run_events import StateDamaged
 from tests.support.light import Build, light_settings
 from tests.support.stage import AGGREGATOR
 
@@ -92,7 +93,7 @@ def test_a_pickle_in_the_place_of_a_file_of_ours_is_not_loaded(light: Build, tmp
     one.stage.start(AGGREGATOR)
     one.connect()
     one.report("west")
-    one.stage.wait_for(lambda event: event.kind == "state_damaged" and event.fields["file"] == str(upload))
+    one.stage.wait_for(StateDamaged, lambda event: event.body.file == str(upload))
     one.play()
     assert not loaded.exists()
-    assert sorted(event.fields["file"] for event in one.stage.events("state_damaged")) == sorted(map(str, replaced))
+    assert sorted(event.body.file for event in one.stage.events(StateDamaged)) == sorted(map(str, replaced))

@@ -18,6 +18,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from openfl.protocols import aggregator_pb2
 
 from fedmol.fl.federation import Settings
+from fedmol.telemetry.events.site_events import MessageSent
 from fedmol_collaborator import outbound_fields
 from tests.support.scripted import SITE, Received, ScriptedAggregator, one_site
 from tests.support.stage import PATIENCE, RUN, Stage
@@ -29,7 +30,6 @@ KINDS = {
     "SendLocalTaskResults": aggregator_pb2.TaskResults,
 }
 METADATA = {"user-agent"}
-ROOT = Path(__file__).parents[2]
 
 
 def _said(received: Received) -> set[str]:
@@ -123,17 +123,17 @@ def _secrets_stay(run: Stage, received: list[Received]) -> None:
 def _log_has_all(run: Stage, received: list[Received]) -> None:
     times, size = Counter[str](), Counter[str]()
     logged: dict[str, set[str]] = {}
-    for event in run.events("message_sent", SITE):
-        times[event.fields["call"]] += event.fields["times"]
-        size[event.fields["call"]] += event.fields["bytes"]
-        logged.setdefault(event.fields["call"], set()).update(event.fields["holds"])
+    for event in run.events(MessageSent, SITE):
+        times[event.body.call] += event.body.times
+        size[event.body.call] += event.body.bytes
+        logged.setdefault(event.body.call, set()).update(event.body.holds)
     for call in {one.call for one in received}:
         came = [one for one in received if one.call == call]
         assert times[call] >= len(came)  # a message that was given up is written down as well
         assert size[call] >= sum(len(one.body) for one in came)
         assert logged[call] == set().union(*(_said(one) for one in came))
     assert times["SendLocalTaskResults"] == 6
-    assert len(run.events("message_sent", SITE)) < 60
+    assert len(run.events(MessageSent, SITE)) < 60
 
 
 def test_nothing_leaves_with_the_doctor_that_is_not_in_the_list(stage: Build, tmp_path: Path) -> None:
@@ -158,9 +158,3 @@ def test_nothing_leaves_with_the_doctor_that_is_not_in_the_list(stage: Build, tm
     assert f"{len(probes)} x Probe, {sum(len(one.body) for one in probes):,} bytes" in checks["messages"]["found"]
     echoes = [one for one in received if one.call == "Echo"]
     assert f"{len(echoes)} x Echo, {sum(len(one.body) for one in echoes):,} bytes" in checks["messages"]["found"]
-
-
-def test_the_docs_have_the_list() -> None:
-    page = (ROOT / "docs/site.md").read_text()
-    assert outbound_fields.page_of(page) == page, "python -m fedmol_collaborator.outbound_fields docs/site.md"
-    assert outbound_fields.table() in page

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from fedmol.errors import Exit
+from fedmol.telemetry.events.run_events import RunFinished, StateDamaged, StateRebuilt
 from tests.support.light import Light, light_settings
 from tests.support.stage import AGGREGATOR, RUN
 
@@ -159,8 +160,8 @@ def test_what_can_be_made_again_is_and_the_run_goes_on(again: Light, case: str) 
     damaged = REBUILT[case](again.work)
     again.stage.start(AGGREGATOR)
     again.connect()
-    for kind in ("state_damaged", "state_rebuilt"):
-        assert [event.fields["file"] for event in again.stage.events(kind)] == [str(damaged)]
+    assert [event.body.file for event in again.stage.events(StateDamaged)] == [str(damaged)]
+    assert [event.body.file for event in again.stage.events(StateRebuilt)] == [str(damaged)]
     assert again.stage.checkpoint(ROUNDS).tobytes() == again.model.tobytes()
     assert again.members["east"].tasks() == (again.round, [], False)  # what it had sent is still there
     again.report("model", "west")
@@ -223,8 +224,8 @@ def test_a_final_model_that_is_damaged_is_made_again(tmp_path: Path, damage: Cal
         one.stage.start(AGGREGATOR)
         assert one.stage.wait(AGGREGATOR) == 0, one.stage.log(AGGREGATOR)
         assert path.read_bytes() == whole
-        assert len(one.stage.events("run_finished")) == 1
-        told = [event.fields["file"] for event in one.stage.events("state_damaged")]
+        assert len(one.stage.events(RunFinished)) == 1
+        told = [event.body.file for event in one.stage.events(StateDamaged)]
         assert told == [str(path)] * (damage is not delete)
     finally:
         one.shut()
@@ -242,7 +243,7 @@ def test_a_damaged_upload_of_the_open_round_is_asked_for_again(
     again.stage.start(AGGREGATOR)
     again.connect()
     again.report("model", "west")
-    again.stage.wait_for(lambda event: event.kind == "state_damaged" and event.fields["file"] == str(path))
+    again.stage.wait_for(StateDamaged, lambda event: event.body.file == str(path))
     assert again.members["east"].tasks() == (again.round, ["train"], False)
     again.train("east")
     again.close(again.sites)

@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.federation.member import OPENFL, channel, messages
 from fedmol.fl.messages import ECHO, JOIN, REPORT, SERVICE
+from fedmol.telemetry.events.round_events import UpdateRefused
 from tests.security.test_malformed import NO_UPLOADS, NUMBERS, STREAMS
 from tests.security.test_norms import against
 from tests.security.test_uploads import TASKS, TENSORS
@@ -79,9 +80,9 @@ def _run(one: Light, attacked: bool) -> tuple[bytes, int]:
             sent += attack.sent
         else:
             finished = one.play(*HONEST)
-        assert sorted(finished.fields["weights"]) == HONEST
-    finished = one.finish()
-    assert (finished.fields["outcome"], finished.fields["missing"]) == ("quorum", [ATTACKER])
+        assert sorted(finished.body.weights) == HONEST
+    ended = one.finish()
+    assert (ended.body.outcome, ended.body.missing) == ("quorum", [ATTACKER])
     return (one.work / "model.safetensors").read_bytes(), sent
 
 
@@ -91,5 +92,5 @@ def test_the_model_is_byte_for_byte_that_of_a_run_without_the_attacks(light: Bui
     under, sent = _run(attacked, attacked=True)
     assert under == without
     assert sent > 2 * ROUNDS
-    assert sum(event.fields.get("times", 1) for event in attacked.stage.events("update_refused")) > ROUNDS
+    assert sum(event.body.times for event in attacked.stage.events(UpdateRefused)) > ROUNDS
     assert np.isfinite(attacked.stage.checkpoint(ROUNDS)).all()

@@ -12,6 +12,8 @@ from fedmol.fl.checkpoints import Checkpoint, Checkpoints
 from fedmol.fl.federation import Settings, dump, parse
 from fedmol.fl.messages import Agreement, CensusCounts
 from fedmol.fl.payload import vector_digest
+from fedmol.telemetry.events.round_events import RoundFinished
+from fedmol.telemetry.events.run_events import RunFinished, RunStarted
 from fedmol.telemetry.log import EventLog
 from fedmol.training.assembly import denoiser_of, save_final_model, vocabulary_of
 from fedmol.training.parameter_vector import flatten
@@ -42,30 +44,28 @@ class State:
         self.log = EventLog(work / "events.jsonl", run=run, site="aggregator")
         (work / "settings.yaml").write_text(dump(self.settings))
         (work / "agreement.json").write_text(self.agreement.model_dump_json())
-        self.log.write("run_started", sites=["north"], quorum=1, rounds=3, parameters=1, model_bytes=4)
+        self.log.write(RunStarted(sites=["north"], quorum=1, rounds=3, parameters=1, model_bytes=4))
 
     def finish(self, *rounds: int, keep: int = 2) -> State:
         for round in rounds:
             self.weights = self.weights * np.float32(0.9)
-            account = {"round": round, "model_digest": vector_digest(self.weights)}
-            Checkpoints(self.work / "rounds", keep).save(round, Checkpoint({"model": self.weights}, {}, account))
-            self.log.write(
-                "round_finished",
-                round=round,
+            account = RoundFinished(
                 sites=["north"],
                 weights={"north": 1.0},
+                missing=[],
+                seconds=1.0,
                 loss=1.0,
                 nll=1.0,
-                model_digest=account["model_digest"],
-                missing=[],
                 site_loss={},
                 site_nll={},
-                seconds=1.0,
+                model_digest=vector_digest(self.weights),
             )
+            Checkpoints(self.work / "rounds", keep).save(Checkpoint({"model": self.weights}, {}, round, account))
+            self.log.write(account, round=round)
         return self
 
     def end(self) -> State:
         digest = vector_digest(self.weights)
-        self.log.write("run_finished", outcome="complete", missing=[], missed_rounds={}, rounds=3, model_digest=digest)
+        self.log.write(RunFinished(outcome="complete", missing=[], missed_rounds={}, rounds=3, model_digest=digest))
         save_final_model(self.work / "model.safetensors", self.settings, self.agreement, self.weights, 3)
         return self

@@ -19,6 +19,7 @@ from fedmol.fl.messages import ECHO, JOIN, OPENING, PROBE, REPORT, SERVICE
 from fedmol.fl.refusals import decode_error
 from fedmol.fl.tasks import LOSS, SECONDS, TRAIN
 from fedmol.pki import certificates
+from fedmol.telemetry.events.round_events import UpdateRefused
 from tests.support.light import Light
 
 ATTACKER = "west"
@@ -70,14 +71,14 @@ def draft(light: Light, site: str = ATTACKER) -> Draft:
 
 def refused(light: Light, stream: Iterable[bytes], site: str = ATTACKER) -> None:
     """Send the messages as an upload: it is refused by name, which is logged, and changes nothing in its round."""
-    before = len(light.stage.events("update_refused"))
+    before = len(light.stage.events(UpdateRefused))
     with pytest.raises(grpc.RpcError) as answer:
         light.members[site].stream(UPLOAD, stream)
     assert answer.value.code() is grpc.StatusCode.FAILED_PRECONDITION, answer.value
     said = decode_error(answer.value.details())
     assert said is not None
     assert said.exit is Exit.UPDATE_REFUSED
-    logged = light.stage.events("update_refused")[before:]
+    logged = light.stage.events(UpdateRefused)[before:]
     assert [(event.site, event.round) for event in logged] == [(site, light.round)]
     light.play()
 

@@ -9,7 +9,9 @@ from typing import Any
 from fedmol.fl.changes import Change, sign
 from fedmol.fl.federation import Settings, parse
 from fedmol.pki import certificates
-from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry.events.run_events import RunStarted
+from fedmol.telemetry.log import EventLog
+from fedmol.telemetry.queries import Kind, logged
 from fedmol_aggregator.signed_changes import RunChanges
 
 RUN = "trial-1"
@@ -30,13 +32,14 @@ class Desk:
         self.events = EventLog(self.work / "events.jsonl", run=RUN, site="aggregator")
         course = RunChanges(RUN, settings, self.work, self.authority / "ca.crt", self.events)
         self.events.write(
-            "run_started",
-            manifest=course.changes.manifest,
-            sites=settings.site_names,
-            quorum=settings.quorum,
-            rounds=settings.training.rounds,
-            parameters=1,
-            model_bytes=4,
+            RunStarted(
+                manifest=course.changes.manifest,
+                sites=settings.site_names,
+                quorum=settings.quorum,
+                rounds=settings.training.rounds,
+                parameters=1,
+                model_bytes=4,
+            )
         )
         return course
 
@@ -48,5 +51,5 @@ class Desk:
         path.write_text(sign(change, self.authority / "ca.key", None).model_dump_json())
         return path
 
-    def said(self, kind: str) -> list[dict[str, Any]]:
-        return [event.fields for event in read(self.events.path) if event.kind == kind]
+    def said(self, kind: type[Kind]) -> list[Kind]:
+        return [event.body for event in logged(self.events.path, kind)]

@@ -15,7 +15,8 @@ from fedmol.fl.rounds import RoundRule, Terms
 from fedmol.fl.strategies import Strategy
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, TRAIN, VALIDATE
 from fedmol.fl.update_norms import Reach
-from fedmol.telemetry.log import Event, EventLog, read
+from fedmol.telemetry.log import Event, EventLog
+from fedmol.telemetry.queries import Kind, logged
 
 PARAMETERS = 1001
 REACH = Reach(norm=100.0, steps=100, gradient=1.0)
@@ -97,8 +98,8 @@ class Federation:
                 self.report(site, round)
             assert self.engine.tick()
 
-    def said(self, kind: str) -> list[Event]:
-        return [event for event in read(self.events.path) if event.kind == kind]
+    def said(self, kind: type[Kind]) -> list[Event[Kind]]:
+        return list(logged(self.events.path, kind))
 
 
 Build = Callable[..., Federation]

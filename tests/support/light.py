@@ -18,6 +18,8 @@ from benchmarks.federation.member import Member
 from fedmol.fl.federation import Settings
 from fedmol.fl.identity import stream_seed
 from fedmol.fl.payload import Vector
+from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted
+from fedmol.telemetry.events.run_events import RunFinished
 from fedmol.telemetry.log import Event
 from fedmol.training.assembly import reach
 from tests.support.stage import AGGREGATOR, PATIENCE, RUN, Stage, small_settings
@@ -102,23 +104,23 @@ class Light:
             self.validate(site)
             self.train(site)
 
-    def play(self, *sites: str) -> Event:
+    def play(self, *sites: str) -> Event[RoundFinished]:
         """A round in which the sites, or all, do what is asked of them."""
         counted = sites or tuple(self.sites)
         self.report(*counted)
         return self.close(counted)
 
-    def close(self, counted: Collection[str], updates: Mapping[str, Vector] | None = None) -> Event:
+    def close(self, counted: Collection[str], updates: Mapping[str, Vector] | None = None) -> Event[RoundFinished]:
         """Wait for the end of the open round: its model has to be the mean of the updates of those who count."""
         updates = updates or {site: self.update(site) for site in sorted(counted)}
-        finished = self.stage.wait_for(lambda event: event.kind == "round_finished" and event.round == self.round)
+        finished = self.stage.wait_for(RoundFinished, lambda event: event.round == self.round)
         weights = self.shares(counted)
-        assert finished.fields["weights"] == weights
+        assert finished.body.weights == weights
         self.model = mean(self.model, updates, weights)
         assert self.stage.checkpoint(self.round).tobytes() == self.model.tobytes()
         self.round += 1
         if self.round <= self.settings.training.rounds:
-            self.stage.wait_for(lambda event: event.kind == "round_started" and event.round == self.round)
+            self.stage.wait_for(RoundStarted, lambda event: event.round == self.round)
         return finished
 
     def shares(self, counted: Collection[str]) -> dict[str, float]:
@@ -137,13 +139,13 @@ class Light:
         self.stage.start(AGGREGATOR)
         self.connect()
 
-    def finish(self) -> Event:
+    def finish(self) -> Event[RunFinished]:
         """Everybody hears that the run is over and holds its model, and the aggregator ends well."""
         for member in self.members.values():
             assert member.tasks()[2]
             member.say_finished()
         assert self.stage.wait(AGGREGATOR) == 0
-        (finished,) = self.stage.events("run_finished")
+        (finished,) = self.stage.events(RunFinished)
         return finished
 
     def serving(self) -> bool:

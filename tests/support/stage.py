@@ -18,7 +18,8 @@ from safetensors.numpy import load_file
 from fedmol.fl.federation import Settings, parse
 from fedmol.local.preparation import free_port, prepare
 from fedmol.local.processes import AGGREGATOR, Party, parties, stop
-from fedmol.telemetry.log import Event, Follower, read
+from fedmol.telemetry.log import Event, Follower
+from fedmol.telemetry.queries import Kind, logged, of_kind
 from tests.support.forking import ForkedParty
 
 T = TypeVar("T")
@@ -105,11 +106,13 @@ class Stage:
         except Exception:
             raise AssertionError(f"{name} did not end; its log:\n{self.log(name)}") from None
 
-    def wait_for(self, what: Callable[[Event], bool], name: str = AGGREGATOR) -> Event:
-        """The first event in a party's log for which `what` holds."""
+    def wait_for(
+        self, kind: type[Kind], what: Callable[[Event[Kind]], bool] = lambda _: True, name: str = AGGREGATOR
+    ) -> Event[Kind]:
+        """The first event of a kind in a party's log for which `what` holds."""
         follower, until = Follower(self.events_path(name)), time.monotonic() + PATIENCE
         while time.monotonic() < until:
-            for event in follower.new():
+            for event in of_kind(follower.new(), kind):
                 if what(event):
                     return event
             time.sleep(0.02)
@@ -122,8 +125,8 @@ class Stage:
         folder = self.folder if name == AGGREGATOR else self.folder / "sites"
         return folder / name / "events.jsonl"
 
-    def events(self, kind: str, name: str = AGGREGATOR) -> list[Event]:
-        return [event for event in read(self.events_path(name)) if event.kind == kind]
+    def events(self, kind: type[Kind], name: str = AGGREGATOR) -> list[Event[Kind]]:
+        return list(logged(self.events_path(name), kind))
 
     def log(self, name: str) -> str:
         return self.parties[name].log.read_text()[-4000:]

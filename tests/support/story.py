@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from fedmol.sidecar.log_watch import Watch
+from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted, UpdateReceived
+from fedmol.telemetry.events.run_events import RunFinished, RunStarted
+from fedmol.telemetry.events.site_events import AgreementReached, Histograms, SiteJoined, SiteProgress
 from fedmol.telemetry.log import EventLog
 
 MODEL_BYTES = 400
@@ -19,20 +23,20 @@ class Story:
 
     def start(self) -> Story:
         self.log.write(
-            "run_started", sites=self.sites, quorum=1, rounds=self.rounds, parameters=100, model_bytes=MODEL_BYTES
+            RunStarted(sites=self.sites, quorum=1, rounds=self.rounds, parameters=100, model_bytes=MODEL_BYTES)
         )
-        self.log.write("round_started", round=1)
+        self.log.write(RoundStarted(), round=1)
         return self
 
     def gather(self) -> Story:
         for site in self.sites:
-            self.log.write("site_joined", site=site, molecules=10, census={"atoms": [1]})
+            self.log.write(SiteJoined(molecules=10, census=Histograms(atoms=[1])), site=site)
         weights = dict.fromkeys(self.sites, 1 / len(self.sites))
-        self.log.write("agreement", molecules=dict.fromkeys(self.sites, 10), weights=weights, local_steps=4)
+        self.log.write(AgreementReached(molecules=dict.fromkeys(self.sites, 10), weights=weights, local_steps=4))
         return self
 
-    def progress(self, site: str, round: int, phase: str, **fields: object) -> Story:
-        self.log.write("site_progress", site=site, round=round, phase=phase, **{"step": 0, "steps": 0, **fields})
+    def progress(self, site: str, round: int, phase: str, **fields: Any) -> Story:
+        self.log.write(SiteProgress(**{"step": 0, "steps": 0, **fields}), site=site, round=round, phase=phase)
         return self
 
     def train(self, site: str, round: int, step: int = 3) -> Story:
@@ -40,32 +44,33 @@ class Story:
         return self.progress(site, round, "training", step=step, steps=4, **speed)
 
     def receive(self, site: str, round: int) -> Story:
-        self.log.write("update_received", site=site, round=round, molecules=10, bytes=MODEL_BYTES, norm=1.5)
+        self.log.write(UpdateReceived(molecules=10, bytes=MODEL_BYTES, norm=1.5), site=site, round=round)
         return self
 
     def finish(self, round: int, sites: list[str] | None = None) -> Story:
         there = self.sites if sites is None else sites
         self.log.write(
-            "round_finished",
+            RoundFinished(
+                sites=there,
+                weights=dict.fromkeys(there, 1 / len(there)),
+                missing=sorted(set(self.sites) - set(there)),
+                seconds=2.0,
+                seconds_outside_training=0.5,
+                aggregator_cpu_seconds=0.1,
+                loss=2.0,
+                nll=70.0 + round,
+                site_loss=dict.fromkeys(there, 2.0),
+                site_nll=dict.fromkeys(there, 70.0),
+                model_digest="d",
+            ),
             round=round,
-            sites=there,
-            weights=dict.fromkeys(there, 1 / len(there)),
-            missing=sorted(set(self.sites) - set(there)),
-            seconds=2.0,
-            seconds_outside_training=0.5,
-            aggregator_cpu_seconds=0.1,
-            loss=2.0,
-            nll=70.0 + round,
-            site_loss=dict.fromkeys(there, 2.0),
-            site_nll=dict.fromkeys(there, 70.0),
-            model_digest="d",
         )
         return self
 
     def play(self, round: int) -> Story:
         """A whole round in which everyone takes part."""
         if round > 1:
-            self.log.write("round_started", round=round)
+            self.log.write(RoundStarted(), round=round)
         for site in self.sites:
             self.progress(site, round, "validating").train(site, round).progress(site, round, "sending")
             self.receive(site, round)
@@ -75,12 +80,7 @@ class Story:
         missing, missed = missing or [], missed or dict.fromkeys(missing or [], 1)
         outcome = "quorum" if missed else "complete"
         self.log.write(
-            "run_finished",
-            outcome=outcome,
-            missing=missing,
-            missed_rounds=missed,
-            rounds=self.rounds,
-            model_digest="d",
+            RunFinished(outcome=outcome, missing=missing, missed_rounds=missed, rounds=self.rounds, model_digest="d")
         )
         return self
 

@@ -13,6 +13,7 @@ import pytest
 from fedmol.errors import Exit, FedmolError
 from fedmol.files import refusing_exchanged, write_bytes
 from fedmol.run_folder import Owner, claim
+from fedmol.telemetry.events.site_events import PhaseEntered
 from fedmol.telemetry.log import EventLog
 
 NORTH = Owner("trial-1", "site", "north")
@@ -79,7 +80,7 @@ def test_another_s_folder_is_refused_by_name(tmp_path: Path, other: Owner) -> No
 
 
 def test_a_folder_from_before_there_were_owners_is_known_by_its_log(tmp_path: Path) -> None:
-    EventLog(tmp_path / "events.jsonl", run="trial-1", site="south").write("phase")
+    EventLog(tmp_path / "events.jsonl", run="trial-1", site="south").write(PhaseEntered())
     assert refused(tmp_path, NORTH).exit is Exit.STATE_UNUSABLE
     os.close(claim(tmp_path, Owner("trial-1", "site", "south")))
 
@@ -103,7 +104,7 @@ def test_a_lock_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> None:
 
 def _use(folder: Path) -> None:
     os.close(claim(folder, NORTH))
-    EventLog(folder / "events.jsonl", run="trial-1", site="north").write("phase")
+    EventLog(folder / "events.jsonl", run="trial-1", site="north").write(PhaseEntered())
     write_bytes(folder / "model.safetensors", b"")
 
 

@@ -8,7 +8,9 @@ from fedmol.fl.checkpoints import Checkpoints
 from fedmol.fl.federation import Settings, load
 from fedmol.fl.messages import read_agreement
 from fedmol.fl.payload import MODEL
+from fedmol.telemetry import state
 from fedmol.telemetry.log import Follower
+from fedmol.telemetry.reducer import apply
 from fedmol.training.assembly import MODEL_FILE, denoiser_of, model_of
 from fedmol.training.model_file import TrainedModel
 from fedmol.training.parameter_vector import manifest
@@ -19,9 +21,7 @@ class Run:
 
     def __init__(self, work: Path) -> None:
         self.work, self.log = work, work / "events.jsonl"
-        self.begun = self._over = False
-        self.round: int | None = None  # the newest that is finished
-        self._follower = Follower(self.log)
+        self._known, self._follower = state.Run(), Follower(self.log)
 
     def look(self) -> None:
         """Take up what has been logged since the last look.
@@ -30,15 +30,21 @@ class Run:
             FedmolError: STATE_UNUSABLE if that is no event log.
         """
         for event in self._follower.new():
-            self.begun = True
-            self._over |= event.kind == "run_finished"
-            if event.kind == "round_finished":
-                self.round = event.round
+            apply(self._known, event)
+
+    @property
+    def begun(self) -> bool:
+        return self._known.began is not None
+
+    @property
+    def round(self) -> int | None:
+        """The newest that is finished."""
+        return max((one.number for one in self._known.finished_rounds), default=None)
 
     @property
     def finished(self) -> bool:
         """The model is there, which the aggregator writes last of all. A run that was only stopped may go on."""
-        return self._over and (self.work / MODEL_FILE).exists()
+        return self._known.outcome is not None and (self.work / MODEL_FILE).exists()
 
     def settings(self) -> Settings:
         return load(self.work / "settings.yaml")

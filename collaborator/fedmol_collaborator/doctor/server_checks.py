@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from statistics import median
-from typing import Any
 
 from fedmol.chem.standardise import coding_digest, same_coding
 from fedmol.doctor.checks import Finding, failed, ok, warning
@@ -16,6 +15,7 @@ from fedmol.fl.messages import LARGEST_ECHO, Standing
 from fedmol.fl.versions import SEMANTICS, check_semantics
 from fedmol.pki.certificates import CertificateFiles
 from fedmol.settings import NetworkSettings, TrainingSettings
+from fedmol.telemetry.events.site_events import MessageSent
 from fedmol.training.assembly import denoiser_of, vocabulary_of
 from fedmol.training.parameter_vector import manifest
 from fedmol_collaborator.doctor.probe_calls import Sounding, Trial
@@ -77,12 +77,12 @@ def throughput(network: NetworkSettings, files: CertificateFiles, outbound_log: 
     return ok(found, seconds / size, throughput_bytes_per_second=rate)
 
 
-def sent(messages: Iterable[Mapping[str, Any]]) -> Finding:
+def sent(messages: Iterable[MessageSent]) -> Finding:
     """What has left this site for the checks, as it was written down before it left."""
     times, size = Counter[str](), Counter[str]()
     for message in messages:
-        times[message["call"]] += message["times"]
-        size[message["call"]] += message["bytes"]
+        times[message.call] += message.times
+        size[message.call] += message.bytes
     listed = [f"{times[call]} x {call}, {size[call]:,} bytes" for call in times]
     return ok(f"{'; '.join(listed)}: a hash of the site's name, and random bytes")
 

@@ -13,6 +13,7 @@ from fedmol.fl.federation import Settings
 from fedmol.fl.messages import Standing
 from fedmol.pki.certificates import CertificateFiles
 from fedmol.settings import NetworkSettings
+from fedmol.telemetry.events.site_events import MessageSent
 from fedmol_collaborator.doctor import machine_checks, network_checks, server_checks
 from fedmol_collaborator.outbound_log import OutboundLog
 from fedmol_collaborator.run_end import run_end_of
@@ -58,12 +59,8 @@ def _certificates(sites: Collection[str], own: SiteFolders) -> list[Check]:
 
 def _connection(network: NetworkSettings, own: SiteFolders) -> list[Check]:
     host, port, files = network.address, network.port, own.certificates
-    messages: list[dict[str, Any]] = []
-
-    def note(kind: str, **fields: Any) -> None:
-        messages.append(fields)
-
-    outbound_log = OutboundLog(note, again_after=0.0)
+    messages: list[MessageSent] = []
+    outbound_log = OutboundLog(messages.append, again_after=0.0)
     dns = "the name server does not answer: check this machine's DNS (in a container: its network)"
     return [
         Check("name resolution", lambda _: network_checks.resolve(host), limit=10, when_slow=dns),

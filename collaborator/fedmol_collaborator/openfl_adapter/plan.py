@@ -1,10 +1,19 @@
-"""The OpenFL plan that the settings stand for, as plain data."""
+"""The OpenFL plan that the settings stand for, as plain data.
+
+The programs make it themselves; for reading:
+
+    python -m fedmol_collaborator.openfl_adapter.plan federation.yaml
+"""
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
-from fedmol.fl.federation import Settings
+import yaml
+
+from fedmol.fl.federation import Settings, load
 from fedmol.fl.identity import peer_name
 from fedmol.fl.tasks import TRAIN, VALIDATE
 
@@ -49,3 +58,12 @@ def render(settings: Settings) -> dict[str, Any]:
             TRAIN.name: {"function": "train_task", "kwargs": {}},
         },
     }
+
+
+def as_yaml(settings: Settings) -> str:
+    """The plan as a file of OpenFL's workspace has it."""
+    return yaml.safe_dump(render(settings), sort_keys=False, width=120)
+
+
+if __name__ == "__main__":
+    print(as_yaml(load(Path(sys.argv[1]))), end="")

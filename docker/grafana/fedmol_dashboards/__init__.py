@@ -1,1 +1,1 @@
-"""Grafana's dashboards as code. `make dashboards` writes them anew into docker/grafana/dashboards."""
+"""Grafana's dashboards as code. `make generate` writes them into docker/grafana/dashboards."""

@@ -26,7 +26,10 @@ from fedmol.fl.changes import (
 )
 from fedmol.heartbeat import is_alive
 from fedmol.pki.certificates import CA_KEY
-from fedmol.telemetry.log import Follower, read
+from fedmol.telemetry import queries
+from fedmol.telemetry.events.round_events import RoundFinished
+from fedmol.telemetry.events.run_events import ChangeRefused, RunFinished, SettingsChanged
+from fedmol.telemetry.log import Follower
 
 _PATH = click.Path(path_type=Path)
 _PATIENCE = 15.0  # seconds for the aggregator to say what it makes of a change
@@ -106,7 +109,7 @@ def _now(state: Path, authority: Path) -> tuple[Changes, int]:
             f"{log} does not say what its run is bound to",
             "name the aggregator's working folder, or a copy of its events.jsonl",
         )
-    if any(event.kind == "run_finished" for event in read(log)):
+    if queries.first(log, RunFinished) is not None:
         raise FedmolError(Exit.CHANGE_REFUSED, "the run is over: nothing of it can change", "begin another run")
     changes = Changes(manifest)
     changes.take_all(signed, authority)
@@ -119,7 +122,7 @@ def _now(state: Path, authority: Path) -> tuple[Changes, int]:
                 f"{waiting} is waiting to be taken up, and cannot be: {refusal.message}",
                 "take that file away, and make the change again",
             ) from None
-    finished = [event.round or 0 for event in read(log) if event.kind == "round_finished"]
+    finished = (event.round or 0 for event in queries.logged(log, RoundFinished))
     return changes, max(finished, default=0) + 1
 
 
@@ -144,14 +147,15 @@ def _answer(state: Path, follower: Follower, path: Path, number: int) -> str:
     began = time.monotonic()
     while (waited := time.monotonic() - began) < _PATIENCE:
         for event in follower.new():
-            if event.kind == "settings_changed" and event.fields.get("number") == number:
-                return "the aggregator has taken it up"
-            if event.kind == "change_refused" and event.fields.get("file") == path.name:
-                raise FedmolError(
-                    Exit.CHANGE_REFUSED,
-                    f"the aggregator does not take the change: {event.fields.get('detail')}",
-                    "make it again as it can hold; nothing has changed",
-                )
+            match event.body:
+                case SettingsChanged(number=taken) if taken == number:
+                    return "the aggregator has taken it up"
+                case ChangeRefused(file=refused, detail=why) if refused == path.name:
+                    raise FedmolError(
+                        Exit.CHANGE_REFUSED,
+                        f"the aggregator does not take the change: {why}",
+                        "make it again as it can hold; nothing has changed",
+                    )
         if waited > _START and not is_alive(state):
             return "no aggregator works in that folder now; the next one that does takes it up"
         time.sleep(0.1)

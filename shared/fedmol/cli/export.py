@@ -50,7 +50,9 @@ def export(run: Path, name: str | None, out: Path, evaluation: Path | None, lice
         vocabulary=model.vocabulary,
         noise=model.noise,
         meta=model.meta,
+        shares=model.shares,
         precision=torch.float16,
+        properties=model.properties,
     )
     write_model_card(card, record, model, measured, release)
     click.echo(f"model: {file} ({file.stat().st_size / 1e6:.1f} MB)")

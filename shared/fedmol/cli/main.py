@@ -10,6 +10,7 @@ from importlib.metadata import version
 
 import click
 
+from fedmol.extras import require
 from fedmol.fl.versions import PROTOCOL, SEMANTICS, written
 from fedmol.runtime import call
 
@@ -38,6 +39,19 @@ _COMMANDS = {
     "log": ("fedmol.cli.event_log:log", "Verify event logs: was one changed, or do sites have different ones?"),
     "doctor": ("fedmol.doctor.command:doctor", "Check a site before it joins, or an aggregator."),
 }
+_EXTRAS = {  # that commands need beside the library
+    "run": "run",
+    "prepare": "certificates",
+    "up": "containers",
+    "down": "containers",
+    "disturb": "containers",
+    "report": "report",
+    "export": "report",
+    "certs": "certificates",
+    "change": "certificates",
+    "log": "certificates",
+    "doctor": "certificates",
+}
 
 
 class _Commands(click.Group):
@@ -49,6 +63,8 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
+        if name in _EXTRAS:
+            require(_EXTRAS[name], f"fedmol {name}")
         module, attribute = _COMMANDS[name][0].split(":")
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)

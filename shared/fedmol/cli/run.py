@@ -49,6 +49,7 @@ def run(
 ) -> None:
     """Run a whole federation on this machine: an aggregator and the sites, as separate processes that speak mTLS."""
     from fedmol.cli.rows_read import RowsRead
+    from fedmol.extras import require_programs
     from fedmol.local.display import Display
     from fedmol.local.outcome import conclude
     from fedmol.local.preparation import prepare, recall
@@ -56,6 +57,7 @@ def run(
     from fedmol.local.runner import run_federation
     from fedmol.training.assembly import MODEL_FILE
 
+    require_programs("fedmol run")
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being asked to stop is the same as Ctrl-C
     if resume:

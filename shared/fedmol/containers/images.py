@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from fedmol import files
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.errors import Exit, FedmolError
 
 LOCK = Path(__file__).with_name("images.json")

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import requests
 
-from fedmol.telemetry.log import Event, parse
+from fedmol.telemetry.log import AnyEvent, parse
 
 _PATIENCE = 30.0  # seconds; the sidecar sends a sign of life every ten
 _PAUSE = 0.5  # seconds before a lost stream is taken up again
@@ -21,10 +21,10 @@ class EventStream:
 
     def __init__(self, page: Callable[[], str | None]) -> None:
         self._page, self._last = page, -1
-        self._events: queue.Queue[Event] = queue.Queue()
+        self._events: queue.Queue[AnyEvent] = queue.Queue()
         threading.Thread(target=self._read, name="events", daemon=True).start()
 
-    def new(self) -> list[Event]:
+    def new(self) -> list[AnyEvent]:
         """What came since it was last asked."""
         found = []
         with suppress(queue.Empty):

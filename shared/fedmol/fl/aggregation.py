@@ -16,6 +16,7 @@ from fedmol.fl.section_shares import OtherSections, TooLong
 from fedmol.fl.tasks import TRAIN
 from fedmol.fl.update_norms import Reach, largest_move
 from fedmol.fl.uploads import UploadStore
+from fedmol.telemetry.events.field_types import known
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,8 @@ def count(round: int, terms: Terms, last: Checkpoint, sites: Collection[str], re
     reach = terms.reach(round)
     norms = {site: tasks[TRAIN.name].norms for site, tasks in reports.items()}
     moves = {site: tasks[TRAIN.name].norm / reach.norm for site, tasks in reports.items()}
-    before: dict[str, float] = last.account.get("moves", {})
-    known = {site: move for site, move in before.items() if site in sites}
-    limit = largest_move((known | moves).values(), reach.steps, terms.norm_ratio)
+    latest = {site: move for site, move in known(last.account.moves).items() if site in sites}
+    limit = largest_move((latest | moves).values(), reach.steps, terms.norm_ratio)
     others = _other_sections(terms, last, sites).with_round(norms, reach)
     excluded = _beyond(moves, norms, limit, reach) | others.too_long(norms, terms.norm_ratio)
     agreed = terms.molecules()
@@ -50,8 +50,8 @@ def count(round: int, terms: Terms, last: Checkpoint, sites: Collection[str], re
             f"no update of round {round} counts: every one moved too far",
             "look at the sites' losses, lower the learning rate, or raise rounds.max_update_norm_ratio",
         )
-    known |= {site: moves[site] for site in counted}
-    return Counting(shares(counted, terms.largest_share), excluded, known, others)
+    latest |= {site: moves[site] for site in counted}
+    return Counting(shares(counted, terms.largest_share), excluded, latest, others)
 
 
 def close(
@@ -77,10 +77,20 @@ def close(
     with np.errstate(over="ignore", invalid="ignore"):  # looked for in what comes out
         sections, state = terms.step(last.sections, updates, last.state, new_members=others.members_since == round + 1)
     _require_finite({**sections, **state}, round)
-    counted: dict[str, int] = last.account.get("last_counted", {})
-    digests, norms = section_digests(sections), {site: reports[site][TRAIN.name].norms for site in weights}
-    said = account(round, sites, reports, weights, counting.excluded, counting.moves, counted, *cost(), digests=digests)
-    return Checkpoint(sections, state, said | others.entries(round, norms))
+    norms = {site: reports[site][TRAIN.name].norms for site in weights}
+    said = account(
+        round,
+        sites,
+        reports,
+        weights,
+        counting.excluded,
+        counting.moves,
+        dict(last.account.last_counted),
+        *cost(),
+        digests=section_digests(sections),
+        others=others.entries(round, norms),
+    )
+    return Checkpoint(sections, state, round, said)
 
 
 def _beyond(
@@ -96,7 +106,7 @@ def _beyond(
 
 def _other_sections(terms: Terms, last: Checkpoint, sites: Collection[str]) -> OtherSections:
     members = {site: molecules for site, molecules in terms.molecules().items() if site in sites}
-    return OtherSections.of(last.account, terms.payload, shares(members, terms.largest_share))
+    return OtherSections.of(last, terms.payload, shares(members, terms.largest_share))
 
 
 def _require_finite(vectors: Mapping[str, Vector], round: int) -> None:

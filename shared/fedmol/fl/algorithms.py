@@ -7,7 +7,7 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import get_args
 
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 
 
 def algorithms_in(package: str, path: Sequence[str], method: str) -> tuple[type[Closed], ...]:

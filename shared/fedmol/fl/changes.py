@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError
 
 from fedmol import files
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings
 from fedmol.fl.messages import LARGEST_CHANGE, SignedChange
@@ -25,7 +25,8 @@ from fedmol.fl.run_manifest import Manifest, manifest_digest, settings_of
 from fedmol.names import SiteName
 from fedmol.pki.signatures import sign_document, verify_document
 from fedmol.settings import Seconds
-from fedmol.telemetry.log import Event, read
+from fedmol.telemetry.events.run_events import RunStarted, SettingsChanged
+from fedmol.telemetry.log import read
 
 Sites = Annotated[tuple[SiteName, ...], Field(max_length=1000)]
 Count = Annotated[int, Field(gt=0, le=10**6)]
@@ -157,20 +158,21 @@ def recorded(log: Path) -> tuple[Manifest | None, list[SignedChange]]:
     """
     manifest, signed = None, []
     for event in read(log):
-        if event.kind == "run_started" and manifest is None:
-            manifest = event.fields.get("manifest") or None
-        elif event.kind == "settings_changed":
-            signed.append(_logged(log, event))
+        match event.body:
+            case RunStarted(manifest=bound) if manifest is None:
+                manifest = dict(bound) or None
+            case SettingsChanged() as said:
+                signed.append(_logged(log, event.seq, said))
     return manifest, signed
 
 
-def _logged(log: Path, event: Event) -> SignedChange:
+def _logged(log: Path, seq: int, said: SettingsChanged) -> SignedChange:
     try:
-        return SignedChange.model_validate({key: event.fields.get(key) for key in SignedChange.model_fields})
+        return SignedChange.model_validate({"document": said.document, "signature": said.signature})
     except ValidationError:
         raise FedmolError(
             Exit.STATE_UNUSABLE,
-            f"{log} is not an aggregator's event log: entry {event.seq} tells of a change without its signature",
+            f"{log} is not an aggregator's event log: entry {seq} tells of a change without its signature",
             "name the aggregator's working folder, or a copy of its events.jsonl",
         ) from None
 

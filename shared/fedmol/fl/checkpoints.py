@@ -11,9 +11,11 @@ from typing import Any
 
 from fedmol import sealed
 from fedmol.errors import Exit, FedmolError
-from fedmol.fl.payload import MODEL, Payload, Sections, section_digests
-from fedmol.fl.round_account import digest_entries
+from fedmol.fl.payload import Payload, Sections, section_digests
+from fedmol.fl.round_account import before_round_1, digests_of
 from fedmol.fl.strategies import State
+from fedmol.telemetry.events.event_record import told
+from fedmol.telemetry.events.round_events import RoundFinished
 
 
 @dataclass(frozen=True)
@@ -45,21 +47,18 @@ class Checkpoint:
 
     sections: Sections
     state: State
-    account: dict[str, Any]
-
-    @property
-    def model_digest(self) -> str:
-        return str(self.account["model_digest"])
+    round: int
+    account: RoundFinished
 
     @property
     def digests(self) -> dict[str, str]:
         """Of each section."""
-        return {MODEL: self.model_digest, **self.account.get("digests", {})}
+        return digests_of(self.account)
 
     @classmethod
     def begin(cls, initial: Sections) -> Checkpoint:
         """What round 1 starts from."""
-        return cls(initial, {}, digest_entries(section_digests(initial)))
+        return cls(initial, {}, 0, before_round_1(section_digests(initial)))
 
 
 class Checkpoints:
@@ -73,12 +72,13 @@ class Checkpoints:
     def path(self, round: int) -> Path:
         return self.files.path(round)
 
-    def save(self, round: int, checkpoint: Checkpoint) -> None:
+    def save(self, checkpoint: Checkpoint) -> None:
         """Put the round on the disk; it is there for good when this returns."""
+        round = checkpoint.round
         tensors = {**checkpoint.sections, **{_STATE + name: value for name, value in checkpoint.state.items()}}
         earlier = [one for one in self.rounds() if one != round]
         over = self.path(earlier[0]) if len(earlier) >= self.files.keep else None
-        sealed.save(self.path(round), tensors, checkpoint.account, over=over)
+        sealed.save(self.path(round), tensors, {"round": round, **checkpoint.account.said()}, over=over)
         self.files.prune()
 
     def load(self, round: int, payload: Payload) -> Checkpoint:
@@ -87,21 +87,24 @@ class Checkpoints:
         Raises:
             FedmolError: STATE_UNUSABLE when the file is missing, damaged, or of another model.
         """
-        tensors, account = sealed.load(self.path(round), _LARGEST_STATE * payload.nbytes + _LARGEST_HEADER)
+        tensors, meta = sealed.load(self.path(round), _LARGEST_STATE * payload.nbytes + _LARGEST_HEADER)
         sections = {name: vector for name, vector in tensors.items() if not name.startswith(_STATE)}
         state = {name.removeprefix(_STATE): vector for name, vector in tensors.items() if name.startswith(_STATE)}
-        found = Checkpoint(sections, state, account)
-        self._check(round, payload, found)
-        return found
-
-    def _check(self, round: int, payload: Payload, found: Checkpoint) -> None:
-        lengths = {name: vector.shape for name, vector in found.sections.items()}
+        lengths = {name: vector.shape for name, vector in sections.items()}
         if lengths != {section.name: (section.length,) for section in payload.sections}:
             raise self._unusable(round, "its model is not the one of these settings")
-        if found.account.get("round") != round:
-            raise self._unusable(round, f"it is that of round {found.account.get('round')}")
-        if section_digests(found.sections) != found.digests:
+        found = Checkpoint(sections, state, round, self._account(round, meta))
+        if section_digests(sections) != found.digests:
             raise self._unusable(round, "its model has another digest than its account says")
+        return found
+
+    def _account(self, round: int, meta: dict[str, Any]) -> RoundFinished:
+        if meta.get("round") != round:
+            raise self._unusable(round, f"it is that of round {meta.get('round')}")
+        account = told(RoundFinished.kind, round, meta)
+        if not isinstance(account, RoundFinished):
+            raise self._unusable(round, "it has no account of its round")
+        return account
 
     def _unusable(self, round: int, what: str) -> FedmolError:
         return FedmolError(

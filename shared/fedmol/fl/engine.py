@@ -24,6 +24,14 @@ from fedmol.fl.rounds import RoundRule, Terms
 from fedmol.fl.tasks import TASKS, TRAIN, Task
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.uploads import Reception, Record, UploadStore
+from fedmol.telemetry.events.round_events import (
+    RoundStarted,
+    UpdateLate,
+    UpdateNotCounted,
+    UpdateReceived,
+    UpdateRefused,
+)
+from fedmol.telemetry.events.run_events import StateDamaged
 from fedmol.telemetry.log import EventLog, LogPosition
 from fedmol.telemetry.repeats import Repeats
 
@@ -66,8 +74,8 @@ class RoundEngine:
         self.checkpoints = Checkpoints(work / "rounds", keep)
         self.uploads = UploadStore(work / "uploads", terms.payload)
         last = final or Recovery(terms, initial, self.checkpoints, self.uploads, events).last_round()
-        self.round = 1 if last is None else last.account["round"] + 1  # the open one
         self._last = last or Checkpoint.begin(initial)
+        self.round = self._last.round + 1  # the open one
         self._closing_line = None if last is None else closing_line(events, self.round - 1)
         self._lock = threading.RLock()
         self._arrived = threading.Condition(self._lock)  # an upload has come: for `tick`
@@ -92,7 +100,7 @@ class RoundEngine:
 
     @property
     def model_digest(self) -> str:
-        return self._last.model_digest
+        return self._last.account.model_digest
 
     def reported(self) -> set[str]:
         """The sites that are done with the open round."""
@@ -125,7 +133,7 @@ class RoundEngine:
     def begin(self) -> None:
         """The clock of the open round starts."""
         self.rule.restart()
-        self.events.write("round_started", round=self.round)
+        self.events.write(RoundStarted(), round=self.round)
 
     def tasks(self, site: str, patience: float = 0.0) -> tuple[int, list[Task]]:
         """The open round and what `site` still has to do in it; waits up to `patience` seconds for there to be some."""
@@ -147,12 +155,12 @@ class RoundEngine:
         """The open round, and what became of the site's last update."""
         with self._lock:
             last, reason = self._last.account, None
-            counted: int | None = last.get("last_counted", {}).get(site)
-            if site in last.get("excluded", ()):
+            counted = last.last_counted.get(site)
+            if site in last.excluded:
                 reason = "it moved too far (rounds.max_update_norm_ratio)"
             elif self.round > 1 and counted != self.round - 1:
                 reason = "it was not there when the round was closed"
-            members_since = last.get("members_since", 1)
+            members_since = last.members_since
             return Opening(self.round, self._last.digests, counted, reason, members_since, self._closing_line)
 
     @contextmanager
@@ -264,20 +272,17 @@ class RoundEngine:
         if record.task == TRAIN.name:
             molecules = self.terms.molecules()[record.site]
             self.events.write(
-                "update_received",
+                UpdateReceived(molecules=molecules, bytes=self.terms.payload.nbytes, norm=record.norm),
                 site=record.site,
                 round=record.round,
-                molecules=molecules,
-                bytes=self.terms.payload.nbytes,
-                norm=record.norm,
             )
 
     def _note_late(self, site: str, round: int) -> None:
         if 0 < round <= self.round:
-            self.repeats.note("update_late", site, self._which(round), round=round)
+            self.repeats.note(UpdateLate(), site, self._which(round), round=round)
 
     def _note_refusal(self, site: str, round: int, reason: str) -> None:
-        self.repeats.note("update_refused", site, self._which(round), round=round, reason=reason)
+        self.repeats.note(UpdateRefused(reason=reason), site, self._which(round), round=round)
 
     def _which(self, round: int) -> str:
         """The newest two rounds get events of their own; older ones can be named in any number."""
@@ -287,10 +292,10 @@ class RoundEngine:
         round, sites = self.round, list(self.rule.sites)
         counting = count(round, self.terms, self._last, sites, reports)
         following = close(round, self.terms, self._last, sites, reports, counting, self.uploads, self._cost)
-        self.checkpoints.save(round, following)
+        self.checkpoints.save(following)
         for site, why in sorted(counting.excluded.items()):
-            self.events.write("update_not_counted", site=site, round=round, **asdict(why))
-        closing = self.events.write("round_finished", **following.account)
+            self.events.write(UpdateNotCounted(**asdict(why)), site=site, round=round)
+        closing = self.events.write(following.account, round=round)
         self.events.sync()
         self._advance(following, closing)
 
@@ -312,7 +317,7 @@ class RoundEngine:
         """What had arrived of the open round when the process ended."""
         records, damaged = self.uploads.records(self.round)
         for path in damaged:
-            self.events.write("state_damaged", round=self.round, file=str(path), detail="not a record of an upload")
+            self.events.write(StateDamaged(file=str(path), detail="not a record of an upload"), round=self.round)
             path.unlink()
         for record in records:
             if record.site in self.rule.sites:
@@ -320,7 +325,7 @@ class RoundEngine:
 
     def _ask_again(self, damaged: DamagedUpdate, record: Record) -> None:
         self.events.write(
-            "state_damaged", site=damaged.site, round=self.round, file=str(damaged.path), detail=damaged.what
+            StateDamaged(file=str(damaged.path), detail=damaged.what), site=damaged.site, round=self.round
         )
         self.uploads.drop(record)
         with self._lock:

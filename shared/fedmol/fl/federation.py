@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import yaml
 from pydantic import Field, field_validator, model_validator
 
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl import local_methods, strategies
 from fedmol.fl.local_methods import AnyLocalMethod, Plain

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 
+from fedmol.telemetry.events.site_events import SiteLost, SiteReturned
 from fedmol.telemetry.log import EventLog
 
 LONGEST = 3.0  # seconds between two looks that count; a machine under load looks late, too
@@ -65,7 +66,7 @@ class Liveness:
             returned = site in self._lost
             self._lost.discard(site)
         if returned:
-            self.events.write("site_returned", site=site)
+            self.events.write(SiteReturned(), site=site)
 
     def expect(self, sites: Iterable[str], lost_after: float) -> None:
         """From now on these are the sites; one that is new is lost after as much silence as one that never came."""
@@ -94,5 +95,5 @@ class Liveness:
             silent = {site for site, seen in self._seen.items() if now - seen > self.lost_after} | self._gone.keys()
             fresh, self._lost = silent - self._lost, set(silent)
         for site in sorted(fresh):
-            self.events.write("site_lost", site=site, silent_seconds=round(now - self._seen[site], 1))
+            self.events.write(SiteLost(silent_seconds=round(now - self._seen[site], 1)), site=site)
         return silent

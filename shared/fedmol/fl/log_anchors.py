@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -28,9 +28,8 @@ from fedmol.pki import pem
 from fedmol.pki.certificate_info import covers, information
 from fedmol.pki.certificates import allows, is_issued_by
 from fedmol.pki.signatures import ANCHOR, is_signed, sign
+from fedmol.telemetry.events.round_events import LogAnchored
 from fedmol.telemetry.log import Event
-
-KIND = "log_anchored"  # of the event with which a site keeps an anchor
 
 
 @dataclass(frozen=True)
@@ -82,20 +81,19 @@ def signer(anchor: LogAnchor, authorities: Iterable[Path], address: str | None =
     return about.subject
 
 
-def as_fields(anchor: LogAnchor) -> dict[str, Any]:
-    """The anchor as the fields of its event; run and round are in the event's head."""
-    return anchor.model_dump(exclude={"run", "round"})
+def event_of(anchor: LogAnchor) -> LogAnchored:
+    """The anchor as a site keeps it; run and round are in the event's head."""
+    return LogAnchored(**anchor.model_dump(exclude={"run", "round"}))
 
 
-def kept(event: Event) -> LogAnchor:
-    """The anchor that a site has kept with an event of the kind `KIND`.
+def kept(event: Event[LogAnchored]) -> LogAnchor:
+    """The anchor that a site has kept.
 
     Raises:
         FedmolError: STATE_UNUSABLE when the event holds none.
     """
     try:
-        said = {name: event.fields.get(name) for name in LogAnchor.model_fields}
-        return LogAnchor.model_validate({**said, "run": event.run, "round": event.round})
+        return LogAnchor.model_validate({**event.body.said(), "run": event.run, "round": event.round})
     except ValidationError:
         raise FedmolError(
             Exit.STATE_UNUSABLE,

@@ -19,8 +19,12 @@ from fedmol.fl.log_anchors import AnchoredLine
 from fedmol.formats import names, number
 from fedmol.names import AGGREGATOR
 from fedmol.telemetry.chain_breaks import breaks
-from fedmol.telemetry.log import Event
+from fedmol.telemetry.events.event_record import Misread
+from fedmol.telemetry.events.round_events import LogAnchored, RoundFinished
+from fedmol.telemetry.events.run_events import RunStarted
+from fedmol.telemetry.log import AnyEvent
 from fedmol.telemetry.log_lines import Line, LogLines
+from fedmol.telemetry.queries import of_kind
 
 
 @dataclass(frozen=True)
@@ -132,20 +136,27 @@ def _read(path: Path, run: str, owner: str, authorities: Sequence[Path], wanted:
     return found
 
 
-def _note(found: LogRead, line: int, event: Event, authorities: Sequence[Path]) -> None:
-    if event.kind == "run_started" and found.owner == AGGREGATOR:
-        sites = event.fields.get("sites")
-        found.sites = tuple(one for one in sites if isinstance(one, str)) if isinstance(sites, list) else ()
-    if event.kind == log_anchors.KIND and found.owner != AGGREGATOR:
+def _note(found: LogRead, line: int, event: AnyEvent, authorities: Sequence[Path]) -> None:
+    if found.owner == AGGREGATOR:
+        for start in of_kind([event], RunStarted):
+            found.sites = tuple(start.body.sites)
+        return
+    if isinstance(event.body, Misread) and event.kind == LogAnchored.kind:
+        found.damaged.append(_damaged(found, line, event, event.body.what))
+    for anchored in of_kind([event], LogAnchored):
         try:
-            anchor = log_anchors.kept(event)
+            anchor = log_anchors.kept(anchored)
             by = log_anchors.signer(anchor, authorities) if authorities else None
         except FedmolError as error:
             if error.exit not in (Exit.CERTIFICATE_FOREIGN, Exit.STATE_UNUSABLE):
                 raise
-            found.damaged.append(Tampering(found.path, line, f"the anchor of round {event.round}: {error.message}"))
+            found.damaged.append(_damaged(found, line, event, error.message))
         else:
             found.anchors.append(Kept(found.owner, line, AnchoredLine.of(anchor), by))
+
+
+def _damaged(found: LogRead, line: int, event: AnyEvent, what: str) -> Tampering:
+    return Tampering(found.path, line, f"the anchor of round {event.round}: {what}")
 
 
 def _judge_chain(result: Audit, log: LogRead, known: Collection[str]) -> None:
@@ -231,9 +242,9 @@ def _kept_by(sites: Mapping[AnchoredLine, Collection[str]], anchors: Sequence[An
 def _misnamed(main: LogRead, one: AnchoredLine) -> tuple[int, str] | None:
     line = main.found[one.head]
     event = line.event
-    if event is not None:
-        about = event.kind, event.run, event.round, event.seq, event.fields.get("model_digest")
-        if about == ("round_finished", one.run, one.round, one.log_seq, one.model_digest):
+    if event is not None and isinstance(event.body, RoundFinished):
+        about = event.run, event.round, event.seq, event.body.model_digest
+        if about == (one.run, one.round, one.log_seq, one.model_digest):
             return None
     return line.number, f"line {line.number:,} was signed as the end of round {one.round}, which it is not"
 

@@ -10,25 +10,27 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.checkpoints import Checkpoint, Checkpoints
 from fedmol.fl.payload import Sections, section_digests
-from fedmol.fl.round_account import digest_entries
+from fedmol.fl.round_account import digests_of
 from fedmol.fl.rounds import Terms
 from fedmol.fl.tasks import TRAIN
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.uploads import UploadStore
-from fedmol.telemetry.log import EventLog, LogPosition, digest, lines, parse, read
+from fedmol.telemetry import queries
+from fedmol.telemetry.events.field_types import known
+from fedmol.telemetry.events.round_events import RoundFinished
+from fedmol.telemetry.events.run_events import StateDamaged, StateRebuilt
+from fedmol.telemetry.log import EventLog, LogPosition, digest, lines, parse
 
-Accounts = Mapping[int, dict[str, Any]]
+Accounts = Mapping[int, RoundFinished]
 
 
-def accounts(log: Path) -> dict[int, dict[str, Any]]:
+def accounts(log: Path) -> dict[int, RoundFinished]:
     """The accounts of the finished rounds, by round, as the event log has them."""
-    finished = (event for event in read(log) if event.kind == "round_finished")
-    return {event.round: {"round": event.round, **event.fields} for event in finished if event.round}
+    return {event.round: event.body for event in queries.logged(log, RoundFinished) if event.round}
 
 
 def closing_line(events: EventLog, round: int) -> LogPosition:
@@ -40,9 +42,9 @@ def closing_line(events: EventLog, round: int) -> LogPosition:
     events.sync()
     found = None
     for number, line in lines(events.path):
-        if b'"round_finished"' in line:
+        if RoundFinished.kind.encode() in line:
             event = parse(line)
-            if (event.kind, event.round) == ("round_finished", round):
+            if isinstance(event.body, RoundFinished) and event.round == round:
                 found = LogPosition(number - 1, digest(line))
     if found is None:
         raise _unusable(f"{events.path} does not know of round {round}")
@@ -79,12 +81,12 @@ class Recovery:
         except FedmolError as damage:
             return self._rebuild(newest, damage, logged)
         if newest not in logged:
-            self.events.write("round_finished", **last.account)
+            self.events.write(last.account, round=newest)
         return last
 
     def _load(self, round: int, logged: Accounts) -> Checkpoint:
         found, path = self.checkpoints.load(round, self.terms.payload), self.checkpoints.path(round)
-        if round in logged and not _same(logged[round], found.digests):
+        if round in logged and digests_of(logged[round]) != found.digests:
             raise _unusable(f"{path} holds another model than the event log names")
         return found
 
@@ -94,7 +96,7 @@ class Recovery:
         A round that is not in the log was never announced: it is open again, and closes with its own updates.
         """
         path, before = self.checkpoints.path(round), self._before(round, damage, logged)
-        self.events.write("state_damaged", round=round, file=str(path), detail=damage.message)
+        self.events.write(StateDamaged(file=str(path), detail=damage.message), round=round)
         if round not in logged:
             path.unlink(missing_ok=True)
             return before if round > 1 else None
@@ -102,17 +104,18 @@ class Recovery:
         records, _ = self.uploads.records(round)
         trained = {record.site: record for record in records if record.task == TRAIN.name}
         try:
-            shares = said["shares"] if "shares" in said else said["weights"]
-            updates = [self.uploads.update(trained[site], one, shares[site]) for site, one in said["weights"].items()]
-            new_members = said.get("members_since") == round + 1
+            weights = known(said.weights)
+            shares = known(said.shares) if "shares" in said.model_fields_set else weights
+            updates = [self.uploads.update(trained[site], one, shares[site]) for site, one in weights.items()]
+            new_members = said.members_since == round + 1
             sections, state = self.terms.step(before.sections, updates, before.state, new_members)
         except (KeyError, DamagedUpdate):
             raise damage from None
-        if not _same(said, section_digests(sections)):
+        if digests_of(said) != section_digests(sections):
             raise damage
-        last = Checkpoint(sections, state, said)
-        self.checkpoints.save(round, last)
-        self.events.write("state_rebuilt", round=round, file=str(path))
+        last = Checkpoint(sections, state, round, said)
+        self.checkpoints.save(last)
+        self.events.write(StateRebuilt(file=str(path)), round=round)
         return last
 
     def _before(self, round: int, damage: FedmolError, logged: Accounts) -> Checkpoint:
@@ -122,12 +125,6 @@ class Recovery:
             return self._load(round - 1, logged)
         except FedmolError:
             raise damage from None
-
-
-def _same(account: Mapping[str, Any], digests: Mapping[str, str]) -> bool:
-    """Whether the account is of these sections."""
-    said = digest_entries(digests)
-    return {key: account.get(key) for key in ("model_digest", "digests")} == {"digests": None} | said
 
 
 def _unusable(what: str) -> FedmolError:

@@ -7,6 +7,7 @@ while the run goes on, see `fedmol.fl.changes`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -64,7 +65,7 @@ def settings_of(manifest: Manifest) -> Settings:
     )
 
 
-def differences(bound: Manifest, given: Manifest) -> list[str]:
+def differences(bound: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """One phrase for each entry in which `given` is not what the run is bound to."""
     return [
         f"{key} is {given.get(key)!r}, the run has {bound.get(key)!r}"

@@ -20,8 +20,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from fedmol.fl.checkpoints import Checkpoint
 from fedmol.fl.payload import MODEL, Payload
 from fedmol.fl.update_norms import Reach, lower_median
+from fedmol.telemetry.events.field_types import known
+from fedmol.telemetry.events.round_events import SectionChanges
 
 Norms = Mapping[str, Mapping[str, float]]  # of a round's changes, by site and section
 
@@ -33,6 +36,11 @@ class Changes:
     norms: dict[str, float] = field(default_factory=dict)  # of each site's last change that counted
     total: float = 0.0  # sum over the rounds, see above
     before: dict[str, float] = field(default_factory=dict)  # that sum when the site counted last, 0 where it has not
+
+    @classmethod
+    def of(cls, said: SectionChanges | None) -> Changes:
+        """As an account says; none where it says nothing of the section."""
+        return cls() if said is None else cls(known(said.norms), said.total or 0.0, known(said.before))
 
     def with_round(self, norms: Mapping[str, float], sites: Collection[str], reach: Reach) -> Changes:
         """With a round in which `sites` are the members, and those in `norms` have reported."""
@@ -66,16 +74,16 @@ class OtherSections:
     changes: dict[str, Changes]  # by section
 
     @classmethod
-    def of(cls, account: Mapping[str, Any], payload: Payload, shares: Mapping[str, float]) -> OtherSections:
+    def of(cls, last: Checkpoint, payload: Payload, shares: Mapping[str, float]) -> OtherSections:
         """What the account of the round before says, where the members have `shares` now.
 
         Where those are others, `members_since` is the round after the one that is to be closed.
         """
-        said, since = account.get("changes", {}), account.get("members_since", 1)
-        if account.get("shares", shares) != shares:
-            since = account["round"] + 2
+        account = last.account
+        changed = "shares" in account.model_fields_set and account.shares != shares
+        since = last.round + 2 if changed else account.members_since
         names = [section.name for section in payload.sections if section.name != MODEL]
-        return cls(dict(shares), since, {name: Changes(**said.get(name, {})) for name in names})
+        return cls(dict(shares), since, {name: Changes.of(account.changes.get(name)) for name in names})
 
     def with_round(self, norms: Norms, reach: Reach) -> OtherSections:
         """With the round in which the sites in `norms` have reported."""
@@ -106,5 +114,5 @@ class OtherSections:
         return {
             "shares": self.shares,
             "members_since": self.members_since,
-            "changes": {name: asdict(one) for name, one in changes.items()},
+            "changes": {name: SectionChanges(**asdict(one)) for name, one in changes.items()},
         }

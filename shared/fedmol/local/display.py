@@ -15,17 +15,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from fedmol.formats import duration, fixed, misses, number, size
+from fedmol.formats import duration, fixed, size
 from fedmol.shown import plain
-from fedmol.telemetry import events
-from fedmol.telemetry.events import Misfit, Record, told
-from fedmol.telemetry.log import Event
-from fedmol.telemetry.reducer import apply, described
+from fedmol.telemetry.log import AnyEvent
+from fedmol.telemetry.reducer import apply
 from fedmol.telemetry.state import Run, Site
 from fedmol.telemetry.verdict import seconds_left, site_state
 
 _LONGEST = 500  # characters of a line
-_QUIET = ("round_started", "site_progress")  # events that a table on a terminal shows by itself
 
 
 class Display:
@@ -48,17 +45,17 @@ class Display:
         if self._live:
             self._live.stop()
 
-    def follow(self, events: Iterable[Event]) -> None:
+    def follow(self, events: Iterable[AnyEvent]) -> None:
         """Take events up without a word: they have been shown before."""
         for event in events:
             apply(self.run, event)
+        self.run.news.clear()
 
-    def show(self, events: Iterable[Event]) -> None:
+    def show(self, events: Iterable[AnyEvent]) -> None:
         for event in events:
             apply(self.run, event)
-            line = describe(event, self.run)
-            if line and (self._live is None or event.kind not in _QUIET):
-                self.note(line)
+            while self.run.news:
+                self.note(self.run.news.popleft())
 
     def note(self, text: str) -> None:
         self.console.print(Text(plain(text, _LONGEST)), soft_wrap=True)
@@ -96,57 +93,3 @@ def _sites(run: Run, now: float) -> Table:
 
 def _phase(site: Site, state: str) -> str:
     return f"training {site.step}/{site.steps}" if state == "training" and site.steps else state
-
-
-def describe(event: Event, run: Run) -> str | None:
-    """The event as a line for people; None for those that only move the display, or are not what their kind is."""
-    try:
-        said = told(event.kind, event.round, event.fields)
-    except Misfit:
-        return None
-    return None if said is None else _line(event, said, run)
-
-
-def _line(event: Event, said: Record, run: Run) -> str | None:
-    often: int = getattr(said, "times", 1)
-    times = f", {often:,} times" if often > 1 else ""
-    match said:
-        case events.SiteJoined():
-            return f"{event.site} joined with {said.molecules:,} molecules"
-        case events.Agreement():
-            shares = ", ".join(f"{site} {fixed(weight, 3)}" for site, weight in said.weights.items())
-            return f"agreed: {said.local_steps} steps a round, weights {shares}"
-        case events.RoundFinished():
-            absent = f", without {', '.join(said.missing)}" if said.missing else ""
-            left = seconds_left(run, run.last_event or 0.0)
-            eta = f", about {duration(left)} left" if left else ""
-            return (
-                f"round {event.round} of {run.rounds_target or 0}: loss {fixed(said.loss, 3)}, NLL on entering "
-                f"{fixed(said.nll)}, {fixed(said.seconds, 1)} s{absent}{eta}"
-            )
-        case events.SiteRefused():
-            return f"refused {event.site}: {said.reason} ({said.detail}){times}"
-        case events.UpdateRefused():
-            return f"refused the update of {event.site}: {said.reason}{times}"
-        case events.UpdateNotCounted():
-            return f"did not count {event.site}'s update of round {event.round}: it moved the {said.section} too far"
-        case events.StateDamaged():
-            return f"damaged: {said.file}: {said.detail}"
-        case events.StateRebuilt():
-            return f"made again: {said.file}"
-        case events.SiteLost():
-            return f"{event.site} is lost: silent for {fixed(said.silent_seconds, 0)} s"
-        case events.SiteHung():
-            return f"{event.site} hangs: its work makes no progress"
-        case events.SettingsChanged():
-            return f"change {said.number} holds from round {event.round} on: {described(said.changes)}"
-        case events.ChangeRefused():
-            return f"did not take the change in {said.file}: {said.detail}"
-        case events.ClockStopped():
-            return f"the aggregator did not run for {fixed(said.seconds, 0)} s"
-        case events.ModelDelivered():
-            return f"{event.site} holds the final model"
-        case events.RunFinished():
-            absent = f", {misses(said.missed_rounds)}" if said.missed_rounds else ""
-            return f"finished {number(said.rounds, 'round')}: {said.outcome}{absent}"
-    return f"{event.site} is back" if event.kind == "site_returned" else None

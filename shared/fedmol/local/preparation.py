@@ -18,8 +18,8 @@ from fedmol.diffusion import samplers
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings, dump, load
 from fedmol.fl.identity import digest
-from fedmol.local.processes import AGGREGATOR
 from fedmol.models.presets import preset
+from fedmol.names import AGGREGATOR
 from fedmol.pki import certificates
 from fedmol.training.assembly import vocabulary_of
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from pydantic import ValidationError
 
 from fedmol import files
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.errors import Exit, FedmolError
 from fedmol.pki import pem
 

@@ -13,7 +13,8 @@ from fedmol.fl.federation import Settings
 from fedmol.graphs import Graphs
 from fedmol.report.metrics_csv import write_metrics
 from fedmol.report.pages import write_report
-from fedmol.telemetry.log import read
+from fedmol.telemetry import queries
+from fedmol.telemetry.events.run_events import RunFinished
 from fedmol.training.model_file import TrainedModel, load_model
 
 LOG, MODEL, EVALUATION, SAMPLES = "events.jsonl", "model.safetensors", "evaluation.json", "samples.smi"
@@ -45,8 +46,8 @@ def final_model(folder: Path) -> TrainedModel:
     """
     path, log = folder / MODEL, folder / LOG
     model = load_model(path)
-    finished = [event for event in read(log) if event.kind == "run_finished"] if log.exists() else []
-    if finished and model.meta.get("digest") != finished[-1].fields["model_digest"]:
+    finished = queries.last(log, RunFinished) if log.exists() else None
+    if finished and model.meta.get("digest") != finished.body.model_digest:
         raise FedmolError(
             Exit.STATE_UNUSABLE,
             f"{path} is not the model that {log} names",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pydantic import ValidationError
@@ -10,8 +9,9 @@ from pydantic import ValidationError
 from fedmol.errors import FedmolError
 from fedmol.fl.changes import amended, parse_change
 from fedmol.fl.federation import Settings
-from fedmol.telemetry.events import wrong
-from fedmol.telemetry.log import Event
+from fedmol.telemetry.events.event_record import wrong
+from fedmol.telemetry.events.run_events import RunStarted
+from fedmol.telemetry.history import History
 
 
 @dataclass(frozen=True)
@@ -42,35 +42,33 @@ class Membership:
         return said
 
 
-def membership(settings: Settings, events: Sequence[Event]) -> Membership:
-    """From the run folder's settings and the aggregator's events.
+def membership(settings: Settings, history: History) -> Membership:
+    """From the run folder's settings and the aggregator's log.
 
     What does not fit is noted, and left out: a manifest that is none, a change that does not follow from those before.
     """
-    found = Membership(settings)
-    start = next((event for event in events if event.kind == "run_started"), None)
+    found, start = Membership(settings), history.start
     if start is not None:
         try:
-            found = Membership(_as_begun(settings, start))
+            found = Membership(_as_begun(settings, start.body))
         except ValidationError as error:
             found.misfits.append(f"entry {start.seq} of the log: the manifest is none: {wrong(error)}")
-    for event in events:
-        if event.kind == "settings_changed":
-            try:
-                change = parse_change(str(event.fields.get("document", "")))
-                found.stages.append((change.round, amended(found.latest, change)))
-            except FedmolError as error:
-                found.misfits.append(f"entry {event.seq} of the log: {error.message}")
+    for event in history.changes:
+        try:
+            change = parse_change(event.body.document or "")
+            found.stages.append((change.round, amended(found.latest, change)))
+        except FedmolError as error:
+            found.misfits.append(f"entry {event.seq} of the log: {error.message}")
     return found
 
 
-def _as_begun(settings: Settings, start: Event) -> Settings:
+def _as_begun(settings: Settings, start: RunStarted) -> Settings:
     """The folder has the settings of the last start, which may hold the changes; a manifest is of the first start."""
-    manifest = start.fields.get("manifest")
+    manifest = start.manifest
     if not manifest:
         return settings
     document = settings.model_dump()
-    document["sites"] = [{"name": name} for name in start.fields["sites"]]  # a manifest does not keep their order
+    document["sites"] = [{"name": name} for name in start.sites]  # a manifest does not keep their order
     document["training"]["rounds"] = manifest.get("training.rounds", settings.training.rounds)
     document["rounds"] |= {key: manifest[f"rounds.{key}"] for key in document["rounds"] if f"rounds.{key}" in manifest}
     return Settings.model_validate(document)

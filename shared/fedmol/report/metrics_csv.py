@@ -49,7 +49,6 @@ def _rounds(record: RunRecord) -> Iterator[Row]:
 
 
 def _updates(record: RunRecord) -> Iterator[Row]:
-    for event in record.of_kind("update_received"):
-        for metric in _OF_AN_UPDATE:
-            if metric in event.fields:
-                yield event.round or 0, event.site, metric, event.fields[metric]
+    for one in record.run.rounds.values():
+        for site, update in one.updates.items():
+            yield from ((one.number, site, metric, getattr(update, metric)) for metric in _OF_AN_UPDATE)

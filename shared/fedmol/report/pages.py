@@ -1,4 +1,4 @@
-"""Pages that show a run, or one evaluation, each in a file of its own that fetches nothing."""
+"""The page that shows a run, in a file of its own that fetches nothing."""
 
 from __future__ import annotations
 
@@ -7,20 +7,16 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from fedmol import files, formats
-from fedmol.evaluation import Evaluation
 from fedmol.evaluation.comparison import NOT_MEASURED, PAPER, comparable, compare
-from fedmol.evaluation.resemblance import ABOUT, FCD_LEFT_OUT
 from fedmol.fl.federation import dump
 from fedmol.report import figures
 from fedmol.report.contributions import accounts
-from fedmol.report.incidents import incidents
+from fedmol.report.evaluation_page import environment, of_evaluation
 from fedmol.report.run_record import RunRecord, read_record
 from fedmol.report.summary import outcome
 
-PICTURES = 30  # fills rows of 2, 3, 5 and 6
+_MOST_MISFITS = 20
 
 
 def write_report(run: Path) -> Path:
@@ -36,49 +32,23 @@ def write_report(run: Path) -> Path:
     return path
 
 
-def write_evaluation(path: Path, evaluation: Evaluation, subject: str) -> None:
-    """Write the page of one evaluation: self-contained, no script. `subject` names what was evaluated."""
-    content = {**_of_evaluation(evaluation), "subject": subject, "figures": figures}
-    files.write_text(path, _environment().get_template("evaluation.html.j2").render(content))
-
-
 def render(record: RunRecord) -> str:
     """The page of a run as HTML."""
-    return _environment().get_template("report.html.j2").render(_content(record))
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("fedmol.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    filters = ("fixed", "signed", "count", "percent", "interval", "size", "duration", "date", "names", "ranges")
-    environment.filters |= {name: getattr(formats, name) for name in filters}
-    return environment
-
-
-def _of_evaluation(evaluation: Evaluation | None) -> dict[str, Any]:
-    return {
-        "evaluation": evaluation,
-        "examples": evaluation.examples[:PICTURES] if evaluation else (),
-        "about": ABOUT,
-        "fcd_left_out": FCD_LEFT_OUT,
-    }
+    return environment().get_template("report.html.j2").render(_content(record))
 
 
 def _content(record: RunRecord) -> dict[str, Any]:
     evaluation = record.evaluation
     return {
         "record": record,
+        "run": record.run,
         "settings": record.settings,
         "latest": record.course.latest,
         "outcome": outcome(record),
         "accounts": accounts(record),
-        "incidents": incidents(record),
-        **_of_evaluation(evaluation),
+        "incidents": record.run.incidents.distinct(),
+        "misfits": _misfits(record),
+        **of_evaluation(evaluation),
         "comparison": compare(evaluation, record.baseline) if evaluation else (),
         "comparable": comparable(record.settings.data),
         "paper": PAPER,
@@ -90,10 +60,17 @@ def _content(record: RunRecord) -> dict[str, Any]:
     }
 
 
+def _misfits(record: RunRecord) -> list[str]:
+    """What the log holds that cannot be used: the first pieces, and how many there are."""
+    wrong = [*record.run.misfits, *record.course.misfits][:_MOST_MISFITS]
+    count = record.run.misread + len(record.course.misfits)
+    return [*wrong, f"{count:,} lines in all"] if count > len(wrong) else wrong
+
+
 def command(record: RunRecord) -> str:
     """How to make this run again, with as many steps where they had been fitted to a time."""
     again = ["fedmol", "run", "--settings", str(record.folder / "settings.yaml")]
-    steps = record.said("agreement", "local_steps")
+    steps = record.run.local_steps
     if record.settings.training.budget_minutes is not None and steps is not None:
         again += ["--set", "training.budget_minutes=null", "--set", f"training.local_steps={steps}"]
     again += _as_begun(record)

@@ -17,19 +17,18 @@ class Outcome:
 
 
 def outcome(record: RunRecord) -> Outcome:
-    """From the last word of the aggregator's log; a finished run stays that, however often it is served again."""
-    last = record.last("run_finished") or record.last("run_started", "run_stopped")
-    if last is None:
+    """By the aggregator's log; a finished run stays that, however often it is served again."""
+    run = record.run
+    if run.outcome is None and run.stopped is not None:
+        return Outcome("stopped", "Stopped", f"{_done(record)} Then the aggregator stopped: {run.stopped}.")
+    if run.outcome is None and run.rounds_target is None:
         return Outcome("open", "Not started", "The run has been prepared; its aggregator has not logged anything yet.")
-    if last.kind == "run_stopped":
-        detail = last.fields.get("detail") or last.fields.get("reason") or "no reason was logged"
-        return Outcome("stopped", "Stopped", f"{_done(record)} Then the aggregator stopped: {detail}.")
-    if last.kind == "run_started":
+    if run.outcome is None:
         return Outcome(
             "open", "Not finished", f"{_done(record)} At this point the run was in progress, or interrupted."
         )
-    missing = last.fields.get("missing") or []
-    if last.fields.get("outcome") != "quorum":
+    missing = run.missing
+    if run.outcome != "quorum":
         return Outcome("complete", "Complete", f"{_done(record)} {_absences(record)}")
     end = (
         f" At the end, {names(missing)} {'were' if len(missing) > 1 else 'was'} missing: "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import ipaddress
-import json
 import re
 import signal
 import socket
@@ -16,21 +15,23 @@ from typing import TYPE_CHECKING
 import click
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.extras import require
 from fedmol.runtime import call, log_to_stderr
 
 if TYPE_CHECKING:
     from fedmol.sidecar.log_watch import Watch
 
+_NAME = "fedmol-sidecar"
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _GRACE = 5  # seconds for what is being answered when the service is stopped
 
 
 def _interface(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
-        from fedmol.sidecar.app import create_app
-        from fedmol.sidecar.log_watch import Watch
+        require("sidecar", _NAME)
+        from fedmol.sidecar.app import interface
 
-        click.echo(json.dumps(create_app(Watch(Path())).openapi(), indent=1))
+        click.echo(interface(), nl=False)
         context.exit()
 
 
@@ -75,6 +76,7 @@ def command(folder: Path, port: int, host: str, certs: Path | None, results: Pat
 
     It only reads, and waits if there is no log yet.
     """
+    require("sidecar", _NAME)
     log_to_stderr()
     listening = _listen(host, port)
     from fedmol.sidecar.app import LOOPBACK  # after the arguments
@@ -139,7 +141,7 @@ def _loopback(host: str) -> bool:
 
 
 def main() -> None:
-    sys.exit(call(command, sys.argv[1:], "fedmol-sidecar"))
+    sys.exit(call(command, sys.argv[1:], _NAME))
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
+from pathlib import Path as FilePath
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, HTTPException, Path, Query, Request, Response
@@ -90,6 +92,11 @@ def create_app(watch: Watch, *, answer_to: Sequence[str] | None = None) -> FastA
     _add_stream(app, watch)
     _add_page(app, watch)
     return app
+
+
+def interface() -> str:
+    """What OpenAPI says of the service, as docs/sidecar/openapi.json has it."""
+    return json.dumps(create_app(Watch(FilePath())).openapi(), indent=1) + "\n"
 
 
 def _json(view: BaseModel, status: int = 200, media_type: str = "application/json") -> Response:

@@ -43,8 +43,8 @@ class Page:
             lstrip_blocks=True,
             undefined=StrictUndefined,
         )
-        named = ("fixed", "count", "percent", "size", "duration")
-        environment.filters |= {name: getattr(formats, name) for name in named} | {"clock": clock, "day": day}
+        named = ("fixed", "count", "percent", "size", "duration", "clock")
+        environment.filters |= {name: getattr(formats, name) for name in named} | {"day": day}
         self._template = environment.get_template("page.html.j2")
         own, report = files("fedmol.sidecar") / "templates", files("fedmol.report") / "templates"
         self.style = (report / "style.css").read_text() + (own / "page.css").read_text()
@@ -141,10 +141,6 @@ def _of_sites(run: Run, rounds: list[Round], name: str) -> list[Series]:
         Series("highest site", [max(one.values(), default=None) for one in figures], 7, dashed=True),
         Series("lowest site", [min(one.values(), default=None) for one in figures], 7),
     ]
-
-
-def clock(time: float | None) -> str:
-    return formats.NONE if time is None else f"{datetime.fromtimestamp(time, UTC):%H:%M:%S}"
 
 
 def day(time: float | None) -> str:

@@ -19,8 +19,17 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from fedmol.sidecar.log_watch import Watch
-from fedmol.telemetry.reducer import EXITS, REFUSALS
-from fedmol.telemetry.state import OUTCOMES, ROUND_SECONDS, RUN_STATES, SITE_STATES, Past, Run, Site
+from fedmol.telemetry.state import (
+    EXITS,
+    OUTCOMES,
+    REFUSALS,
+    ROUND_SECONDS,
+    RUN_STATES,
+    SITE_STATES,
+    Past,
+    Run,
+    Site,
+)
 from fedmol.telemetry.verdict import run_state, site_state
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from pydantic import BaseModel, ConfigDict
 
 from fedmol.telemetry.state import Outcome, Phase, Role, Round, Run, RunState, Site, SiteState
@@ -205,10 +207,11 @@ def sites_view(run: Run, now: float) -> SitesView:
         sites=[site_view(run.sites[name], run, now) for name in sorted(run.sites)],
         left=[
             TensorView(name=t.name, shape=list(t.shape), bytes=t.bytes, times=t.times, last_round=t.last_round)
-            for t in run.tensors.values()
+            for t in run.outbound.tensors.values()
         ],
         messages=[
-            MessageView(call=m.call, holds=list(m.holds), bytes=m.bytes, times=m.times) for m in run.messages.values()
+            MessageView(call=m.call, holds=list(m.holds), bytes=m.bytes, times=m.times)
+            for m in run.outbound.messages.values()
         ],
     )
 
@@ -225,7 +228,7 @@ def round_detail(one: Round) -> RoundDetail:
     return RoundDetail(**_figures(one), site_loss=one.site_loss, site_nll=one.site_nll, timeline=timeline)
 
 
-def _figures(one: Round) -> dict[str, object]:
+def _figures(one: Round) -> dict[str, Any]:
     return {name: getattr(one, name) for name in RoundView.model_fields}
 
 
@@ -264,6 +267,6 @@ def status_view(run: Run, log: LogView, certificates: list[CertificateView], now
         certificates=certificates,
         incidents=[
             IncidentView(time=i.time, what=i.what, site=i.site, round=i.round, detail=i.detail, times=i.times)
-            for i in reversed(run.incidents)
+            for i in reversed(run.incidents.known)
         ],
     )

@@ -10,17 +10,18 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import FileIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.files import open_regular, open_to_write
 from fedmol.shown import plain
-from fedmol.telemetry.events import LARGEST, LONGEST_MOMENT, Misfit, moment, told, written
+from fedmol.telemetry.events.event_record import Misread, Record, told
+from fedmol.telemetry.events.field_types import LARGEST, LONGEST_MOMENT, moment
 
 FIRST = "0" * 64
 LONGEST_LINE = 2**20  # bytes: the account of a round with a thousand sites, or an agreement with as many sizes
@@ -31,9 +32,12 @@ _HEAD = ("seq", "time", "run", "site", "round", "phase", "kind")
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError)
 
 
+Body = TypeVar("Body", bound=Record, covariant=True)
+
+
 @dataclass(frozen=True)
-class Event:
-    """One line of the log; `fields` are those of its `kind`, see `fedmol.telemetry.events`."""
+class Event(Generic[Body]):
+    """One line of the log. `body` is the record of its kind, or says that it cannot be one."""
 
     seq: int
     time: str  # UTC, ISO 8601
@@ -42,7 +46,10 @@ class Event:
     round: int | None
     phase: str | None
     kind: str
-    fields: dict[str, Any]
+    body: Body
+
+
+AnyEvent = Event[Record]
 
 
 @dataclass(frozen=True)
@@ -75,16 +82,20 @@ class EventLog:
         os.truncate(path, self._length)
 
     def write(
-        self, kind: str, *, site: str | None = None, round: int | None = None, phase: str | None = None, **fields: Any
+        self, record: Record, *, site: str | None = None, round: int | None = None, phase: str | None = None
     ) -> LogPosition:
         """Append one event, about the log's own site unless another is named, and hand it to the system.
 
         Returns its place in the log, which is for good only after a `sync`.
 
         Raises:
-            TypeError: the fields are not those of the kind, see `fedmol.telemetry.events.written`.
+            TypeError: that is no event, or one that has to name its round.
         """
-        fields = written(kind, round, fields)
+        kind, fields = record.kind, record.said()
+        if not kind:
+            raise TypeError(f"the record {type(record).__name__} is only a part of an event")
+        if record.of_a_round and round is None:
+            raise TypeError(f"the event {kind} has no round")
         with self._lock:
             about = plain(site or self.site, _LONGEST["site"])
             head = dict(zip(_HEAD, (self._seq, stamp(), self.run, about, round, phase, kind), strict=True))
@@ -131,25 +142,25 @@ def _make(path: Path) -> None:
         os.close(descriptor)
 
 
-def parse(line: bytes) -> Event:
+def parse(line: bytes) -> AnyEvent:
     """The event of one line. Raises ValueError, KeyError, TypeError or AttributeError where its head is not right."""
     return parse_chained(line)[0]
 
 
-def parse_chained(line: bytes) -> tuple[Event, str]:
+def parse_chained(line: bytes) -> tuple[AnyEvent, str]:
     """The event of one line, and the hash of the line before that it carries. Raises as `parse` does."""
     if len(line) > LONGEST_LINE:
         raise ValueError("longer than a line of the log may be")
     try:
-        record = json.loads(line, parse_constant=lambda _: None)  # JSON has no NaN; earlier versions wrote it
+        said = json.loads(line, parse_constant=lambda _: None)  # JSON has no NaN; earlier versions wrote it
     except RecursionError:
         raise ValueError("nested too deeply") from None
     if not line.isascii() or b"\\ud" in line.lower():
-        json.dumps(record, ensure_ascii=False).encode()  # raises ValueError for half a character, which nobody can show
-    head = {key: record.pop(key) for key in _HEAD}
+        json.dumps(said, ensure_ascii=False).encode()  # raises ValueError for half a character, which nobody can show
+    head = {key: said.pop(key) for key in _HEAD}
     _check_head(head)
-    previous = record.pop("previous")
-    return Event(**head, fields=record), previous
+    previous = said.pop("previous")
+    return Event(**head, body=told(head["kind"], head["round"], said)), previous
 
 
 def _check_head(head: dict[str, Any]) -> None:
@@ -181,27 +192,29 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
             raise _unusable(path, number + 1, "this is longer than a line of an event log")
 
 
-def read(path: Path, passing_over: Callable[[int, Misfit], object] | None = None) -> Iterator[Event]:
+def read(path: Path) -> Iterator[AnyEvent]:
     """Every complete event of the log; a line still being written is left for the next reading.
-
-    Kinds of a later version come with fields that nobody has looked at. With `passing_over`, which is told the line,
-    events that are not what their kind is are left out.
 
     Raises:
         FedmolError: STATE_UNUSABLE, naming the first line that is no event, or not what its kind is.
     """
+    for number, event in enumerate(read_as_is(path), 1):
+        if isinstance(event.body, Misread):
+            raise _no_event(path, number, f": {event.body.what}")
+        yield event
+
+
+def read_as_is(path: Path) -> Iterator[AnyEvent]:
+    """As `read` does, but events that are not what their kind is are among them, with the body `Misread`.
+
+    Raises:
+        FedmolError: STATE_UNUSABLE, naming the first line that is no event.
+    """
     for number, line in lines(path):
         try:
-            event = parse(line)
-            told(event.kind, event.round, event.fields)
-        except Misfit as misfit:
-            if passing_over is None:
-                raise _no_event(path, number, misfit) from None
-            passing_over(number, misfit)
-            continue
-        except _DAMAGE as error:
-            raise _no_event(path, number, error) from None
-        yield event
+            yield parse(line)
+        except _DAMAGE:
+            raise _no_event(path, number) from None
 
 
 class Follower:
@@ -210,13 +223,13 @@ class Follower:
     def __init__(self, path: Path) -> None:
         self.path, self._offset, self._lines = path, 0, 0
 
-    def new(self) -> list[Event]:
-        """Events whose fields are not those of their kind are among them.
+    def new(self) -> list[AnyEvent]:
+        """Events that are not what their kind is are among them, with the body `Misread`.
 
         Raises:
             FedmolError: STATE_UNUSABLE, naming the first line that is no event.
         """
-        found: list[Event] = []
+        found: list[AnyEvent] = []
         try:
             file = open_regular(self.path)
         except FileNotFoundError:
@@ -227,8 +240,8 @@ class Follower:
                 self._lines += 1
                 try:
                     found.append(parse(line[:-1]))
-                except _DAMAGE as error:
-                    raise _no_event(self.path, self._lines, error) from None
+                except _DAMAGE:
+                    raise _no_event(self.path, self._lines) from None
                 self._offset += len(line)
         if len(line) > LONGEST_LINE:
             raise _unusable(self.path, self._lines + 1, "this is longer than a line of an event log")
@@ -259,8 +272,7 @@ def _follow_chain(path: Path) -> tuple[int, str, int]:
     return count, previous, length
 
 
-def _no_event(path: Path, line: int, error: Exception) -> FedmolError:
-    why = f": {error}" if isinstance(error, Misfit) else ""
+def _no_event(path: Path, line: int, why: str = "") -> FedmolError:
     return _unusable(path, line, f"this is not a line of an event log{why}")
 
 

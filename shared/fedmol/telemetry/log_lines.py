@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fedmol.files import open_regular
-from fedmol.telemetry.log import FIRST, LONGEST_LINE, Event, digest, parse_chained
+from fedmol.telemetry.log import FIRST, LONGEST_LINE, AnyEvent, digest, parse_chained
 
 _PIECE = 256 * 1024  # bytes of a line that is too long which are read at a time
 
@@ -20,7 +20,7 @@ class Line:
 
     number: int  # in the file, counted from 1
     digest: str
-    event: Event | None
+    event: AnyEvent | None
     previous: str  # the digest of the line before, as this one says
 
     def follows(self, before: Line | None) -> bool:

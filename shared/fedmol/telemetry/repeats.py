@@ -9,9 +9,9 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
+from fedmol.telemetry.events.event_record import Repeated
 from fedmol.telemetry.log import EventLog, stamp
 
 EVERY = 60.0  # seconds between two events about the same
@@ -22,8 +22,7 @@ OTHERS = "others"  # stands for the sites of all that do not get an event of the
 class _Said:
     written: float  # when an event was written last
     times: int = 0  # how often since
-    last: str = ""  # when the newest of those happened
-    newest: dict[str, Any] = field(default_factory=dict)
+    newest: tuple[Repeated, int | None] | None = None  # the event as it is to be written, with its round
 
 
 class Repeats:
@@ -34,20 +33,21 @@ class Repeats:
         self._lock = threading.Lock()
         self._said: dict[tuple[str, str | None, str], _Said] = {}
 
-    def note(self, kind: str, site: str | None, about: str, **fields: Any) -> None:
-        """An event of `kind` about `site`; those that have the same `about` add up. The newest fields are written."""
+    def note(self, event: Repeated, site: str | None, about: str, round: int | None = None) -> None:
+        """An event about `site`; those of its kind that have the same `about` add up. The newest one is written."""
         now = self.clock()
         with self._lock:
-            key = (kind, site, about)
+            key = (event.kind, site, about)
             if key not in self._said and len(self._said) >= self.most:
-                key, site = (kind, OTHERS, ""), OTHERS
+                key, site = (event.kind, OTHERS, ""), OTHERS
             said = self._said.get(key)
             if said is not None:
-                said.times, said.last, said.newest = said.times + 1, stamp(), fields
+                said.times += 1
+                said.newest = event.model_copy(update={"times": said.times, "last": stamp()}), round
             else:
                 self._said[key] = _Said(now)
         if said is None:
-            self.events.write(kind, site=site, **fields)
+            self.events.write(event, site=site, round=round)
         self.settle()
 
     def settle(self, everything: bool = False) -> None:
@@ -57,13 +57,13 @@ class Repeats:
             for key, said in list(self._said.items()):
                 if now - said.written < EVERY and not everything:
                     continue
-                if said.times:
-                    due.append((key, said))
+                if said.newest is not None:
+                    due.append((key[1], *said.newest))
                     self._said[key] = _Said(now)
                 else:
                     del self._said[key]  # a quiet minute: the next one is told at once
-        for (kind, site, _), said in due:
-            self.events.write(kind, site=site, times=said.times, last=said.last, **said.newest)
+        for site, event, round in due:
+            self.events.write(event, site=site, round=round)
 
     def watch(self, stop: threading.Event) -> None:
         """Write what is due until `stop` is set. The end is for `settle`."""

@@ -1,12 +1,22 @@
-"""What is known of a run as far as its event log has been read. Its size has bounds, whatever the log's is."""
+"""What is known of a run as far as its event log has been read.
+
+Its size has bounds, whatever the log's is, unless the whole run is asked for: then every round and every incident is
+kept.
+"""
 
 from __future__ import annotations
 
+import sys
 from bisect import bisect_left
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Literal, get_args
+
+from fedmol.errors import Exit
+from fedmol.telemetry.incidents import Incident, Incidents
+from fedmol.telemetry.outbound_totals import OutboundTotals
 
 SiteState = Literal[
     "connecting", "reading", "waiting", "receiving", "validating", "training", "sending", "late", "hung", "lost",
@@ -20,13 +30,29 @@ SITE_STATES: tuple[SiteState, ...] = get_args(SiteState)
 RUN_STATES: tuple[RunState, ...] = get_args(RunState)
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
+EXITS = (*(exit.slug for exit in Exit if exit), "other")  # bounded: they become a label
+REFUSALS = (*EXITS, "tls-handshake")
+
 LATE_AFTER = 12.0  # seconds; a site in a run gives a sign of life every second, and one in eight at least is logged
 ROUND_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)  # the edges of the rounds' histogram
 DETAILED_ROUNDS = 30  # the newest ones, whose timelines are kept
-_ROUNDS, _FIGURES = 2000, 60_000  # rounds that are kept, and figures of sites in them
 _SPANS, _SPANS_EACH = 2000, 6  # of a round, and more for each site
-_INCIDENTS = 50
-_TENSORS = _MESSAGES = 1000
+_MISFITS = 20  # events that are not what their kind is, of which is told what is wrong
+_NEWS = 100
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """How much of a run is kept."""
+
+    rounds: int
+    figures: int  # of sites in rounds
+    details: int  # rounds, the newest ones, of which is kept what each site's update was
+    incidents: int
+
+
+NEWEST = Bounds(rounds=2000, figures=60_000, details=DETAILED_ROUNDS, incidents=50)
+WHOLE = Bounds(*[sys.maxsize] * 4)
 
 
 @dataclass(slots=True)
@@ -39,36 +65,12 @@ class Span:
 
 
 @dataclass(slots=True)
-class Incident:
-    """Something that did not go as planned. Equal ones that follow each other are told once, with how often."""
+class Update:
+    """What reached the aggregator."""
 
-    time: float  # of the newest
-    what: str
-    site: str
-    round: int | None
-    detail: str
-    times: int = 1
-
-
-@dataclass(slots=True)
-class Tensor:
-    """A tensor that left the site, and how often."""
-
-    name: str
-    shape: tuple[int, ...]
     bytes: int
-    times: int = 0
-    last_round: int | None = None
-
-
-@dataclass(slots=True)
-class Sent:
-    """Messages of one call that hold the same fields, as a site's own log tells."""
-
-    call: str
-    holds: tuple[str, ...]
-    bytes: int = 0
-    times: int = 0
+    norm: float | None
+    molecules: int
 
 
 @dataclass(slots=True)
@@ -86,10 +88,15 @@ class Site:
     loss: float | None = None
     nll: float | None = None
     norm: float | None = None  # of its last update
+    joined: bool = False
+    counts: int | None = None  # numbers in the histograms that it told when it joined
     molecules: int | None = None
     weight: float | None = None
     molecules_per_second: float | None = None
     seconds_left: float | None = None  # of the round's training
+    uploads: int = 0
+    upload_round: int | None = None  # of the last one
+    upload_rounds: int = 0  # in which there was one at least
     sent_bytes: int = 0
     received_bytes: int = 0
     has_model: bool = False  # the final one, as it says
@@ -97,6 +104,11 @@ class Site:
 
     def become(self, state: SiteState, detail: str, time: float) -> None:
         self.state, self.detail, self.since = state, detail, time
+
+    def uploaded(self, round: int, bytes: int) -> None:
+        self.uploads, self.sent_bytes = self.uploads + 1, self.sent_bytes + bytes
+        self.upload_rounds += round != self.upload_round
+        self.upload_round = round
 
 
 @dataclass(slots=True)
@@ -106,10 +118,13 @@ class Round:
     ended: float | None = None
     seconds: float | None = None
     seconds_outside_training: float | None = None
+    aggregator_cpu_seconds: float | None = None
     loss: float | None = None
     losses_told: int = 0  # that a site's own log has the mean of
     nll: float | None = None  # of the model that entered it
-    missing: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)  # sites whose updates did not count
+    weights: dict[str, float] = field(default_factory=dict)  # of those whose did, as long as details are kept
+    updates: dict[str, Update] = field(default_factory=dict)  # by site, likewise
     site_loss: dict[str, float] = field(default_factory=dict)
     site_nll: dict[str, float] = field(default_factory=dict)
     spans: dict[str, list[Span]] = field(default_factory=dict)  # of the newest rounds only
@@ -165,6 +180,7 @@ class Past:
 class Run:
     """An aggregator's log tells of all sites; a site's log of that site alone."""
 
+    bounds: Bounds = NEWEST
     role: Role | None = None
     run: str = ""
     owner: str = ""  # who writes the log
@@ -179,6 +195,8 @@ class Run:
     round: int = 0
     agreed: bool = False
     outcome: str | None = None  # once it is finished
+    finished: float | None = None  # when
+    model_digest: str | None = None  # of the final model
     stopped: str | None = None  # why, once it is stopped
     stopped_with: str | None = None  # the exit's slug
     missing: list[str] = field(default_factory=list)  # at the end
@@ -189,12 +207,16 @@ class Run:
     changes: int = 0  # of the settings, by the coordinator
     anchored: int | None = None  # the last round of which a site keeps an anchor of the aggregator's log
     leaving: dict[str, int] = field(default_factory=dict)  # sites that are removed, from which round on
-    tensors: dict[tuple[str, tuple[int, ...], int], Tensor] = field(default_factory=dict)
-    messages: dict[tuple[str, tuple[str, ...]], Sent] = field(default_factory=dict)  # that left the site
+    outbound: OutboundTotals = field(default_factory=OutboundTotals)  # of a site, by its own log
     refusals: dict[str, int] = field(default_factory=dict)  # by reason
-    incidents: deque[Incident] = field(default_factory=lambda: deque(maxlen=_INCIDENTS))
+    incidents: Incidents = field(init=False)
+    news: deque[str] = field(default_factory=lambda: deque(maxlen=_NEWS))  # for people
     misread: int = 0  # events whose fields were not what their kind has
     misread_line: int | None = None  # of the log, the first one
+    misfits: list[str] = field(default_factory=list)  # what is wrong with the first ones
+
+    def __post_init__(self) -> None:
+        self.incidents = Incidents(self.bounds.incidents)
 
     @property
     def open(self) -> bool:
@@ -210,52 +232,50 @@ class Run:
 
     def reopen(self, time: float) -> None:
         """A party that had ended goes on; its next step is waited for from now."""
-        self.outcome = self.stopped = self.stopped_with = None
+        self.outcome = self.finished = self.stopped = self.stopped_with = None
         self.progressed = time
 
     def site(self, name: str) -> Site:
         return self.sites.setdefault(name, Site(name))
 
+    def remove(self, round: int, time: float) -> None:
+        """Who is to leave by `round` has left."""
+        for name, first in list(self.leaving.items()):
+            if first <= round and (site := self.sites.get(name)) is not None:
+                site.become("removed", f"by the coordinator, from round {first} on", time)
+                site.seconds_left = None
+                del self.leaving[name]
+
     def open_round(self, number: int, time: float) -> Round:
-        """A fresh account of the round; a round that is played again replaces its first account."""
-        self.round = number
-        self.rounds.pop(number, None)
-        self.rounds[number] = Round(number, time)
-        for old in list(self.rounds.values())[: -DETAILED_ROUNDS or None][-2:]:
+        """A fresh account of the round; a round that is played again replaces its first account.
+
+        Only the updates stay: the aggregator takes up again what had reached it.
+        """
+        before, self.round = self.rounds.pop(number, None), number
+        self.rounds[number] = Round(number, time, updates={} if before is None else before.updates)
+        for old in islice(reversed(self.rounds.values()), DETAILED_ROUNDS, DETAILED_ROUNDS + 2):
             old.spans = {}
-        most = max(DETAILED_ROUNDS, min(_ROUNDS, _FIGURES // max(1, len(self.sites))))
+            if self.bounds.details <= DETAILED_ROUNDS:
+                old.weights, old.updates = {}, {}
+        most = max(DETAILED_ROUNDS, min(self.bounds.rounds, self.bounds.figures // max(1, len(self.sites))))
         while len(self.rounds) > most:
             self.past.take(self.rounds.pop(next(iter(self.rounds))))
         return self.rounds[number]
 
+    def say(self, line: str) -> None:
+        """Something that people are told as it happens."""
+        self.news.append(line)
+
+    def misfit(self, line: int, what: str) -> None:
+        """An event that is not what its kind is."""
+        self.misread, self.misread_line = self.misread + 1, self.misread_line or line
+        if len(self.misfits) < _MISFITS:
+            self.misfits.append(f"line {line}: {what}")
+
     def report(self, incident: Incident) -> None:
-        """The newest incident; one that is only told afterwards takes its place in time among the others."""
-        place = len(self.incidents)
-        if self.last_event is not None and incident.time < self.last_event:
-            while place and self.incidents[place - 1].time > incident.time:
-                place -= 1
-        last = self.incidents[place - 1] if place else None
-        if last and (last.what, last.site, last.detail) == (incident.what, incident.site, incident.detail):
-            last.time, last.times = incident.time, last.times + incident.times
-        elif len(self.incidents) < _INCIDENTS:
-            self.incidents.insert(place, incident)
-        elif place:
-            self.incidents.popleft()
-            self.incidents.insert(place - 1, incident)
-
-    def left(self, name: str, shape: tuple[int, ...], bytes: int, round: int | None) -> None:
-        """A tensor has left the site."""
-        key = (name, shape, bytes)
-        if key in self.tensors or len(self.tensors) < _TENSORS:
-            tensor = self.tensors.setdefault(key, Tensor(name, shape, bytes))
-            tensor.times, tensor.last_round = tensor.times + 1, round
-
-    def sent(self, call: str, holds: Iterable[str], bytes: int, times: int) -> None:
-        """Messages have left the site."""
-        key = (call, tuple(holds))
-        if key in self.messages or len(self.messages) < _MESSAGES:
-            sent = self.messages.setdefault(key, Sent(*key))
-            sent.bytes, sent.times = sent.bytes + bytes, sent.times + times
+        """Something did not go as planned."""
+        self.say(str(incident))
+        self.incidents.take(incident, self.last_event)
 
 
 def by_site(figures: Mapping[str, float | None], sites: Mapping[str, Site]) -> dict[str, float]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from fedmol.files import open_regular
-from fedmol.telemetry.log import FIRST, LONGEST_LINE, Event, digest, parse
+from fedmol.telemetry.log import FIRST, LONGEST_LINE, AnyEvent, digest, parse
 
 _PIECE = 256 * 1024  # bytes read at a time: what is in memory at once, however long the log is
 _MARK_EVERY = 256  # lines
@@ -45,7 +45,7 @@ class LogReader:
         """Everything that was complete at the last reading has been read."""
         return self._drained
 
-    def read(self) -> list[Event]:
+    def read(self) -> list[AnyEvent]:
         """The next events, of one piece of the log; none when it has not grown.
 
         Raises:
@@ -95,7 +95,7 @@ class LogReader:
             self._previous, self._long = self._long.hexdigest(), None
             self._mark()
 
-    def _take(self, line: bytes) -> Event | None:
+    def _take(self, line: bytes) -> AnyEvent | None:
         self._note_line(line)
         self.offset += len(line) + 1
         event, follows = self._parse(line)
@@ -115,7 +115,7 @@ class LogReader:
         self._marked.append(self.lines)
         self._marks.append(self.offset)
 
-    def _parse(self, line: bytes) -> tuple[Event | None, bool]:
+    def _parse(self, line: bytes) -> tuple[AnyEvent | None, bool]:
         """The event, and whether the line carries the hash of the one before."""
         follows = b'"previous": "' + self._previous.encode() + b'"' in line
         try:

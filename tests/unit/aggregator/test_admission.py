@@ -13,7 +13,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import parse
+from fedmol.telemetry.events.run_events import StateDamaged
 from fedmol.telemetry.log import EventLog, read
+from fedmol.telemetry.queries import logged
 from fedmol.training.assembly import vocabulary_of
 from fedmol_aggregator import admission
 from fedmol_aggregator.admission import Admission, DenyList, Kind, Overload, read_certificate
@@ -115,7 +117,7 @@ def test_a_deny_list_that_cannot_be_read_denies_what_it_did_and_is_named(
     damage(entrance.denied)
     for _ in range(3):
         assert entrance.refusal(north) is Exit.CERTIFICATE_NAME
-    damaged = [event.fields["file"] for event in read(entrance.events.path) if event.kind == "state_damaged"]
+    damaged = [event.body.file for event in logged(entrance.events.path, StateDamaged)]
     assert damaged == [str(entrance.denied)]
     remove(entrance.denied)
     entrance.denied.write_text("south\n")

@@ -14,6 +14,7 @@ from fedmol.cli.main import run
 from fedmol.errors import Exit
 from fedmol.heartbeat import Heart
 from fedmol.pki import certificates
+from fedmol.telemetry.events.run_events import Changed, RunFinished, SettingsChanged
 from fedmol.telemetry.log import EventLog
 from tests.support.desk import Desk, federation
 
@@ -24,7 +25,7 @@ class Coordinator:
 
     def end(self) -> None:
         self.course.events.write(
-            "run_finished", outcome="complete", missing=[], missed_rounds={}, rounds=8, model_digest="0" * 64
+            RunFinished(outcome="complete", missing=[], missed_rounds={}, rounds=8, model_digest="0" * 64)
         )
 
     def change(self, *options: str, authority: Path | None = None) -> int:
@@ -102,7 +103,7 @@ def test_a_site_s_folder_is_not_taken_for_the_aggregator_s(
     coordinator: Coordinator, capsys: pytest.CaptureFixture[str]
 ) -> None:
     log = EventLog(coordinator.work / "site" / "events.jsonl", run="trial-1", site="north")
-    log.write("settings_changed", round=3, number=1, changes={"rounds": 12})
+    log.write(SettingsChanged(number=1, changes=Changed(rounds=12)), round=3)
     command = ["change", str(log.path.parent), "--ca", str(coordinator.authority), "--rounds", "30"]
     assert run(command) == Exit.STATE_UNUSABLE
     assert "is not an aggregator's event log" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from fedmol.evaluation import Evaluation, evaluate
 from fedmol.report.run_record import read_record
 from fedmol.runtime import call
 from fedmol.settings import EvaluationSettings
+from fedmol.telemetry.events.run_events import RunStopped
 from fedmol.training.assembly import model_of, save_final_model
 from fedmol_aggregator.evaluator.__main__ import command
 from fedmol_aggregator.evaluator.following import Evaluator
@@ -105,7 +106,7 @@ def test_a_round_whose_model_has_been_removed_is_passed_over(state: State, out: 
 
 
 def test_a_run_that_was_stopped_is_waited_for(state: State, out: Path) -> None:
-    state.finish(1).log.write("run_stopped", reason="terminated", detail="asked to")
+    state.finish(1).log.write(RunStopped(reason="terminated", detail="asked to"))
     evaluator = _evaluator(state, out)
     assert not evaluator.step()
     state.finish(2, 3)

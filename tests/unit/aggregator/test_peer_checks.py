@@ -34,7 +34,9 @@ from fedmol.fl.messages import (
 from fedmol.fl.rounds import RoundRule
 from fedmol.fl.run_manifest import manifest_of
 from fedmol.fl.versions import SEMANTICS
+from fedmol.telemetry.events.site_events import AgreementReached, SiteJoined, SiteProgress, SiteRefused
 from fedmol.telemetry.log import EventLog, LogPosition, read
+from fedmol.telemetry.queries import logged
 from fedmol.training.assembly import vocabulary_of
 from fedmol_aggregator.agreement import local_steps
 from fedmol_aggregator.enrollment import Enrollment, Roster
@@ -120,8 +122,8 @@ def test_the_agreement_is_the_sum_once_everyone_is_here(door: Door) -> None:
     assert welcome.agreement.molecules == {"north": 30, "south": 10}
     assert welcome.agreement.shards == {"north": f"{1:064x}", "south": f"{2:064x}"}
     assert door.join("north", counts=counts(30, shard=1)).agreement == welcome.agreement
-    agreed = [event.fields for event in read(door.events.path) if event.kind == "agreement"]
-    assert [fields["weights"] for fields in agreed] == [{"north": 0.75, "south": 0.25}]
+    agreed = logged(door.events.path, AgreementReached)
+    assert [event.body.weights for event in agreed] == [{"north": 0.75, "south": 0.25}]
 
 
 def test_an_introduction_without_a_shard_is_let_in_but_not_counted(door: Door) -> None:
@@ -172,7 +174,7 @@ def test_before_the_agreement_the_newest_counts_of_a_site_hold(door: Door) -> No
     assert agreed is not None
     assert agreed.molecules == {"north": 20, "south": 10}
     assert agreed.census.sizes[2] == 30
-    said = [e.fields["molecules"] for e in read(door.events.path) if (e.kind, e.site) == ("site_joined", "north")]
+    said = [event.body.molecules for event in logged(door.events.path, SiteJoined) if event.site == "north"]
     assert said == [30, 20]
 
 
@@ -288,7 +290,7 @@ def test_the_log_of_a_run_of_protocol_1_is_refused_by_name(door: Door, tmp_path:
         "census": census,
         "local_steps": 60,
     }
-    door.events.write("agreement", **fields)
+    door.events.write(AgreementReached(**fields))
     with pytest.raises(FedmolError, match="an agreement of an earlier protocol") as caught:
         Door(tmp_path, settings())
     assert caught.value.exit is Exit.STATE_UNUSABLE
@@ -417,7 +419,7 @@ def test_progress_is_logged_when_the_phase_changes_and_not_at_every_pulse(door: 
     _report(door, phase="sending", step=9, steps=9)
     door.clock.now = 4
     _report(door, phase="sending", step=9, steps=9)
-    shown = [(e.phase, e.fields["step"]) for e in read(door.events.path) if e.kind == "site_progress"]
+    shown = [(event.phase, event.body.step) for event in logged(door.events.path, SiteProgress)]
     assert shown == [("training", 0), ("sending", 9), ("sending", 9)]
 
 
@@ -447,9 +449,9 @@ def test_a_report_that_says_more_than_it_may_is_refused_by_name(door: Door, fiel
     with pytest.raises(FedmolError, match=field) as caught:
         _report(door, **{field: value})
     assert caught.value.exit is Exit.MESSAGE_REFUSED
-    (event,) = read(door.events.path)
-    assert (event.kind, event.site) == ("site_refused", "north")
-    assert len(event.fields["detail"]) < 400
+    (event,) = logged(door.events.path, SiteRefused)
+    assert event.site == "north"
+    assert len(event.body.detail) < 400
 
 
 def _probe(door: Door, site: str, certified: str) -> Standing:

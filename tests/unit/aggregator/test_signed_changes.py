@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.telemetry.events.run_events import ChangeRefused
 from tests.support.desk import Desk, federation
 
 
@@ -73,9 +74,9 @@ def test_a_change_that_comes_too_late_is_said_once_and_changes_nothing(desk: Des
     desk.put(course, rounds=12)
     for _ in range(3):
         assert course.collect(open_round=3) == []
-    (refused,) = desk.said("change_refused")
-    assert refused["reason"] == "change-refused"
-    assert "the first that it can is round 4" in refused["detail"]
+    (refused,) = desk.said(ChangeRefused)
+    assert refused.reason == "change-refused"
+    assert "the first that it can is round 4" in refused.detail
     assert [path.name for path in course.inbox.iterdir()] == ["0001.refused.json"]
     assert course.changes.latest.training.rounds == 8
 
@@ -87,7 +88,7 @@ def test_another_authority_s_change_is_said_and_a_right_one_in_its_place_is_take
     other.work = desk.work
     other.put(course, quorum=1)
     assert course.collect(open_round=1) == []
-    assert [refused["reason"] for refused in desk.said("change_refused")] == ["certificate-foreign"]
+    assert [refused.reason for refused in desk.said(ChangeRefused)] == ["certificate-foreign"]
     path.write_text(right)
     assert [change.quorum for change in course.collect(open_round=1)] == [1]
 
@@ -98,8 +99,8 @@ def test_a_refused_change_takes_those_with_it_that_follow_and_bars_no_other(desk
     second = course.inbox / "0002.json"
     second.write_bytes(first.read_bytes())
     assert course.collect(open_round=3) == []
-    assert [refused["file"] for refused in desk.said("change_refused")] == ["0001.json", "0002.json"]
-    assert "it follows 0001.json, which is refused" in desk.said("change_refused")[1]["detail"]
+    assert [refused.file for refused in desk.said(ChangeRefused)] == ["0001.json", "0002.json"]
+    assert "it follows 0001.json, which is refused" in desk.said(ChangeRefused)[1].detail
     desk.put(course, rounds=12)
     assert course.collect(open_round=3) == []
     assert {path.name for path in course.inbox.iterdir()} == {
@@ -117,12 +118,12 @@ def test_a_change_under_another_name_is_said_and_put_aside(desk: Desk, name: str
     path = desk.put(course, quorum=1)
     other = path.rename(path.with_name(name))
     assert course.collect(open_round=1) == []
-    assert desk.said("change_refused") == []  # it may be on its way
+    assert desk.said(ChangeRefused) == []  # it may be on its way
     os.utime(other, (0, 0))
     for _ in range(2):
         assert course.collect(open_round=1) == []
-    (refused,) = desk.said("change_refused")
-    assert (refused["file"], refused["detail"]) == (name, "the next change is taken from 0001.json")
+    (refused,) = desk.said(ChangeRefused)
+    assert (refused.file, refused.detail) == (name, "the next change is taken from 0001.json")
     assert [path.suffixes for path in course.inbox.iterdir()] == [[".refused", ".json"]]
 
 
@@ -132,6 +133,6 @@ def test_a_file_that_is_being_written_is_waited_for(desk: Desk) -> None:
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     assert course.collect(open_round=1) == []
-    assert desk.said("change_refused") == []
+    assert desk.said(ChangeRefused) == []
     path.write_bytes(whole)
     assert [change.quorum for change in course.collect(open_round=1)] == [1]

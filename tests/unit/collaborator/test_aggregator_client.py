@@ -92,11 +92,7 @@ def test_a_message_that_was_given_up_and_is_collected_meanwhile_holds_nobody_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The garbage collector may run at any moment, and so while a message is written down."""
-
-    def write(kind: str, **_: Any) -> None:
-        gc.collect()
-
-    outbound_log = OutboundLog(write, again_after=0)
+    outbound_log = OutboundLog(lambda _: gc.collect(), again_after=0)
     line = _line(outbound_log, 4, tmp_path, monkeypatch)
 
     def work() -> None:

@@ -10,6 +10,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings, parse
 from fedmol.fl.messages import Agreement, CensusCounts, Counts, RoundOpening
 from fedmol.fl.payload import Section, vector_digest
+from fedmol.telemetry.events.round_events import RoundOpened
 from fedmol.telemetry.log import EventLog
 from fedmol_collaborator import agreement_checks
 from fedmol_collaborator.agreement_checks import Own
@@ -113,7 +114,7 @@ def test_rounds_go_on_in_order_each_from_one_model_and_over_restarts(events: Eve
     task_checks = TaskChecks(lambda: rounds[0], events)
     for number in (1, 2, 2):
         task_checks.open(_opening(number))
-        events.write("round_opened", round=number, model_digest="a" * 64, digests={"model": "a" * 64}, counted=None)
+        events.write(RoundOpened(model_digest="a" * 64, digests={"model": "a" * 64}, counted=None), round=number)
     for one in (task_checks, TaskChecks(lambda: rounds[0], events)):
         for wrong in (_opening(1), _opening(2, "b"), _opening(5)):
             with pytest.raises(FedmolError) as caught:

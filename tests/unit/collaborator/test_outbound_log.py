@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import pytest
 from openfl.protocols import aggregator_pb2, base_pb2
 
+from fedmol.telemetry.events.site_events import MessageSent
 from fedmol_collaborator.message_fields import Scanner, fields_of
 from fedmol_collaborator.outbound_log import OutboundLog
 
@@ -53,20 +53,15 @@ def test_json_is_told_by_its_entries_that_say_something() -> None:
 
 
 def test_what_repeats_itself_adds_up_and_nothing_is_lost() -> None:
-    now, written = 0.0, list[dict[str, Any]]()
-
-    def write(kind: str, **fields: Any) -> None:
-        assert kind == "message_sent"
-        written.append(fields)
-
-    outbound_log = OutboundLog(write, clock=lambda: now)
+    now, written = 0.0, list[MessageSent]()
+    outbound_log = OutboundLog(written.append, clock=lambda: now)
     for now in range(150):
         outbound_log.note("Report", 100, ("run", "phase"))
         if now == 70:
             outbound_log.note("Report", 90, ("run",))
-    assert [(one["times"], one["bytes"]) for one in written] == [(1, 100), (60, 6000), (1, 90), (60, 6000)]
+    assert [(one.times, one.bytes) for one in written] == [(1, 100), (60, 6000), (1, 90), (60, 6000)]
     outbound_log.flush()
-    assert sum(one["times"] for one in written) == 151
-    assert sum(one["bytes"] for one in written) == 150 * 100 + 90
+    assert sum(one.times for one in written) == 151
+    assert sum(one.bytes for one in written) == 150 * 100 + 90
     outbound_log.flush()
     assert len(written) == 5

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 
 from fedmol.graphs import Graphs
+from fedmol.telemetry.events.round_events import RoundModelReceived, UpdateSent
 from fedmol.telemetry.log import EventLog
 from fedmol_collaborator.site_training import _rounds_sent, _some
 
@@ -21,8 +22,8 @@ def test_validation_molecules_are_no_prefix_of_a_sorted_shard() -> None:
 
 def test_only_the_updates_of_this_run_count_as_sent(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
-    EventLog(path, run="earlier", site="north").write("sent", round=4, tensors=[], bytes=0)
+    EventLog(path, run="earlier", site="north").write(UpdateSent(tensors=[], bytes=0), round=4)
     events = EventLog(path, run="now", site="north")
-    events.write("received", round=2, bytes=0)
-    events.write("sent", round=1, tensors=[], bytes=0)
+    events.write(RoundModelReceived(bytes=0), round=2)
+    events.write(UpdateSent(tensors=[], bytes=0), round=1)
     assert _rounds_sent(events) == {1}

@@ -10,6 +10,7 @@ from fedmol.fl.engine import StaleRound
 from fedmol.fl.payload import MODEL, vector_digest
 from fedmol.fl.strategies.fedadam import FedAdam
 from fedmol.fl.tasks import LOSS, SECONDS, TASKS, TRAIN, VALIDATE
+from fedmol.telemetry.events.round_events import RoundFinished, UpdateLate, UpdateNotCounted, UpdateRefused
 from tests.support.in_memory import PARAMETERS, REACH, Build, Federation
 
 
@@ -24,9 +25,9 @@ def test_a_round_ends_with_the_weighted_mean_to_the_last_bit(federation: Build) 
         total += np.float64(one.molecules[site] / 100) * vectors[site]
     assert one.model.tobytes() == (one.initial + (total.astype(np.float32) - one.initial)).tobytes()
     np.testing.assert_allclose(one.model, total, rtol=0, atol=1e-6)
-    (said,) = one.said("round_finished")
-    assert said.fields["weights"] == {"a": 0.1, "b": 0.3, "c": 0.6}
-    assert said.fields["model_digest"] == vector_digest(one.model)
+    (said,) = one.said(RoundFinished)
+    assert said.body.weights == {"a": 0.1, "b": 0.3, "c": 0.6}
+    assert said.body.model_digest == vector_digest(one.model)
 
 
 def test_a_site_is_asked_for_what_is_left_and_hears_when_the_run_is_over(federation: Build) -> None:
@@ -54,7 +55,7 @@ def test_what_is_sent_twice_or_too_late_changes_nothing(federation: Build) -> No
     other.report("a", 1)
     other.play(2)
     assert other.model.tobytes() == one.model.tobytes()
-    assert [(event.site, event.round) for event in other.said("update_late")] == [("a", 1)]
+    assert [(event.site, event.round) for event in other.said(UpdateLate)] == [("a", 1)]
 
 
 def _no_metric(one: Federation) -> None:
@@ -112,7 +113,7 @@ def test_an_upload_that_was_not_agreed_is_refused_whole(federation: Build, send:
         send(one)
     assert caught.value.exit is Exit.UPDATE_REFUSED
     assert said in caught.value.message
-    assert [event.fields["reason"] for event in one.said("update_refused")] == [caught.value.message]
+    assert [event.body.reason for event in one.said(UpdateRefused)] == [caught.value.message]
     assert not list(one.work.glob("uploads/round-*/*"))
     one.play(2)
     honest.play(2)
@@ -137,19 +138,19 @@ def test_an_update_that_moved_too_far_does_not_count_and_the_run_goes_on(
     for site in list(one.molecules)[1:]:
         one.report(site, round)
     assert one.engine.tick()
-    (event,) = one.said("update_not_counted")
+    (event,) = one.said(UpdateNotCounted)
     assert (event.site, event.round) == ("a", round)
-    assert event.fields["norm"] == pytest.approx(49.5, rel=1e-3)
-    assert event.fields["limit"] < 49
-    finished = one.said("round_finished")[-1].fields
-    assert "a" not in finished["weights"]
-    assert finished["excluded"] == ["a"]
-    assert finished["missing"] == []
+    assert event.body.norm == pytest.approx(49.5, rel=1e-3)
+    assert (event.body.limit or 99) < 49
+    finished = one.said(RoundFinished)[-1].body
+    assert "a" not in finished.weights
+    assert finished.excluded == ["a"]
+    assert finished.missing == []
     assert one.engine.opening("a").last_counted == (None if round == 1 else round - 1)
     assert "too far" in (one.engine.opening("a").reason or "")
     assert (one.engine.opening("b").last_counted, one.engine.opening("b").reason) == (round, None)
     one.play(4)
-    assert [event.site for event in one.said("update_not_counted")] == ["a"]
+    assert [event.site for event in one.said(UpdateNotCounted)] == ["a"]
 
 
 def test_a_minority_that_does_not_move_cannot_make_the_others_updates_too_long(federation: Build) -> None:
@@ -157,7 +158,7 @@ def test_a_minority_that_does_not_move_cannot_make_the_others_updates_too_long(f
     one.report("a", 1, one.model)
     one.report("b", 1)
     one.engine.tick()
-    assert one.said("update_not_counted") == []
+    assert one.said(UpdateNotCounted) == []
 
 
 def test_no_update_that_counts_ends_the_run(federation: Build) -> None:
@@ -176,7 +177,7 @@ def test_huge_numbers_move_too_far_instead_of_overflowing(federation: Build) -> 
     one.report("c", 1)
     assert one.engine.tick()
     assert np.isfinite(one.model).all()
-    assert [event.site for event in one.said("update_not_counted")] == ["a"]
+    assert [event.site for event in one.said(UpdateNotCounted)] == ["a"]
 
 
 def _close_without_a(one: Federation, round: int) -> None:
@@ -189,7 +190,7 @@ def _close_without_a(one: Federation, round: int) -> None:
 def test_a_round_with_the_quorum_closes_without_the_others_and_tells_them(federation: Build) -> None:
     one = federation(quorum=2)
     _close_without_a(one, 1)
-    assert one.said("round_finished")[0].fields["missing"] == ["a"]
+    assert one.said(RoundFinished)[0].body.missing == ["a"]
     opening = one.engine.opening("a")
     assert (opening.round, opening.digests) == (2, {MODEL: vector_digest(one.model)})
     assert opening.last_counted is None
@@ -209,7 +210,7 @@ def test_a_site_that_was_away_hears_of_the_last_update_that_counted(federation: 
 def test_a_cap_on_one_site_s_share(federation: Build) -> None:
     one = federation({"a": 10, "b": 10, "c": 980}, largest_share=0.5)
     one.play(1)
-    assert one.said("round_finished")[0].fields["weights"] == {"a": 0.25, "b": 0.25, "c": 0.5}
+    assert one.said(RoundFinished)[0].body.weights == {"a": 0.25, "b": 0.25, "c": 0.5}
 
 
 def test_what_is_known_of_a_site_s_moves_outlasts_the_rounds_that_it_misses(federation: Build) -> None:
@@ -217,7 +218,7 @@ def test_what_is_known_of_a_site_s_moves_outlasts_the_rounds_that_it_misses(fede
     one.play(1)
     for round in (2, 3):
         _close_without_a(one, round)
-    moves = [event.fields["moves"] for event in one.said("round_finished")]
+    moves = [event.body.moves for event in one.said(RoundFinished)]
     assert [set(known) for known in moves] == [{"a", "b", "c"}] * 3
     assert moves[2]["a"] == moves[0]["a"]
 
@@ -242,7 +243,7 @@ def test_an_upload_for_a_round_that_has_not_begun_is_refused_and_logged(federati
             pass
         assert caught.value.exit is Exit.UPDATE_REFUSED
     one.engine.repeats.settle(everything=True)
-    assert [event.fields.get("times", 1) for event in one.said("update_refused")] == [1, 2]
+    assert [event.body.times for event in one.said(UpdateRefused)] == [1, 2]
     one.play(4)
 
 
@@ -268,7 +269,7 @@ def test_what_a_removed_site_sent_in_the_open_round_is_dropped(federation: Build
         plain.report(site, 2)
     assert plain.engine.tick()
     assert one.model.tobytes() == plain.model.tobytes()
-    assert one.said("round_finished")[-1].fields["missing"] == []
+    assert one.said(RoundFinished)[-1].body.missing == []
 
 
 def test_a_removed_site_does_not_come_back_with_a_restart(federation: Build) -> None:
@@ -316,4 +317,4 @@ def test_a_site_with_other_molecules_trains_again_in_the_open_round(federation: 
     one.restart()
     assert one.engine.reported() == set()
     one.play(1)
-    assert one.said("round_finished")[0].fields["sites"] == ["a", "b", "c"]
+    assert one.said(RoundFinished)[0].body.sites == ["a", "b", "c"]

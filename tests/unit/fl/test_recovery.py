@@ -16,6 +16,8 @@ from fedmol.fl.strategies.fedadam import FedAdam
 from fedmol.fl.strategies.scaffold import Scaffold
 from fedmol.fl.tasks import NEGATIVE_NLL, SECONDS, VALIDATE
 from fedmol.fl.uploads import UploadStore
+from fedmol.telemetry.events.round_events import RoundFinished
+from fedmol.telemetry.events.run_events import StateDamaged, StateRebuilt
 from tests.support.in_memory import Build, Federation
 
 ROUNDS = 4
@@ -50,7 +52,7 @@ def test_a_restart_at_any_moment_ends_with_the_same_bytes(undisturbed: Federatio
         assert one.engine.tick()
         one.restart()
     assert one.content == undisturbed.content
-    assert [event.round for event in one.said("round_finished")] == list(range(1, ROUNDS + 1))
+    assert [event.round for event in one.said(RoundFinished)] == list(range(1, ROUNDS + 1))
 
 
 class Killed(BaseException):
@@ -61,9 +63,9 @@ class Killed(BaseException):
     "place",
     [
         "fedmol.fl.uploads.Reception.keep",
-        "fedmol.fl.strategies.FedAvg.step",
-        "fedmol.fl.strategies.FedAdam.step",
-        "fedmol.fl.strategies.Scaffold.step",
+        "fedmol.fl.strategies.fedavg.FedAvg.step",
+        "fedmol.fl.strategies.fedadam.FedAdam.step",
+        "fedmol.fl.strategies.scaffold.Scaffold.step",
         "fedmol.fl.checkpoints.Checkpoints.save",
         "fedmol.telemetry.log.EventLog.write",
         "fedmol.fl.uploads.UploadStore.keep_from",
@@ -87,7 +89,7 @@ def test_a_kill_at_every_commit_point(
         one.restart()
         one.play(ROUNDS)
         assert one.content == undisturbed.content, nth
-        assert [event.round for event in one.said("round_finished")] == list(range(1, ROUNDS + 1)), nth
+        assert [event.round for event in one.said(RoundFinished)] == list(range(1, ROUNDS + 1)), nth
         shutil.rmtree(one.work)
 
 
@@ -121,7 +123,7 @@ def test_a_damaged_or_missing_newest_round_is_made_again(undisturbed: Federation
         path, before = _newest(one), _newest(one).read_bytes()
         damage(path)
         one.restart()
-        assert [event.round for event in one.said("state_rebuilt")] == [3]
+        assert [event.round for event in one.said(StateRebuilt)] == [3]
         assert path.read_bytes() == before
         one.play(ROUNDS)
         assert one.content == undisturbed.content
@@ -148,7 +150,7 @@ def test_what_cannot_be_made_again_is_refused_by_name(federation: Build, also: C
     with pytest.raises(FedmolError, match=r"round-0003\.safetensors") as caught:
         one.restart()
     assert caught.value.exit is Exit.STATE_UNUSABLE
-    assert [event.round for event in one.said("round_finished")] == [1, 2, 3]
+    assert [event.round for event in one.said(RoundFinished)] == [1, 2, 3]
 
 
 @pytest.mark.parametrize("rounds", [1, 3])
@@ -189,8 +191,8 @@ def test_a_damaged_upload_of_the_open_round_is_asked_for_again(undisturbed: Fede
     damaged = sorted(one.work.glob("uploads/round-0003/*.safetensors"))[1]
     _flip(damaged)
     assert not one.engine.tick()
-    (event,) = one.said("state_damaged")
-    assert event.fields["file"] == str(damaged)
+    (event,) = one.said(StateDamaged)
+    assert event.body.file == str(damaged)
     round, left = one.engine.tasks(event.site)
     assert (round, [task.name for task in left]) == (3, ["train"])
     one.play(ROUNDS)
@@ -203,7 +205,7 @@ def test_a_damaged_record_of_an_upload_is_asked_for_again(undisturbed: Federatio
     _flip(one.work / "uploads" / "round-0001" / "a.train.json", 0.5)
     one.restart()
     assert [task.name for task in one.engine.tasks("a")[1]] == ["train"]
-    assert len(one.said("state_damaged")) == 1
+    assert len(one.said(StateDamaged)) == 1
     one.play(ROUNDS)
     assert one.content == undisturbed.content
 

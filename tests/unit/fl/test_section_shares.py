@@ -7,6 +7,8 @@ import pytest
 
 from fedmol.fl.payload import CONTROL, MODEL, Vector, vector_digest
 from fedmol.fl.strategies.scaffold import Scaffold
+from fedmol.telemetry.events.round_events import RoundFinished, UpdateNotCounted
+from fedmol.telemetry.events.run_events import StateRebuilt
 from tests.support.in_memory import PARAMETERS, REACH, Build, Federation
 
 SCAFFOLD = Scaffold(name="scaffold")
@@ -31,9 +33,9 @@ def test_the_control_variate_grows_by_the_shares_of_all_members(federation: Buil
     _play(one, "b", "c")
     expected = sum(np.float64(share) * one.changed(site, 1, CONTROL) for site, share in (("b", 0.3), ("c", 0.6)))
     np.testing.assert_allclose(one.engine.sections[CONTROL], expected, rtol=0, atol=1e-7)
-    (said,) = one.said("round_finished")
-    assert said.fields["weights"] == {"b": 1 / 3, "c": 2 / 3}
-    assert said.fields["shares"] == {"a": 0.1, "b": 0.3, "c": 0.6}
+    (said,) = one.said(RoundFinished)
+    assert said.body.weights == {"b": 1 / 3, "c": 2 / 3}
+    assert said.body.shares == {"a": 0.1, "b": 0.3, "c": 0.6}
 
 
 def test_the_model_is_that_of_plain_averaging(federation: Build) -> None:
@@ -71,12 +73,12 @@ def test_sections_with_equal_bytes_do_not_share_a_file(federation: Build) -> Non
 def test_a_change_that_is_too_long_keeps_the_whole_update_out(federation: Build, sites: int) -> None:
     one = federation(dict.fromkeys("abcde"[:sites], 10), strategy=SCAFFOLD)
     _play(one, *one.molecules, a=3.1)
-    (event,) = one.said("update_not_counted")
-    assert (event.site, event.fields["section"]) == ("a", CONTROL)
-    assert event.fields["norm"] == pytest.approx(3.1)
-    assert event.fields["limit"] == pytest.approx(3.0)
-    finished = one.said("round_finished")[-1].fields
-    assert (finished["excluded"], "a" in finished["weights"]) == (["a"], False)
+    (event,) = one.said(UpdateNotCounted)
+    assert (event.site, event.body.section) == ("a", CONTROL)
+    assert event.body.norm == pytest.approx(3.1)
+    assert event.body.limit == pytest.approx(3.0)
+    finished = one.said(RoundFinished)[-1].body
+    assert (finished.excluded, "a" in finished.weights) == (["a"], False)
     opening = one.engine.opening("a")
     assert opening.last_counted is None
     assert "too far" in (opening.reason or "")
@@ -88,7 +90,7 @@ def test_the_model_s_own_limit_holds_besides(federation: Build, section: str) ->
     far = one.model + 9.9 * (one.model - one.trained("a", 1))
     one.report("a", 1, far if section == MODEL else None, **({CONTROL: _change(9.0)} if section == CONTROL else {}))
     _play(one, "b", "c")
-    assert [event.fields["section"] for event in one.said("update_not_counted")] == [section]
+    assert [event.body.section for event in one.said(UpdateNotCounted)] == [section]
 
 
 def test_a_site_that_was_away_may_have_come_as_far_as_the_others_in_steps(federation: Build) -> None:
@@ -97,24 +99,24 @@ def test_a_site_that_was_away_may_have_come_as_far_as_the_others_in_steps(federa
     for _ in range(3):
         _play(one, "b", "c")
     _play(one, "a", "b", "c", a=11.9)  # four rounds in which the median was 1
-    assert not one.said("update_not_counted")
+    assert not one.said(UpdateNotCounted)
     _play(one, "a", "b", "c", a=11.9)
-    assert [event.round for event in one.said("update_not_counted")] == [6]
+    assert [event.round for event in one.said(UpdateNotCounted)] == [6]
 
 
 def test_a_site_that_is_kept_out_does_not_stay_out(federation: Build) -> None:
     one = federation(strategy=SCAFFOLD, rounds=9)
     for _ in range(2):
         _play(one, "a", "b", "c", a=5.0)
-    assert [event.round for event in one.said("update_not_counted")] == [1]
-    assert one.said("round_finished")[1].fields["excluded"] == []
+    assert [event.round for event in one.said(UpdateNotCounted)] == [1]
+    assert one.said(RoundFinished)[1].body.excluded == []
 
 
 def test_one_of_two_cannot_make_the_other_s_changes_too_long(federation: Build) -> None:
     one = federation({"a": 10, "b": 10}, strategy=SCAFFOLD)
     for _ in range(3):
         _play(one, "a", "b", a=0.0, b=0.99 * LEAST)
-    assert not one.said("update_not_counted")
+    assert not one.said(UpdateNotCounted)
 
 
 def test_what_is_known_of_changes_outlasts_a_restart(federation: Build) -> None:
@@ -125,8 +127,8 @@ def test_what_is_known_of_changes_outlasts_a_restart(federation: Build) -> None:
     other.restart()
     for each in (one, other):
         _play(each, "a", "b", "c", a=7.0)
-    assert [event.fields["limit"] for event in one.said("update_not_counted")] == [
-        event.fields["limit"] for event in other.said("update_not_counted")
+    assert [event.body.limit for event in one.said(UpdateNotCounted)] == [
+        event.body.limit for event in other.said(UpdateNotCounted)
     ]
     assert one.content == other.content
 
@@ -159,7 +161,7 @@ def test_where_members_or_shares_change_all_begins_anew_with_the_next_round(fede
     _play(one, "b", "c", b=8.0, c=8.0)  # there is nothing that these could be too long for
     assert one.engine.sections[CONTROL].any()
     assert one.engine.opening("b").members_since == 3
-    assert not one.said("update_not_counted")
+    assert not one.said(UpdateNotCounted)
 
 
 def test_the_round_in_which_members_changed_can_be_made_again(federation: Build) -> None:
@@ -170,11 +172,11 @@ def test_the_round_in_which_members_changed_can_be_made_again(federation: Build)
     content, path = one.content, one.engine.checkpoints.path(2)
     path.unlink()
     one.restart()
-    assert [event.round for event in one.said("state_rebuilt")] == [2]
+    assert [event.round for event in one.said(StateRebuilt)] == [2]
     assert one.content == content
 
 
 def test_accounts_of_plain_averaging_know_nothing_of_it(federation: Build) -> None:
     one = federation()
     one.play(1)
-    assert not {"shares", "members_since", "changes", "digests"} & one.said("round_finished")[0].fields.keys()
+    assert not {"shares", "members_since", "changes", "digests"} & one.said(RoundFinished)[0].body.said().keys()

@@ -7,23 +7,26 @@ from typing import Any
 from rich.console import Console
 
 from fedmol.local.display import Display
+from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted, UpdateReceived
+from fedmol.telemetry.events.run_events import RunStarted
+from fedmol.telemetry.events.site_events import SiteJoined, SiteLost, SiteProgress, SiteRefused
 from fedmol.telemetry.log import EventLog, parse, read
 from tests.support.raw_log import append
 
 
 def _log(path: Path) -> EventLog:
     log = EventLog(path / "events.jsonl", run="r", site="aggregator")
-    log.write("run_started", rounds=4, sites=["north", "south"], quorum=1, parameters=250, model_bytes=1000)
-    log.write("site_joined", site="north", molecules=1200)
-    log.write("round_started", round=1)
-    log.write("site_progress", site="north", round=1, phase="training", step=3, steps=10, loss=2.5)
-    log.write("update_received", site="north", round=1, molecules=1200, bytes=1000, norm=1.0)
+    log.write(RunStarted(rounds=4, sites=["north", "south"], quorum=1, parameters=250, model_bytes=1000))
+    log.write(SiteJoined(molecules=1200), site="north")
+    log.write(RoundStarted(), round=1)
+    log.write(SiteProgress(step=3, steps=10, loss=2.5), site="north", round=1, phase="training")
+    log.write(UpdateReceived(molecules=1200, bytes=1000, norm=1.0), site="north", round=1)
     of_sites = {"sites": ["north"], "weights": {"north": 1.0}, "site_loss": {}, "site_nll": {}, "model_digest": "d"}
     figures: dict[str, Any] = {"loss": 1.0, "nll": 80.0, "missing": ["south"], **of_sites}
     for round, seconds in ((1, 10.0), (2, 20.0)):
-        log.write("round_finished", round=round, seconds=seconds, **figures)
-    log.write("site_lost", site="south", silent_seconds=61)
-    log.write("site_refused", site="stranger", reason="certificate-name", detail="who?")
+        log.write(RoundFinished(seconds=seconds, **figures), round=round)
+    log.write(SiteLost(silent_seconds=61), site="south")
+    log.write(SiteRefused(reason="certificate-name", detail="who?"), site="stranger")
     return log
 
 
@@ -34,7 +37,7 @@ def test_without_a_terminal_there_are_plain_lines(tmp_path: Path) -> None:
     said = out.getvalue()
     assert "north joined with 1,200 molecules" in said
     assert "round 1 of 4: loss 1.000, NLL on entering 80.00, 10.0 s, without south" in said
-    assert "refused stranger: certificate-name (who?)" in said
+    assert "peer refused (stranger): certificate-name: who?" in said
     assert "\x1b" not in said
 
 

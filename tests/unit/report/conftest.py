@@ -19,6 +19,16 @@ from fedmol.evaluation.evaluation import Example
 from fedmol.evaluation.quality import Quality, Rate
 from fedmol.evaluation.resemblance import Figure, Resemblance
 from fedmol.fl.federation import dump, parse
+from fedmol.telemetry.events.round_events import (
+    RoundFinished,
+    RoundModelReceived,
+    RoundStarted,
+    TensorSent,
+    UpdateReceived,
+    UpdateSent,
+)
+from fedmol.telemetry.events.run_events import RunFinished, RunStarted
+from fedmol.telemetry.events.site_events import AgreementReached, Histograms, SiteJoined, SiteLost, SiteRefused
 from fedmol.telemetry.log import EventLog
 
 SITES = {"north": 600, "south": 300, "west": 100}
@@ -117,54 +127,53 @@ class RunFolder:
 
 
 def start(log: EventLog) -> None:
-    log.write("run_started", sites=list(SITES), rounds=2, quorum=2, parameters=12345, model_bytes=49380)
+    log.write(RunStarted(sites=list(SITES), rounds=2, quorum=2, parameters=12345, model_bytes=49380))
     for site, molecules in SITES.items():
-        census = {"atoms": [1, 2], "bonds": [3, 4, 5], "sizes": [0, 1]}
-        log.write("site_joined", site=site, molecules=molecules, census=census)
+        census = Histograms(atoms=[1, 2], bonds=[3, 4, 5], sizes=[0, 1])
+        log.write(SiteJoined(molecules=molecules, census=census), site=site)
     weights = {site: molecules / 1000 for site, molecules in SITES.items()}
-    log.write("agreement", molecules=SITES, weights=weights, local_steps=60)
+    log.write(AgreementReached(molecules=SITES, weights=weights, local_steps=60))
 
 
 def first_round(log: EventLog) -> None:
-    log.write("round_started", round=1)
+    log.write(RoundStarted(), round=1)
     for site in SITES:
-        log.write("update_received", site=site, round=1, molecules=SITES[site], bytes=49380, norm=1.5)
+        log.write(UpdateReceived(molecules=SITES[site], bytes=49380, norm=1.5), site=site, round=1)
     weights = {site: molecules / 1000 for site, molecules in SITES.items()}
     _finish(log, 1, weights, [])
 
 
 def second_round(log: EventLog) -> None:
     """West is lost, and a stranger knocks twice."""
-    log.write("round_started", round=2)
-    log.write("site_lost", site="west", silent_seconds=61.0)
+    log.write(RoundStarted(), round=2)
+    log.write(SiteLost(silent_seconds=61.0), site="west")
     for _ in range(2):
-        log.write("site_refused", site=HOSTILE, reason="certificate-name", detail=f"names {HOSTILE}, not a site")
+        log.write(SiteRefused(reason="certificate-name", detail=f"names {HOSTILE}, not a site"), site=HOSTILE)
     _finish(log, 2, {"north": 2 / 3, "south": 1 / 3}, ["west"])
 
 
 def _finish(log: EventLog, round: int, weights: dict[str, float], missing: list[str]) -> None:
     log.write(
-        "round_finished",
+        RoundFinished(
+            sites=list(weights),
+            weights=weights,
+            missing=missing,
+            seconds=12.5,
+            seconds_outside_training=1.25,
+            aggregator_cpu_seconds=0.4,
+            loss=3.5 / round,
+            nll=120.0 / round,
+            site_loss=dict.fromkeys(weights, 3.5 / round),
+            site_nll=dict.fromkeys(weights, 120.0 / round),
+            model_digest="ab" * 32,
+        ),
         round=round,
-        sites=list(weights),
-        weights=weights,
-        missing=missing,
-        seconds=12.5,
-        seconds_outside_training=1.25,
-        aggregator_cpu_seconds=0.4,
-        loss=3.5 / round,
-        nll=120.0 / round,
-        site_loss=dict.fromkeys(weights, 3.5 / round),
-        site_nll=dict.fromkeys(weights, 120.0 / round),
-        model_digest="ab" * 32,
     )
 
 
 def end(log: EventLog) -> None:
     missed = {"west": 1}
-    log.write(
-        "run_finished", outcome="quorum", missing=["west"], missed_rounds=missed, rounds=2, model_digest="ab" * 32
-    )
+    log.write(RunFinished(outcome="quorum", missing=["west"], missed_rounds=missed, rounds=2, model_digest="ab" * 32))
 
 
 def whole(log: EventLog) -> None:
@@ -174,8 +183,8 @@ def whole(log: EventLog) -> None:
 
 def site_events(log: EventLog) -> None:
     for round in (1, 2):
-        log.write("received", round=round, bytes=49380)
-        log.write("sent", round=round, tensors=[{"name": "model", "shape": [12345], "bytes": 49380}], bytes=49380)
+        log.write(RoundModelReceived(bytes=49380), round=round)
+        log.write(UpdateSent(tensors=[TensorSent(name="model", shape=[12345], bytes=49380)], bytes=49380), round=round)
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ from fedmol.fl.federation import dump, load, parse
 from fedmol.fl.run_manifest import manifest_of
 from fedmol.report.pages import command, render
 from fedmol.report.run_record import RunRecord, read_record
+from fedmol.telemetry.events.round_events import RoundFinished
+from fedmol.telemetry.events.run_events import Changed, RunFinished, RunStarted, SettingsChanged
 from fedmol.telemetry.log import EventLog
 
 BEGUN = ["north", "south", "east", "far"]
@@ -32,7 +34,7 @@ class Log:
         self.members, self.number = list(BEGUN), 0
 
     def start(self, manifest: dict[str, Any]) -> None:
-        self.log.write("run_started", sites=BEGUN, quorum=4, rounds=14, parameters=1, model_bytes=4, manifest=manifest)
+        self.log.write(RunStarted(sites=BEGUN, quorum=4, rounds=14, parameters=1, model_bytes=4, manifest=manifest))
 
     def change(self, round: int, **entries: object) -> None:
         self.number += 1
@@ -42,36 +44,38 @@ class Log:
         self.tell(change.round, change.says(), change.model_dump_json(exclude_defaults=True))
         self.members = [site for site in [*self.members, *sorted(change.add)] if site not in change.remove]
 
-    def tell(self, round: int, says: dict[str, object], document: str) -> None:
+    def tell(self, round: int, says: dict[str, Any], document: str) -> None:
         self.log.write(
-            "settings_changed", round=round, number=self.number, changes=says, document=document, signature="00"
+            SettingsChanged(number=self.number, changes=Changed(**says), document=document, signature="00"), round=round
         )
 
     def rounds(self, first: int, last: int, missing: tuple[str, ...] = ()) -> None:
         for round in range(first, last + 1):
             counted = [site for site in self.members if site not in missing]
             self.log.write(
-                "round_finished",
+                RoundFinished(
+                    sites=counted,
+                    weights={site: 1 / len(counted) for site in counted},
+                    missing=list(missing),
+                    loss=1.0,
+                    nll=1.0,
+                    model_digest="0" * 64,
+                    site_loss=dict.fromkeys(counted, 1.0),
+                    site_nll=dict.fromkeys(counted, 1.0),
+                    seconds=1.0,
+                ),
                 round=round,
-                sites=counted,
-                weights={site: 1 / len(counted) for site in counted},
-                missing=list(missing),
-                loss=1.0,
-                nll=1.0,
-                model_digest="0" * 64,
-                site_loss=dict.fromkeys(counted, 1.0),
-                site_nll=dict.fromkeys(counted, 1.0),
-                seconds=1.0,
             )
 
     def end(self, rounds: int, missed: dict[str, int] | None = None) -> None:
         self.log.write(
-            "run_finished",
-            outcome="quorum" if missed else "complete",
-            missing=[],
-            missed_rounds=missed or {},
-            rounds=rounds,
-            model_digest="0" * 64,
+            RunFinished(
+                outcome="quorum" if missed else "complete",
+                missing=[],
+                missed_rounds=missed or {},
+                rounds=rounds,
+                model_digest="0" * 64,
+            )
         )
 
     def record(self) -> RunRecord:
@@ -99,7 +103,7 @@ def test_the_report_tells_of_the_run_that_happened(log: Log) -> None:
     log.end(18, {"far": 3, "west": 1})
     record = log.record()
     assert [site.name for site in record.sites] == [*BEGUN, "west"]
-    assert record.misfits == record.course.misfits == []
+    assert record.run.misfits == record.course.misfits == []
     page = render(record)
     text = _text(page)
     assert "5 sites, north, south, east, far and west" in text
@@ -151,7 +155,7 @@ def test_the_folder_may_have_the_settings_of_now(log: Log) -> None:
     log.rounds(6, 18)
     log.end(18)
     record = log.record()
-    assert record.misfits == record.course.misfits == []
+    assert record.run.misfits == record.course.misfits == []
     assert record.settings == begun.settings
     assert [site.name for site in record.sites] == [*BEGUN, "west"]
     assert (record.course.latest.training.rounds, record.course.latest.quorum) == (18, 2)
@@ -179,7 +183,7 @@ def test_a_manifest_that_is_none_is_noted_and_left_out(tmp_path: Path, odd: dict
     log.rounds(1, 2)
     record = log.record()
     assert record.course.latest == record.kept
-    assert (len(record.misfits), len(record.course.misfits)) == (0, 1)
+    assert (record.run.misread, len(record.course.misfits)) == (0, 1)
     assert "2 of 14" in _text(render(record))
     assert "Damaged log" in _text(render(record))
 
@@ -190,6 +194,6 @@ def test_a_change_that_is_none_is_noted_and_left_out(log: Log, document: str) ->
     log.rounds(1, 2)
     record = log.record()
     assert record.course.latest.training.rounds == 14
-    assert (len(record.misfits), len(record.course.misfits)) == (0, 1)
+    assert (record.run.misread, len(record.course.misfits)) == (0, 1)
     assert "2 of 14" in _text(render(record))
     assert "Damaged log" in _text(render(record))

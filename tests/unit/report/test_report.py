@@ -12,8 +12,10 @@ import pytest
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.evaluation.smiles import Contents
-from fedmol.report.pages import write_evaluation, write_report
+from fedmol.report.evaluation_page import write_evaluation
+from fedmol.report.pages import write_report
 from fedmol.report.run_record import read_record
+from fedmol.telemetry.events.run_events import RunStarted, RunStopped
 from fedmol.telemetry.log import EventLog
 from tests.support.raw_log import append
 
@@ -226,12 +228,12 @@ def test_only_settings(folder: Any) -> None:
 
 def test_a_run_that_was_stopped(going_on: Any) -> None:
     def stopped(log: EventLog) -> None:
-        log.write("run_stopped", reason="quorum-lost", detail="only 1 of 3 sites")
+        log.write(RunStopped(reason="quorum-lost", detail="only 1 of 3 sites"))
 
     assert "Then the aggregator stopped: only 1 of 3 sites." in page(going_on.log(stopped)).said("top")
 
     def again(log: EventLog) -> None:
-        log.write("run_started", sites=[], rounds=2, quorum=1, parameters=1, model_bytes=1)
+        log.write(RunStarted(sites=[], rounds=2, quorum=1, parameters=1, model_bytes=1))
 
     resumed = page(going_on.log(again))
     assert "Not finished" in resumed.said("top")
@@ -243,8 +245,8 @@ def test_a_finished_run_that_is_served_again_is_still_finished(finished: Any, mo
     monkeypatch.setattr("fedmol.telemetry.log.stamp", lambda: "2099-01-01T00:00:00.000+00:00")
 
     def again(log: EventLog) -> None:
-        log.write("run_started", sites=[], quorum=3, rounds=2, parameters=12345, model_bytes=49380)
-        log.write("run_stopped", reason="terminated", detail="asked to stop")
+        log.write(RunStarted(sites=[], quorum=3, rounds=2, parameters=12345, model_bytes=49380))
+        log.write(RunStopped(reason="terminated", detail="asked to stop"))
 
     assert page(finished.log(again)).said("top") == before
 
@@ -257,9 +259,7 @@ def test_events_with_unknown_and_missing_fields(going_on: Any) -> None:
     report = page(going_on)
     assert "1 of 2 rounds finished" in report.said("top")
     assert "Update refused north" in report.said("incidents")
-    assert re.search(
-        r"Damaged log.*events.jsonl, line \d+: round_finished: sites: Field required", report.said("incidents")
-    )
+    assert re.search(r"Damaged log.*line \d+: round_finished: sites: Field required", report.said("incidents"))
 
 
 def test_a_line_still_being_written_is_left_out(going_on: Any) -> None:

@@ -230,8 +230,3 @@ def test_a_broken_chain_is_said(site_log: EventLog) -> None:
     assert (said["intact"], said["broken_line"]) == (False, 5)
     assert "The log was changed" in client.get("/").text
     assert "fedmol_log_intact 0.0" in client.get("/metrics").text
-
-
-def test_the_committed_interface_is_this_one() -> None:
-    committed = json.loads((ROOT / "docs" / "sidecar" / "openapi.json").read_text())
-    assert create_app(Watch(Path())).openapi() == committed, "run: make openapi"

@@ -16,6 +16,7 @@ from fedmol.sidecar.live_page import Page
 from fedmol.sidecar.log_watch import Watch
 from fedmol.sidecar.molecules import newest
 from fedmol.sidecar.prometheus import RunCollector
+from fedmol.telemetry.events.site_events import PhaseEntered
 from fedmol.telemetry.log import LONGEST_LINE, EventLog
 from fedmol.telemetry.tail import LogReader
 from tests.support.raw_log import append
@@ -140,7 +141,7 @@ def test_lines_that_are_too_long_or_too_deep_are_damaged_ones_and_reading_goes_o
 
 def test_a_line_that_grows_without_end_takes_no_memory_and_reading_goes_on_after_it(tmp_path: Path) -> None:
     log = EventLog(tmp_path / "events.jsonl", run="trial", site="north")
-    log.write("phase", phase="connecting")
+    log.write(PhaseEntered(), phase="connecting")
     reader = LogReader(log.path)
     assert len(reader.read()) == 1
     with log.path.open("ab") as file:

@@ -12,6 +12,7 @@ from fedmol.sidecar.live_page import Page, settled, thinned
 from fedmol.sidecar.log_watch import Watch
 from fedmol.sidecar.molecules import newest, picture
 from fedmol.sidecar.timeline import timeline
+from fedmol.telemetry.events.site_events import SiteLost, SiteRefused
 from fedmol.telemetry.log import EventLog
 from fedmol.telemetry.state import LATE_AFTER, Round, Run, Span
 from tests.support.story import Story, evaluation, watching
@@ -24,7 +25,7 @@ def _page(folder: Path, later: float = 0.0) -> str:
 @pytest.fixture
 def full(story: Story) -> str:
     story.start().gather().play(1).play(2).train("north", 3)
-    story.log.write("site_refused", site="<b>mallory", reason="certificate-name", detail="<script>alert(1)</script>")
+    story.log.write(SiteRefused(reason="certificate-name", detail="<script>alert(1)</script>"), site="<b>mallory")
     (story.folder / "evaluation.json").write_text(json.dumps(evaluation()))
     return _page(story.folder)
 
@@ -106,7 +107,7 @@ def test_of_many_sites_those_in_trouble_come_first(tmp_path: Path) -> None:
     story = Story(tmp_path, names).start().gather()
     for name in names:
         story.train(name, 1)
-    story.log.write("site_lost", site="site-15", silent_seconds=60)
+    story.log.write(SiteLost(silent_seconds=60), site="site-15")
     watch = watching(tmp_path)
     watch.run.sites["site-03"].seen = watch.clock() - LATE_AFTER - 1
     page = Page(watch).html()

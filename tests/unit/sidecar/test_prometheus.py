@@ -10,6 +10,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from fedmol.pki import certificates
 from fedmol.sidecar.app import create_app
 from fedmol.sidecar.log_watch import Watch
+from fedmol.telemetry.events.round_events import ModelValidated
+from fedmol.telemetry.events.run_events import RunStopped
+from fedmol.telemetry.events.site_events import SiteRefused
 from fedmol.telemetry.log import EventLog
 from tests.support.story import Story, evaluation, watching
 
@@ -51,7 +54,7 @@ def test_the_federation_is_told_in_base_units(story: Story) -> None:
 
 def test_names_and_labels_keep_to_the_rules(story: Story) -> None:
     story.start().gather().play(1)
-    story.log.write("site_refused", site="mallory", reason="no such reason", detail="x")
+    story.log.write(SiteRefused(reason="no such reason", detail="x"), site="mallory")
     scrape = Scrape(watching(story.folder))
     assert all(name.startswith("fedmol_") for name in scrape.families)
     assert {label for sample in scrape.samples for label in sample.labels} <= BOUNDED
@@ -74,7 +77,7 @@ def test_a_site_tells_of_both_directions_and_of_its_own_validation(site_log: Eve
     assert scrape.value("fedmol_bytes_total", site="north", direction="sent") == 400
     assert scrape.value("fedmol_bytes_total", site="north", direction="received") == 800
     assert scrape.value("fedmol_validation_nll", site="north") is None
-    site_log.write("validated", round=2, nll=81.5)
+    site_log.write(ModelValidated(nll=81.5), round=2)
     assert Scrape(watching(site_log.path.parent)).value("fedmol_validation_nll", site="north") == 81.5
     assert scrape.value("fedmol_updates_total", site="north", outcome="refused") is None
     assert scrape.value("fedmol_rounds_target") is None  # a site does not know it, and zero would be a lie
@@ -99,11 +102,11 @@ def test_the_last_progress_is_not_told_before_somebody_is_expected_to_train(stor
 
 def test_a_stopped_run_tells_with_which_code_and_one_that_goes_on_with_none(story: Story) -> None:
     story.start().gather().play(1)
-    story.log.write("run_stopped", reason="quorum-lost", detail="only 0 of 2 sites")
+    story.log.write(RunStopped(reason="quorum-lost", detail="only 0 of 2 sites"))
     scrape = Scrape(watching(story.folder))
     assert scrape.value("fedmol_run_stopped", code="quorum-lost") == 1
     assert scrape.value("fedmol_run_stopped", code="terminated") == 0
-    story.log.write("run_stopped", reason="of tomorrow", detail="")
+    story.log.write(RunStopped(reason="of tomorrow", detail=""))
     assert Scrape(watching(story.folder)).value("fedmol_run_stopped", code="other") == 1
     story.start()
     scrape = Scrape(watching(story.folder))

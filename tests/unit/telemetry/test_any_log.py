@@ -136,7 +136,7 @@ def test_any_log_is_shown_and_everybody_says_the_same(folder: Path, events: list
     if watch.reader.unreadable == 0:
         record = read_record(folder)
         render(record)
-        assert len(record.misfits) == run.misread
+        assert record.run.misread == run.misread
         if len(run.rounds) == run.rounds_finished and all(one.seconds is not None for one in run.rounds.values()):
             assert {one.number: one.loss for one in record.rounds}.items() >= {
                 number: one.loss for number, one in run.rounds.items() if one.loss is not None

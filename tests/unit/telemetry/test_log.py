@@ -13,7 +13,25 @@ from typing import Any
 import pytest
 
 from fedmol.errors import Exit, FedmolError
-from fedmol.telemetry.log import LONGEST_LINE, EventLog, Follower, parse, read, verify
+from fedmol.telemetry.events import KINDS
+from fedmol.telemetry.events.event_record import Misread, OfLaterVersion, Record
+from fedmol.telemetry.events.field_types import Number
+from fedmol.telemetry.events.round_events import RoundFinished, RoundModelReceived, RoundStarted, UpdateReceived
+from fedmol.telemetry.events.run_events import SettingsChanged
+from fedmol.telemetry.events.site_events import (
+    AgreementReached,
+    Histograms,
+    MessageSent,
+    PhaseEntered,
+    SiteLost,
+    SiteRefused,
+    SiteReturned,
+    TrainingStep,
+)
+from fedmol.telemetry.log import LONGEST_LINE, EventLog, Follower, parse, read, read_as_is, verify
+from fedmol.telemetry.queries import logged
+from fedmol.telemetry.reducer import apply
+from fedmol.telemetry.state import Run
 from tests.support.raw_log import TIME, append
 
 
@@ -23,19 +41,25 @@ def _log(path: Path) -> EventLog:
 
 def test_events_come_back_as_written(tmp_path: Path) -> None:
     log = _log(tmp_path / "events.jsonl")
-    log.write("round_started", round=3)
-    log.write("site_lost", site="south", silent_seconds=61.0)
+    log.write(RoundStarted(), round=3)
+    log.write(SiteLost(silent_seconds=61.0), site="south")
     first, second = read(log.path)
-    assert (first.seq, first.site, first.round, first.kind, first.fields) == (0, "north", 3, "round_started", {})
-    assert (second.seq, second.site, second.fields) == (1, "south", {"silent_seconds": 61.0})
+    assert (first.seq, first.site, first.round, first.kind, first.body) == (
+        0,
+        "north",
+        3,
+        "round_started",
+        RoundStarted(),
+    )
+    assert (second.seq, second.site, second.body) == (1, "south", SiteLost(silent_seconds=61.0))
 
 
 def test_chain_holds_over_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     for _ in range(3):
         log = _log(path)
-        log.write("round_started", round=1)
-        log.write("site_returned")
+        log.write(RoundStarted(), round=1)
+        log.write(SiteReturned())
     assert verify(path) == 6
     assert [event.seq for event in read(path)] == list(range(6))
 
@@ -43,12 +67,12 @@ def test_chain_holds_over_a_restart(tmp_path: Path) -> None:
 def test_a_torn_last_line_is_dropped_and_the_log_goes_on(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     log = _log(path)
-    log.write("phase", phase="first")
+    log.write(PhaseEntered(), phase="first")
     with path.open("ab") as file:
         file.write(b'{"seq": 1, "time": "2026')
     assert [event.phase for event in read(path)] == ["first"]
     log = _log(path)
-    log.write("phase", phase="second")
+    log.write(PhaseEntered(), phase="second")
     assert [event.phase for event in read(path)] == ["first", "second"]
     assert verify(path) == 2
 
@@ -57,7 +81,7 @@ def test_a_changed_line_is_found(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     log = _log(path)
     for value in range(4):
-        log.write("received", round=1, bytes=value)
+        log.write(RoundModelReceived(bytes=value), round=1)
     lines = path.read_text().splitlines()
     lines[1] = json.dumps({**json.loads(lines[1]), "bytes": 99})
     path.write_text("\n".join(lines) + "\n")
@@ -71,10 +95,10 @@ def test_a_follower_gets_each_event_once(tmp_path: Path) -> None:
     follower = Follower(path)
     assert follower.new() == []
     log = _log(path)
-    log.write("phase", phase="one")
+    log.write(PhaseEntered(), phase="one")
     assert [event.phase for event in follower.new()] == ["one"]
-    log.write("phase", phase="two")
-    log.write("phase", phase="three")
+    log.write(PhaseEntered(), phase="two")
+    log.write(PhaseEntered(), phase="three")
     assert [event.phase for event in follower.new()] == ["two", "three"]
     assert follower.new() == []
 
@@ -83,22 +107,22 @@ def test_a_full_disk_leaves_no_half_line_and_the_log_goes_on_when_there_is_room(
     tmp_path: Path,
 ) -> None:
     log = _log(tmp_path / "events.jsonl")
-    log.write("phase", phase="before")
+    log.write(PhaseEntered(), phase="before")
     size = log.path.stat().st_size
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (size + 20, limits[1]))
         with pytest.raises(OSError, match=r"(File too large|No space left).*events\.jsonl"):
-            log.write("phase", phase="torn")
+            log.write(PhaseEntered(), phase="torn")
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
         with pytest.raises(OSError, match=r"File too large.*events\.jsonl"):
-            log.write("phase", phase="not begun")
+            log.write(PhaseEntered(), phase="not begun")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, ignored)
     assert log.path.stat().st_size == size
-    log.write("phase", phase="after")
+    log.write(PhaseEntered(), phase="after")
     assert [event.phase for event in read(log.path)] == ["before", "after"]
     assert verify(log.path) == 2
 
@@ -108,7 +132,7 @@ def test_a_damaged_line_within_the_log_is_named_whoever_reads_it(tmp_path: Path,
     path = tmp_path / "events.jsonl"
     log = _log(path)
     for _ in range(3):
-        log.write("site_returned")
+        log.write(SiteReturned())
     first, _second, third = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(first + damage + b"\n" + third)
     for reading in (lambda: list(read(path)), lambda: verify(path), lambda: _log(path)):
@@ -121,8 +145,8 @@ def test_a_damaged_line_within_the_log_is_named_whoever_reads_it(tmp_path: Path,
 def test_a_damaged_last_line_is_not_gone_on_from(tmp_path: Path, one: str, other: str) -> None:
     path = tmp_path / "events.jsonl"
     log = _log(path)
-    log.write("site_returned")
-    log.write("site_returned")
+    log.write(SiteReturned())
+    log.write(SiteReturned())
     first, last = path.read_text().splitlines(keepends=True)
     assert one in last
     path.write_text(first + last.replace(one, other))
@@ -160,59 +184,93 @@ def test_a_line_whose_head_is_not_right_is_no_event(key: str, value: object) -> 
 
 
 @pytest.mark.parametrize(
-    ("kind", "fields"),
+    ("record", "fields"),
     [
-        ("no_such_kind", {}),
-        ("site_lost", {}),
-        ("site_lost", {"silent_seconds": 1.0, "mood": "bad"}),
-        ("site_lost", {"silent_seconds": "long"}),
-        ("update_received", {"molecules": 1, "bytes": 1, "norm": 1.0}),  # without its round
-        ("settings_changed", {"number": 1, "changes": {"colour": "blue"}}),
+        (SiteLost, {}),
+        (SiteLost, {"silent_seconds": 1.0, "mood": "bad"}),
+        (SiteLost, {"silent_seconds": "long"}),
+        (SettingsChanged, {"number": 1, "changes": {"colour": "blue"}}),
     ],
 )
-def test_what_no_record_knows_is_an_error_of_the_program(tmp_path: Path, kind: str, fields: dict[str, Any]) -> None:
+def test_what_no_record_knows_is_an_error_of_the_program(record: type[Record], fields: dict[str, Any]) -> None:
+    with pytest.raises(TypeError, match=record.__name__):
+        record(**fields)
+
+
+@pytest.mark.parametrize(
+    ("record", "wrong"),
+    [
+        (UpdateReceived(molecules=1, bytes=1, norm=1.0), "update_received has no round"),
+        (Histograms(), "Histograms is only a part"),
+    ],
+)
+def test_what_is_not_a_whole_event_is_an_error_of_the_program(tmp_path: Path, record: Record, wrong: str) -> None:
     log = _log(tmp_path / "events.jsonl")
-    with pytest.raises(TypeError, match=kind):
-        log.write(kind, **fields)
+    with pytest.raises(TypeError, match=wrong):
+        log.write(record)
     assert list(read(log.path)) == []
+
+
+def test_no_two_records_are_of_one_kind() -> None:
+    with pytest.raises(TypeError, match="site_lost"):
+        type("Another", (Record,), {}, kind="site_lost")
+
+
+def test_a_new_kind_is_written_read_and_shown_by_its_record_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fedmol.telemetry.events.event_record._KINDS", dict(KINDS))
+
+    class DiskSlow(Record, kind="disk_slow", incident="slow disk"):
+        megabytes_per_second: Number
+
+        def words(self) -> str:
+            return f"{self.megabytes_per_second} MB/s"
+
+    log, run = _log(tmp_path / "events.jsonl"), Run()
+    log.write(DiskSlow(megabytes_per_second=0.5))
+    (event,) = read(log.path)
+    assert event.body == DiskSlow(megabytes_per_second=0.5)
+    apply(run, event)
+    assert [str(one) for one in run.incidents.known] == ["slow disk (north): 0.5 MB/s"]
+    assert list(run.news) == ["slow disk (north): 0.5 MB/s"]
 
 
 def test_a_stranger_s_text_and_numbers_are_bounded_and_end_nothing(tmp_path: Path) -> None:
     log = _log(tmp_path / "events.jsonl")
     for text in ("x" * 10**7, "\x1b[2J\x00\u202e", "\U0001f600" * 10_000, "\ud800"):
-        log.write("site_refused", site=text, reason=text, detail=text, times=10**400)
+        log.write(SiteRefused(reason=text, detail=text, times=10**400), site=text)
     for number in (math.nan, math.inf, 1e308, 10**400, -(10**400)):
-        log.write("update_received", site="north", round=1, molecules=abs(number) if isinstance(number, int) else 1,
-                  bytes=1, norm=number)  # fmt: skip
+        molecules = abs(number) if isinstance(number, int) else 1
+        log.write(UpdateReceived(molecules=molecules, bytes=1, norm=number), site="north", round=1)
     assert log.path.stat().st_size < 12_000
-    texts, numbers = list(read(log.path))[:4], list(read(log.path))[4:]
-    assert all(event.fields["detail"].isprintable() for event in texts)
-    assert all(event.fields["times"] == 2**53 for event in texts)
-    assert [event.fields["norm"] for event in numbers] == [None, None, 1e300, 1e300, -1e300]
+    texts, numbers = list(logged(log.path, SiteRefused)), list(logged(log.path, UpdateReceived))
+    assert all(event.body.detail.isprintable() for event in texts)
+    assert all(event.body.times == 2**53 for event in texts)
+    assert [event.body.norm for event in numbers] == [None, None, 1e300, 1e300, -1e300]
 
 
 def test_an_agreement_and_an_account_of_the_largest_federation_fit_into_a_line(tmp_path: Path) -> None:
     log, sites = _log(tmp_path / "events.jsonl"), [f"{number:040d}" for number in range(1000)]
     figures, counts = dict.fromkeys(sites, -1.2345678901234567e-300), dict.fromkeys(sites, 2**53)
-    census = {"atoms": [2**53] * 120, "bonds": [2**53] * 5, "sizes": [2**53] * 4000}
+    census = Histograms(atoms=[2**53] * 120, bonds=[2**53] * 5, sizes=[2**53] * 4000)
     shards = dict.fromkeys(sites, "ab" * 32)
-    log.write("agreement", molecules=counts, weights=figures, local_steps=1, census=census, shards=shards)
-    of_sites: dict[str, Any] = {
-        "weights": figures,
-        "moves": figures,
-        "last_counted": counts,
-        "site_loss": figures,
-        "site_nll": figures,
-    }
-    rest: dict[str, Any] = {
-        "missing": [],
-        "excluded": [],
-        "seconds": 1.0,
-        "loss": 1.0,
-        "nll": 1.0,
-        "model_digest": "ab" * 32,
-    }
-    log.write("round_finished", round=1, sites=sites, **of_sites, **rest)
+    log.write(AgreementReached(molecules=counts, weights=figures, local_steps=1, census=census, shards=shards))
+    account = RoundFinished(
+        sites=sites,
+        weights=figures,
+        missing=[],
+        excluded=[],
+        moves=figures,
+        last_counted=counts,
+        seconds=1.0,
+        loss=1.0,
+        nll=1.0,
+        site_loss=figures,
+        site_nll=figures,
+        model_digest="ab" * 32,
+    )
+    log.write(account, round=1)
     assert verify(log.path) == 2
     assert max(map(len, log.path.read_bytes().splitlines())) < LONGEST_LINE / 2
 
@@ -225,9 +283,7 @@ def test_a_known_kind_with_wrong_fields_is_damage_to_whoever_relies_on_it(tmp_pa
     with pytest.raises(FedmolError, match=r"line 3: .*round_finished: ") as caught:
         list(read(path))
     assert caught.value.exit is Exit.STATE_UNUSABLE
-    told: list[int] = []
-    assert [event.kind for event in read(path, lambda line, _: told.append(line))] == ["round_started", "of_tomorrow"]
-    assert told == [3]
+    assert [type(event.body) for event in read_as_is(path)] == [RoundStarted, OfLaterVersion, Misread]
 
 
 def _endless(path: Path) -> None:
@@ -238,7 +294,7 @@ def _endless(path: Path) -> None:
 @pytest.mark.parametrize("reading", [lambda path: list(read(path)), lambda path: Follower(path).new(), verify, _log])
 def test_an_endless_last_line_is_damage_and_does_not_fill_memory(tmp_path: Path, reading: Any) -> None:
     log = _log(tmp_path / "events.jsonl")
-    log.write("site_returned")
+    log.write(SiteReturned())
     _endless(log.path)
     tracemalloc.start()
     try:
@@ -264,18 +320,18 @@ def test_a_site_s_own_log_grows_by_less_than_a_megabyte_an_hour(tmp_path: Path) 
     log = _log(tmp_path / "events.jsonl")
     speed = dict.fromkeys(("loss", "molecules_per_second", "seconds_left"), 1234.567890123456)
     for second in range(0, 3600, 2):
-        log.write("training_step", round=1234, phase="training", step=second, steps=36_000, **dict[str, Any](speed))
+        log.write(TrainingStep(step=second, steps=36_000, **dict[str, Any](speed)), round=1234, phase="training")
     for number in range(60 * 8):
         holds = ["protocol", "run", "peer", "round", "phase", "step", "steps", "loss", "seconds_left"]
-        log.write("message_sent", call=f"SendLocalTaskResults{number % 8}", times=60, bytes=12_345, holds=holds)
+        log.write(MessageSent(call=f"SendLocalTaskResults{number % 8}", times=60, bytes=12_345, holds=holds))
     assert log.path.stat().st_size < 10**6
 
 
 @pytest.mark.parametrize("last", ["", "noon", "2026-01-01T00:00:00", "1999-12-31T00:00:00+00:00", "x" * 5000, 7])
-def test_a_last_time_that_is_none_is_neither_written_nor_read(tmp_path: Path, last: object) -> None:
+def test_a_last_time_that_is_none_is_neither_written_nor_read(tmp_path: Path, last: Any) -> None:
     log = _log(tmp_path / "events.jsonl")
     with pytest.raises(TypeError, match="last"):
-        log.write("site_refused", reason="usage", last=last)
+        log.write(SiteRefused(reason="usage", last=last))
     append(log.path, "site_refused", reason="usage", last=last)
     with pytest.raises(FedmolError, match="last"):
         list(read(log.path))
@@ -288,7 +344,7 @@ def test_a_log_is_not_written_through_what_was_put_in_its_place(tmp_path: Path, 
     log.path.unlink()
     put(log.path)
     with pytest.raises(OSError, match=r"Not a regular file.*events\.jsonl"):
-        log.write("site_returned")
+        log.write(SiteReturned())
     with pytest.raises(OSError, match=r"Not a regular file.*events\.jsonl"):
         log.sync()
     assert elsewhere.read_text() == "somebody's"

@@ -7,6 +7,11 @@ from typing import Any
 
 import pytest
 
+from fedmol.formats import duration
+from fedmol.telemetry.events.event_record import told
+from fedmol.telemetry.events.round_events import RoundStarted, UpdateLate, UpdateRefused
+from fedmol.telemetry.events.run_events import RunStarted, RunStopped
+from fedmol.telemetry.events.site_events import PhaseEntered, SiteLost, SiteRefused, SiteReturned
 from fedmol.telemetry.log import Event, EventLog
 from fedmol.telemetry.reducer import apply
 from fedmol.telemetry.state import DETAILED_ROUNDS, LATE_AFTER, Round, Run
@@ -49,16 +54,16 @@ def test_a_silent_site_is_late_and_then_lost_and_comes_back(story: Story) -> Non
     assert state == "late"
     assert "silent for 14" in detail
     assert "training" in detail
-    story.log.write("site_lost", site="north", silent_seconds=60.2)
-    assert _states(story.folder)["north"] == ("lost", "silent for 60 s, then given up")
-    story.log.write("site_returned", site="north")
+    story.log.write(SiteLost(silent_seconds=60.2), site="north")
+    assert _states(story.folder)["north"] == ("lost", f"silent for {duration(60)}, then given up")
+    story.log.write(SiteReturned(), site="north")
     assert _states(story.folder)["north"][0] == "connecting"
-    assert [one.what for one in _run(story.folder).incidents] == ["site lost", "site back"]
+    assert [one.what for one in _run(story.folder).incidents.known] == ["site lost", "site back"]
 
 
 def test_a_refused_site_keeps_the_reason_when_it_fails_of_it(story: Story) -> None:
     story.start().gather().train("north", 1)
-    story.log.write("update_refused", site="north", round=1, reason="its norm is not finite")
+    story.log.write(UpdateRefused(reason="its norm is not finite"), site="north", round=1)
     story.progress("north", 1, "failed")
     assert _states(story.folder)["north"] == ("refused", "its norm is not finite")
     assert _run(story.folder).sites["north"].updates["refused"] == 1
@@ -67,8 +72,8 @@ def test_a_refused_site_keeps_the_reason_when_it_fails_of_it(story: Story) -> No
 def test_strangers_are_counted_but_become_no_sites(story: Story) -> None:
     story.start()
     for name in ("mallory", "trudy"):
-        story.log.write("site_refused", site=name, reason="certificate-name", detail="who is this")
-    story.log.write("site_refused", reason="something new", detail="")
+        story.log.write(SiteRefused(reason="certificate-name", detail="who is this"), site=name)
+    story.log.write(SiteRefused(reason="something new", detail=""))
     run = _run(story.folder)
     assert set(run.sites) == {"north", "south"}
     assert run.refusals == {"certificate-name": 2, "other": 1}
@@ -92,7 +97,9 @@ def test_a_lost_site_has_been_gone_since_it_fell_silent(silent: float, trained: 
     one = Round(1, began=100.0)
     run = Run(role="aggregator", round=1, rounds={1: one})
     one.enter("north", "train", 103.0)
-    lost = Event(9, "1970-01-01T00:01:50+00:00", "trial", "north", None, None, "site_lost", {"silent_seconds": silent})
+    lost = Event(
+        9, "1970-01-01T00:01:50+00:00", "trial", "north", None, None, "site_lost", SiteLost(silent_seconds=silent)
+    )
     apply(run, lost)
     train, gone = one.spans["north"]
     assert (gone.phase, train.ended) == ("lost", gone.began)
@@ -110,23 +117,23 @@ def test_only_the_newest_rounds_keep_their_timelines(story: Story) -> None:
 
 def test_a_round_that_is_played_again_replaces_its_first_account(story: Story) -> None:
     story.start().gather().play(1)
-    story.log.write("round_started", round=2)
+    story.log.write(RoundStarted(), round=2)
     story.train("north", 2)
     story.start()
     assert list(_run(story.folder).rounds) == [2, 1]  # the aggregator began again at round 1
-    assert _run(story.folder).incidents[-1].what == "aggregator started again"
+    assert _run(story.folder).incidents.known[-1].what == "aggregator started again"
     assert _states(story.folder)["north"][0] == "connecting"
 
 
 def test_a_finished_run_stays_finished_while_it_is_served_again(story: Story) -> None:
     story.start().gather().play(1).end()
-    story.log.write("run_stopped", reason="terminated", detail="asked to stop")
+    story.log.write(RunStopped(reason="terminated", detail="asked to stop"))
     assert run_state(_run(story.folder), 0)[0] == "stopped"
-    story.log.write("run_started", sites=story.sites, quorum=1, rounds=3, parameters=100, model_bytes=400)
+    story.log.write(RunStarted(sites=story.sites, quorum=1, rounds=3, parameters=100, model_bytes=400))
     run = _run(story.folder)
     assert run_state(run, 1e12)[0] == "finished"
     assert {state for state, _ in _states(story.folder, later=999).values()} == {"finished"}
-    assert run.incidents[-1].what == "aggregator started again"
+    assert run.incidents.known[-1].what == "aggregator started again"
 
 
 def test_the_run_is_silent_when_nobody_writes_and_says_so(story: Story) -> None:
@@ -139,7 +146,7 @@ def test_the_run_is_silent_when_nobody_writes_and_says_so(story: Story) -> None:
 
 def test_a_finished_run_tells_who_was_missing_and_nobody_is_late_in_it(story: Story) -> None:
     story.start().gather().play(1)
-    story.log.write("site_lost", site="south", silent_seconds=60)
+    story.log.write(SiteLost(silent_seconds=60), site="south")
     story.end(["south"])
     assert {name: state for name, (state, _) in _states(story.folder, later=999).items()} == {
         "north": "finished",
@@ -157,7 +164,7 @@ def test_a_site_that_was_away_and_came_back_has_finished_in_a_run_that_is_not_co
 
 def test_a_stopped_aggregator_knows_no_site_s_state(story: Story) -> None:
     story.start().gather().train("north", 1)
-    story.log.write("run_stopped", reason="quorum-lost", detail="only 0 of 2 sites")
+    story.log.write(RunStopped(reason="quorum-lost", detail="only 0 of 2 sites"))
     assert _states(story.folder)["north"][0] == "unknown"
     assert run_state(_run(story.folder), 0)[0] == "stopped"
 
@@ -184,7 +191,7 @@ def test_a_site_s_own_log_tells_what_left_it(site_log: EventLog) -> None:
     watch = watching(site_log.path.parent)
     run = watch.run
     assert run.role == "site"
-    (tensor,) = run.tensors.values()
+    (tensor,) = run.outbound.tensors.values()
     assert (tensor.name, tensor.shape, tensor.times, tensor.last_round) == ("model", (100,), 1, 1)
     site = run.sites["north"]
     assert (site.state, site.sent_bytes, site.received_bytes, site.steps_total) == ("training", 400, 800, 6)
@@ -194,33 +201,33 @@ def test_a_site_s_own_log_tells_what_left_it(site_log: EventLog) -> None:
 
 def test_a_site_is_only_called_late_while_it_trains(site_log: EventLog) -> None:
     assert _states(site_log.path.parent, later=100)["north"][0] == "late"
-    site_log.write("phase", round=2, phase="sending")
+    site_log.write(PhaseEntered(), round=2, phase="sending")
     assert _states(site_log.path.parent, later=100)["north"][0] == "sending"
 
 
 @pytest.mark.parametrize(("reason", "state"), [("terminated", "stopped"), ("bad-data", "failed")])
 def test_a_site_that_ends_early_says_why(site_log: EventLog, reason: str, state: str) -> None:
-    site_log.write("run_stopped", reason=reason, detail="because")
+    site_log.write(RunStopped(reason=reason, detail="because"))
     assert _states(site_log.path.parent)["north"] == (state, "because")
 
 
 def test_a_site_that_was_started_again_is_no_longer_stopped(site_log: EventLog) -> None:
-    site_log.write("phase", phase="stopped")
-    site_log.write("run_stopped", reason="terminated", detail="asked to stop")
+    site_log.write(PhaseEntered(), phase="stopped")
+    site_log.write(RunStopped(reason="terminated", detail="asked to stop"))
     assert run_state(_run(site_log.path.parent), 0)[0] == "stopped"
-    site_log.write("phase", phase="connecting")
+    site_log.write(PhaseEntered(), phase="connecting")
     run = _run(site_log.path.parent)
     assert run_state(run, 0)[0] == "running"
     assert run.progressed == run.last_event
     assert _states(site_log.path.parent)["north"][0] == "connecting"
-    assert run.incidents[-1].what == "site started again"
+    assert run.incidents.known[-1].what == "site started again"
 
 
 def test_training_moves_on_with_a_step_or_an_update_and_not_with_a_sign_of_life() -> None:
     run = Run()
     training = {"steps": 4, "loss": 2.5, "molecules_per_second": 100.0, "seconds_left": 1.0}
     arrived: dict[str, object] = {"molecules": 10, "bytes": 400, "norm": 1.5}
-    told: list[tuple[str, str, dict[str, object], float | None]] = [
+    story: list[tuple[str, str, dict[str, object], float | None]] = [
         ("run_started", "", {"sites": ["north"], "quorum": 1, "rounds": 1, "parameters": 1, "model_bytes": 1}, None),
         ("agreement", "", {"molecules": {"north": 10}, "weights": {"north": 1.0}, "local_steps": 4}, 1.0),
         ("site_progress", "validating", {"step": 0, "steps": 0}, 1.0),
@@ -229,16 +236,16 @@ def test_training_moves_on_with_a_step_or_an_update_and_not_with_a_sign_of_life(
         ("update_received", "", arrived, 5.0),
         ("site_progress", "waiting for the others", {"step": 0, "steps": 0}, 5.0),
     ]
-    for seconds, (kind, phase, fields, moved) in enumerate(told):
+    for seconds, (kind, phase, fields, moved) in enumerate(story):
         time = datetime.fromtimestamp(seconds, UTC).isoformat()
-        apply(run, Event(seconds, time, "trial", "north", 1, phase or None, kind, fields))
+        apply(run, Event(seconds, time, "trial", "north", 1, phase or None, kind, told(kind, 1, fields)))
         assert run.progressed == moved
     assert run.misread == 0
 
 
 def test_a_speed_stays_as_it_was_last_told_when_the_next_round_begins(site_log: EventLog) -> None:
     """Otherwise it would be missing from scrapes, and from dashboards, by chance."""
-    site_log.write("phase", round=3, phase="training")
+    site_log.write(PhaseEntered(), round=3, phase="training")
     site = _run(site_log.path.parent).sites["north"]
     assert site.molecules_per_second == 9.0
     assert site.seconds_left is None
@@ -258,7 +265,7 @@ class Minutes:
         self, kind: str, site: str = "aggregator", round: int | None = None, phase: str | None = None, **fields: object
     ) -> Minutes:
         time = datetime.fromtimestamp(1_800_000_000 + self.now, UTC).isoformat()
-        apply(self.run, Event(self.seq, time, "trial", site, round, phase, kind, fields))
+        apply(self.run, Event(self.seq, time, "trial", site, round, phase, kind, told(kind, round, fields)))
         self.seq += 1
         return self
 
@@ -337,7 +344,7 @@ def test_sites_come_and_go_by_the_coordinator_s_changes() -> None:
     assert _phases(told.run, "south", 2) == []
     told.work("south", 2, "training")  # it does not know yet
     assert _now(told, "south")[0] == "removed"
-    assert told.run.incidents[-1].detail == "change 1: rounds 9, quorum 2, add east, remove south"
+    assert told.run.incidents.known[-1].detail == "change 1: rounds 9, quorum 2, add east, remove south"
     told.tell("settings_changed", round=2, number=2, changes={"add": ["south"]})
     assert _now(told, "south")[0] == "connecting"
 
@@ -350,8 +357,8 @@ def test_who_holds_the_final_model_is_known_after_the_end() -> None:
 def test_what_is_repeated_counts_as_often_as_it_says(story: Story) -> None:
     story.start().gather()
     for times in (1, 600):
-        story.log.write("site_refused", site="mallory", reason="tls-handshake", detail="no certificate", times=times)
-        story.log.write("update_late", site="north", round=1, times=times)
+        story.log.write(SiteRefused(reason="tls-handshake", detail="no certificate", times=times), site="mallory")
+        story.log.write(UpdateLate(times=times), site="north", round=1)
     run = _run(story.folder)
     assert run.refusals == {"tls-handshake": 601}
     assert run.sites["north"].updates["late"] == 601
@@ -412,7 +419,7 @@ def test_an_incident_that_is_told_afterwards_stands_where_it_happened() -> None:
     last = _moment(told)
     told.after(3).tell("site_returned", "south").after(40)
     _refused(told, "south", times=2, last=last)
-    assert [(one.what, one.times, one.time - 1_800_000_000) for one in told.run.incidents] == [
+    assert [(one.what, one.times, one.time - 1_800_000_000) for one in told.run.incidents.known] == [
         ("peer refused", 3, 3.0),
         ("site back", 1, 6.0),
     ]
@@ -423,12 +430,12 @@ def test_an_incident_that_is_older_than_all_that_are_kept_is_left_out() -> None:
     last = _moment(told)
     for _ in range(60):
         told.after(1).tell("site_lost", "north", silent_seconds=60.0).tell("site_returned", "north")
-    kept = list(told.run.incidents)
+    kept = list(told.run.incidents.known)
     _refused(told, "south", times=2, last=last)
-    assert list(told.run.incidents) == kept
+    assert list(told.run.incidents.known) == kept
 
 
 def test_a_last_time_of_the_future_is_taken_for_now() -> None:
     told = Minutes().begin()
     _refused(told, "south", times=2, last="2099-01-01T00:00:00+00:00")
-    assert told.run.incidents[-1].time == told.run.last_event
+    assert told.run.incidents.known[-1].time == told.run.last_event

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fedmol.telemetry.log import Event, EventLog, read
+from fedmol.telemetry.events.site_events import SiteRefused
+from fedmol.telemetry.log import Event, EventLog
+from fedmol.telemetry.queries import logged
 from fedmol.telemetry.repeats import OTHERS, Repeats
 
 
@@ -16,15 +18,15 @@ class Said:
         self.repeats = Repeats(self.log, most, lambda: self.now)
 
     def refuse(self, site: str | None = "north", reason: str = "usage", detail: str = "x") -> None:
-        self.repeats.note("site_refused", site, reason, reason=reason, detail=detail)
+        self.repeats.note(SiteRefused(reason=reason, detail=detail), site, reason)
 
     @property
-    def events(self) -> list[Event]:
-        return list(read(self.log.path))
+    def events(self) -> list[Event[SiteRefused]]:
+        return list(logged(self.log.path, SiteRefused))
 
     @property
     def times(self) -> list[int]:
-        return [event.fields.get("times", 1) for event in self.events]
+        return [event.body.times for event in self.events]
 
 
 @pytest.fixture
@@ -39,7 +41,7 @@ def test_the_first_is_told_at_once_and_the_rest_once_a_minute_with_how_often(sai
     said.now = 180.0
     said.repeats.settle()
     assert said.times == [1, 600, 600, 599]
-    assert [event.fields["detail"] for event in said.events] == ["0", "600", "1200", "1799"]
+    assert [event.body.detail for event in said.events] == ["0", "600", "1200", "1799"]
 
 
 def test_what_is_still_counted_is_told_at_the_end(said: Said) -> None:
@@ -73,8 +75,8 @@ def test_what_adds_up_says_when_it_last_happened(said: Said, monkeypatch: pytest
     before = datetime.now(UTC)
     said.repeats.settle(everything=True)
     first, summed = said.events
-    assert "last" not in first.fields
-    assert summed.fields["last"] == "2026-01-01T00:00:09+00:00"
+    assert "last" not in first.body.said()
+    assert summed.body.last == "2026-01-01T00:00:09+00:00"
     assert abs((datetime.fromisoformat(summed.time) - before).total_seconds()) < 60
 
 
@@ -83,5 +85,6 @@ def test_when_it_last_happened_is_told_in_the_log_s_own_format(said: Said) -> No
         said.refuse()
     said.repeats.settle(everything=True)
     summed = said.events[-1]
-    assert len(summed.fields["last"]) == len(summed.time)
-    assert summed.fields["last"] <= summed.time
+    assert summed.body.last is not None
+    assert len(summed.body.last) == len(summed.time)
+    assert summed.body.last <= summed.time

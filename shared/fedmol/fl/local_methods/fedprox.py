@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.fl.local_methods.base import OnGradient, Stateless
 from fedmol.fl.payload import MODEL
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.fl.local_methods.base import OnGradient, Stateless
 
 if TYPE_CHECKING:

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.fl.local_methods.base import OnGradient, RoundEnd, Vectors
 from fedmol.fl.payload import CONTROL
 

@@ -17,7 +17,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import Field
 
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.fl.payload import Payload, Section, Sections, Vector, model_payload
 from fedmol.fl.strategies.base import State, weighted_means
 from fedmol.fl.updates import Update

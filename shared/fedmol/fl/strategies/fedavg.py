@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.fl.payload import Payload, Sections, model_payload
 from fedmol.fl.strategies.base import State, weighted_means
 from fedmol.fl.updates import Update

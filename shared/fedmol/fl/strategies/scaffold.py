@@ -16,7 +16,7 @@ from typing import Literal
 
 import numpy as np
 
-from fedmol.documents import Closed
+from fedmol.closed import Closed
 from fedmol.fl.payload import CONTROL, MODEL, Payload, Section, Sections, model_payload
 from fedmol.fl.strategies.base import State, weighted_sums
 from fedmol.fl.strategies.fedavg import FedAvg

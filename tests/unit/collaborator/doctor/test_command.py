@@ -12,6 +12,7 @@ import pytest
 from fedmol.cli.main import run
 from fedmol.errors import Exit
 from fedmol.pki.certificates import CertificateFiles
+from fedmol.telemetry.events.run_events import ModelReceived, RunFinished
 from fedmol.telemetry.log import EventLog
 
 SETTINGS = "sites: [{name: north}]\nmodel: {preset: small, layers: 1}\ntraining: {batch_size: 4}\nnetwork: {port: %d}\n"
@@ -52,8 +53,8 @@ def test_a_run_that_is_over_is_all_there_is_to_say(settings: Path, tmp_path: Pat
     work.mkdir()
     (work / "model.safetensors").write_bytes(b"model")
     events = EventLog(work / "events.jsonl", run="trial-1", site="north")
-    events.write("model_received", model_digest="0", file_digest=hashlib.sha256(b"model").hexdigest(), bytes=5)
-    events.write("run_finished", model_digest="0")
+    events.write(ModelReceived(model_digest="0", file_digest=hashlib.sha256(b"model").hexdigest(), bytes=5))
+    events.write(RunFinished(model_digest="0"))
     options = {"settings": settings, "certs": tmp_path, "site": "north", "shard": tmp_path, "work": tmp_path / "work"}
     arguments = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     assert run(["doctor", *arguments, "--run", "trial-1"]) == Exit.DONE

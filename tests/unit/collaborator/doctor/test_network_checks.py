@@ -40,7 +40,7 @@ def test_a_name_that_does_not_resolve(host: str, monkeypatch: pytest.MonkeyPatch
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
     finding = network_checks.resolve(host)
     assert (finding.state, host in finding.found) == ("failed", True)
-    assert "network_checks.address" in finding.cure
+    assert "network.address" in finding.cure
 
 
 def test_an_open_port(listen: Callable[[Callable[[socket.socket], None]], int]) -> None:

@@ -1,4 +1,4 @@
-"""What is generated is as it would be generated now, and values, their schema and their comments belong together."""
+"""Values, their schema, their comments and the charts' READMEs belong together."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
-from k8s import generate, rendering
+from k8s import charts, rendering
 from k8s.rendering import ROOT
 from tests.support.trial import MINIMAL
 
-CHARTS = pytest.mark.parametrize("chart", generate.CHARTS)
+CHARTS = pytest.mark.parametrize("chart", charts.CHARTS)
 # Where the two charts do not say the same of a value that both have.
 OWN = {
     "certificates",
@@ -30,12 +30,8 @@ OWN = {
 OWN |= {"image.repository", "networkPolicy", "resources", "tests"}
 
 
-def test_generated_files_are_as_they_would_be_now() -> None:
-    assert generate.stale() == [], "make charts"
-
-
 def test_no_template_is_edited_in_one_chart_alone() -> None:
-    folders = [ROOT / "k8s" / chart / "templates" / "shared" for chart in generate.CHARTS]
+    folders = [ROOT / "k8s" / chart / "templates" / "shared" for chart in charts.CHARTS]
     aggregator, collaborator = ({path.name: path.read_text() for path in folder.iterdir()} for folder in folders)
     assert aggregator == collaborator != {}
 
@@ -88,20 +84,20 @@ def _known(schema: Any, definitions: Any, path: str = "") -> Iterator[str]:
 @CHARTS
 def test_every_value_is_in_the_schema_and_every_entry_of_the_schema_has_its_default(chart: str) -> None:
     schema = _schema(chart)
-    values = {name for name, _, _ in generate.values(chart)}
+    values = {name for name, _, _ in charts.values(chart)}
     assert set(_known(schema, schema["definitions"])) - {"global"} == values
 
 
 @CHARTS
 def test_every_value_is_commented_and_stands_in_the_readme(chart: str) -> None:
     readme = (ROOT / "k8s" / chart / "README.md").read_text()
-    for name, default, comment in generate.values(chart):
+    for name, default, comment in charts.values(chart):
         assert comment or not default, name
         assert not comment or f"| `{name}` | " in readme
 
 
 def test_what_both_charts_have_is_the_same_in_both() -> None:
-    aggregator, collaborator = ({n: rest for n, *rest in generate.values(chart)} for chart in generate.CHARTS)
+    aggregator, collaborator = ({n: rest for n, *rest in charts.values(chart)} for chart in charts.CHARTS)
     for name in aggregator.keys() & collaborator.keys() - OWN:
         assert aggregator[name] == collaborator[name], name
 

@@ -2,8 +2,7 @@
 
 A chart can only read what lies in its own folder. So the shared templates, the dashboards and alert rules, the icon and
 the schema of federation.yaml are copied into each, and README.md follows from the comments in values.yaml.
-
-    python k8s/generate.py      write what is not as it should be
+`make generate` writes them.
 """
 
 from __future__ import annotations
@@ -35,24 +34,6 @@ def generated() -> dict[Path, str]:
         files[chart / "values.schema.json"] = json.dumps(schema(name), indent=2) + "\n"
         files[chart / "README.md"] = readme(name)
     return files
-
-
-def stale() -> list[Path]:
-    """What is not as it would be generated, and what is there without being generated any more."""
-    files = generated()
-    left = [path for path in _there() if path not in files]
-    return left + [path for path, text in files.items() if _read(ROOT / path) != text]
-
-
-def _there() -> Iterator[Path]:
-    for name in CHARTS:
-        for folder in ("templates/shared", "files"):
-            for path in (ROOT / "k8s" / name / folder).rglob("*.*"):
-                yield path.relative_to(ROOT)
-
-
-def _read(path: Path) -> str | None:
-    return path.read_text() if path.exists() else None
 
 
 def _templates() -> list[Path]:
@@ -110,18 +91,3 @@ def readme(chart: str) -> str:
     parts = [(_SHARED / "readme" / f"{part}.md").read_text() for part in (chart, "end")]
     table = "\n".join(["## Values", "", "| value | default | what it is |", "| --- | --- | --- |", *rows])
     return "\n".join([*parts, table]) + "\n"
-
-
-def main() -> None:
-    files = generated()
-    for path in stale():
-        if path in files:
-            (ROOT / path).parent.mkdir(parents=True, exist_ok=True)
-            (ROOT / path).write_text(files[path])
-        else:
-            (ROOT / path).unlink()
-        print(path)
-
-
-if __name__ == "__main__":
-    main()
