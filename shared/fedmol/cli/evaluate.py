@@ -26,14 +26,14 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("evaluate")
 @click.argument("subject", type=_PATH)
-@click.option("--test", help="real molecules, file or one of qm9, qm9-digress: for NLL, distances, resemblance")
-@click.option("--known", help="molecules that were trained on, file or one of qm9, qm9-digress: for novelty")
-@click.option("--column", default="smiles", show_default=True, help="column of the SMILES in tables")
+@click.option("--test", help="real molecules, for NLL, distances and resemblance: a file, qm9 or qm9-digress")
+@click.option("--known", help="training molecules, for novelty: a file, qm9 or qm9-digress")
+@click.option("--column", default="smiles", show_default=True, help="column with the SMILES, in tables")
 @click.option(
     "-n", "--samples", default=1000, show_default=True, type=click.IntRange(min=1), help="molecules to generate"
 )
 @click.option("--sampler", default="few-step", show_default=True, help="few-step or ancestral")
-@click.option("--steps", type=click.IntRange(min=1), help="sampling steps; the sampler's own when left out")
+@click.option("--steps", type=click.IntRange(min=1), help="sampling steps  [default: the sampler's]")
 @click.option(
     "--nll-molecules", default=2048, show_default=True, type=click.IntRange(min=1), help="test molecules for NLL"
 )
@@ -43,14 +43,14 @@ _PATH = click.Path(path_type=Path)
     default="auto",
     show_default=True,
     type=click.Choice(["auto", "cpu", "cuda"]),
-    help="for a model: where it is sampled",
+    help="where a model is sampled",
 )
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="processor threads to use")
 @vocabulary
 @standardise
-@click.option("--out", type=OutputFile(), help="write the evaluation as JSON")
-@click.option("--html", type=OutputFile(), help="write a page of it, with charts and pictures")
-@click.option("--samples-out", type=OutputFile(), help="for a model: write the valid molecules, one SMILES per line")
+@click.option("--out", type=OutputFile(), help="JSON file to write")
+@click.option("--html", type=OutputFile(), help="HTML page to write, with charts and pictures")
+@click.option("--samples-out", type=OutputFile(), help="file for a model's valid molecules, one SMILES per line")
 def evaluate(
     subject: Path,
     test: str | None,

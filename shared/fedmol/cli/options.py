@@ -21,7 +21,7 @@ standardise = click.option(
     default="none",
     show_default=True,
     type=click.Choice(RECIPES),
-    help="parent: write salts, charged forms and tautomers of a substance alike",
+    help="parent: make salts, charged forms and tautomers of a substance the same molecule",
 )
 
 
@@ -39,7 +39,7 @@ vocabulary = click.option(
     default=ModelSettings().vocabulary,
     show_default=True,
     type=VocabularyName(),
-    help=f"atoms and sizes: {', '.join(VOCABULARIES)}, or a .yaml file as `fedmol data vocabulary` writes it",
+    help=f"atoms and sizes: {', '.join(VOCABULARIES)}, or a .yaml file from `fedmol data vocabulary`",
 )
 
 

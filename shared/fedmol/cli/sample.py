@@ -26,10 +26,12 @@ _MOST_ISOMERS = 1024  # what fedmol.chem.stereo looks at; to import it would loa
 @click.command("sample")
 @click.argument("model", type=_PATH, required=False)
 @click.option("-n", "--count", default=1000, show_default=True, type=_COUNT, help="molecules to generate")
-@click.option("--scaffold", help="SMILES that every molecule is to contain; [*] where it may grow, else anywhere")
-@click.option("--atoms", type=_COUNT, help="heavy atoms per molecule; as in the training molecules when left out")
+@click.option(
+    "--scaffold", help="SMILES that every molecule has to contain; grows at [*], or anywhere if there is none"
+)
+@click.option("--atoms", type=_COUNT, help="heavy atoms per molecule  [default: as in training]")
 @click.option("--sampler", default=EvaluationSettings().sampler, show_default=True, help="few-step or ancestral")
-@click.option("--steps", type=_COUNT, help="sampling steps; when left out the sampler's own, or 60 with a scaffold")
+@click.option("--steps", type=_COUNT, help="sampling steps  [default: the sampler's; 60 with a scaffold]")
 @click.option("--seed", default=0, show_default=True, type=SEED)
 @click.option("--device", default="auto", show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option(
@@ -37,16 +39,16 @@ _MOST_ISOMERS = 1024  # what fedmol.chem.stereo looks at; to import it would loa
     default="auto",
     show_default=True,
     type=click.Choice(list(get_args(ExecutionName))),
-    help="how steps reach a GPU: kernel by kernel, compiled, or captured as CUDA graphs",
+    help="how a GPU runs steps: kernel by kernel (eager), compiled, or captured as CUDA graphs",
 )
-@click.option("--threads", default=1, show_default=True, type=THREADS, help="processor threads to use")
-@click.option("--known", type=_PATH, help="file of known molecules: tells which ones are novel")
-@click.option("--column", default="smiles", show_default=True, help="column of the SMILES in the file of --known")
-@click.option("--unique", is_flag=True, help="write a molecule only the first time it comes up")
+@click.option("--threads", default=1, show_default=True, type=THREADS, help="CPU threads")
+@click.option("--known", type=_PATH, help="file of known molecules, to flag novel ones")
+@click.option("--column", default="smiles", show_default=True, help="column with the SMILES in --known")
+@click.option("--unique", is_flag=True, help="write each molecule only once")
 @click.option(
     "--stereo",
     type=click.IntRange(1, _MOST_ISOMERS),
-    help="write up to this many stereoisomers of each molecule; the model knows nothing of stereo",
+    help="write up to this many stereoisomers of each molecule; the model itself ignores stereo",
 )
 @click.option("--out", default=Path("samples.smi"), show_default=True, type=OutputFile(), help=".smi, .csv or .sdf")
 def sample(
@@ -66,16 +68,15 @@ def sample(
     stereo: int | None,
     out: Path,
 ) -> None:
-    """Generate molecules with MODEL, a file that training wrote, or with the model that comes with fedmol.
+    """Generate molecules with MODEL, a file written by training, or with the model that ships with fedmol.
 
-    A .smi file has one SMILES per line, an .sdf file 2D structures. A .csv file says of each molecule whether it is
-    valid, relaxed-valid, connected and, with --known, novel, and of the invalid ones what is wrong with them. Equal
-    arguments give equal molecules on equal devices; a GPU draws other random numbers than a processor.
+    A .smi file has one SMILES per line, an .sdf file 2D structures; both hold valid molecules only. A .csv file says
+    whether each molecule is valid, relaxed-valid, connected and, with --known, novel, and what is wrong with invalid
+    ones. The same arguments give the same molecules on the same kind of device.
 
-    With --scaffold a molecule is valid only if RDKit finds the scaffold in it, aromatic where it is aromatic; an [nH]
-    of it may get a substituent. Molecules are drawn without stereo. --stereo N writes up to N stereoisomers of each
-    valid one, a row or structure each, without preference; --unique, --known and the counts at the end are about
-    molecules without stereo.
+    With --scaffold, a molecule is valid only if RDKit finds the scaffold in it, aromatic where the scaffold is; an [nH]
+    in it may be substituted. Stereo is not modelled: --stereo N writes up to N stereoisomers of each valid molecule, in
+    no order of preference, while --unique, --known and the summary count molecules without stereo.
     """
     from fedmol.chem.molecule_writers import listing
     from fedmol.library.model import load

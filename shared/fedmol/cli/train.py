@@ -24,11 +24,11 @@ _COUNT = click.IntRange(min=1)
 
 @click.command("train")
 @click.argument("file", type=_PATH)
-@click.option("--column", default="smiles", show_default=True, help="column of the SMILES in a CSV file")
+@click.option("--column", default="smiles", show_default=True, help="column with the SMILES, in tables")
 @vocabulary
 @standardise
 @click.option("--preset", default=_MODEL.preset, show_default=True, help="small, base, large or digress")
-@click.option("--layers", type=_COUNT, help="layers of the denoiser, the preset's when left out")
+@click.option("--layers", type=_COUNT, help="layers of the denoiser  [default: the preset's]")
 @click.option("--steps", default=2000, show_default=True, type=_COUNT, help="gradient steps")
 @click.option("--batch-size", default=_TRAINING.batch_size, show_default=True, type=_COUNT)
 @click.option("--optimizer", default=_TRAINING.optimizer, show_default=True, type=click.Choice(["muon", "adamw"]))
@@ -38,20 +38,23 @@ _COUNT = click.IntRange(min=1)
 @click.option("--seed", default=0, show_default=True, type=SEED)
 @click.option("--device", default=_TRAINING.device, show_default=True, type=click.Choice(["auto", "cpu", "cuda"]))
 @click.option(
-    "--processes", default=str(_TRAINING.processes), show_default=True, help="that share each batch; auto: one per GPU"
+    "--processes",
+    default=str(_TRAINING.processes),
+    show_default=True,
+    help="processes that share each batch; auto: one per GPU",
 )
-@click.option("--threads", default=_TRAINING.threads, show_default=True, type=THREADS, help="of each process")
+@click.option("--threads", default=_TRAINING.threads, show_default=True, type=THREADS, help="threads of each process")
 @click.option(
     "--execution",
     default=_TRAINING.execution,
     show_default=True,
     type=click.Choice(list(get_args(ExecutionName))),
-    help="how steps reach a GPU: kernel by kernel, compiled, or captured as CUDA graphs",
+    help="how a GPU runs steps: kernel by kernel (eager), compiled, or captured as CUDA graphs",
 )
 @click.option(
     "--out", default=Path("model.safetensors"), show_default=True, type=OutputFile(), help="file of the model"
 )
-@click.option("--resume", is_flag=True, help="go on from the state that a broken-off run kept beside --out")
+@click.option("--resume", is_flag=True, help="continue an interrupted training, from the state kept beside --out")
 def train(
     file: Path,
     column: str,
@@ -71,9 +74,9 @@ def train(
     out: Path,
     resume: bool,
 ) -> None:
-    """Train a generator on the molecules of FILE: CSV, SMILES, SDF or Parquet, packed or not.
+    """Train a generator on the molecules in FILE: CSV, SMILES, SDF or Parquet, compressed or not.
 
-    In place of a file, embedded is molecules that are made here, and qm9 those of QM9 that are not held out for tests.
+    FILE may also be `embedded`, for molecules that are made here, or `qm9`, for QM9 without its test molecules.
     """
     from fedmol.cli.rows_read import RowsRead
     from fedmol.cli.training_progress import TrainingProgress

@@ -9,7 +9,7 @@ from fedmol.settings import LARGEST_SEED, MOST_THREADS
 
 
 def whole(name: str, value: int, least: int, most: int | None = None) -> None:
-    """Refuse what is no whole number from `least` to `most`.
+    """Refuse what is not a whole number from `least` to `most`.
 
     Raises:
         FedmolError: USAGE.

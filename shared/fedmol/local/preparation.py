@@ -44,7 +44,7 @@ def prepare(
     """
     if folder.exists():
         raise FedmolError(
-            Exit.USAGE, f"there is a run in {folder} already", "go on with it by --resume, or choose another --run-id"
+            Exit.USAGE, f"there is a run in {folder} already", "continue it with --resume, or choose another --run-id"
         )
     preset(settings.model.preset)  # the names that no part of the preparation looks up
     samplers.get(settings.evaluation.sampler)

@@ -135,7 +135,9 @@ def build(
     config = preset(name)
     if layers is not None:
         if layers < 1:
-            raise FedmolError(Exit.BAD_SETTINGS, f"a model of {layers} layers is none", "set model.layers to 1 or more")
+            raise FedmolError(
+                Exit.BAD_SETTINGS, f"a model needs at least one layer, not {layers}", "set model.layers to 1 or more"
+            )
         config = replace(config, layers=layers)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -88,7 +88,7 @@ def _contents(found: Contents) -> list[str]:
     where = f"line {lines}" if found.invalid == 1 else f"lines {lines}"
     reasons = "".join(f"\n    {many:,}: {reason}" for reason, many in found.reasons.items())
     said = (
-        (found.invalid, "is no valid molecule", "are no valid molecules", f" ({where}){reasons}"),
+        (found.invalid, "is not a valid molecule", "are not valid molecules", f" ({where}){reasons}"),
         (found.duplicates, "repeats", "repeat", " a molecule that came before"),
         (found.fragmented, "is", "are", " in several fragments: the one with most heavy atoms is judged"),
         (found.ions, "is an ion", "are ions", ""),

@@ -157,7 +157,7 @@ class Trainer:
         return FedmolError(
             Exit.PROCESS_LOST,
             f"training lost {which or 'a worker'} of its {self.ranks.count} processes",
-            "look for its last words above, and whether memory ran out; started again, the training goes on",
+            "look for its last words above, and whether memory ran out; started again, the training continues",
         )
 
 

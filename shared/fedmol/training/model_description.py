@@ -81,7 +81,7 @@ class Description:
         layers = _integer(said, "layers", 1, MOST_LAYERS)
         steps = _integer(said, "noise_steps", 1, MOST_NOISE_STEPS)
         if not isinstance(said["meta"], dict):
-            raise DocumentError("meta is no mapping")
+            raise DocumentError("meta is not a mapping")
         atoms, bonds, largest = vocabulary.sizes
         lengths = dict(zip(_COUNTS, (atoms, bonds, largest + 1), strict=True))
         if number == 1:
@@ -119,7 +119,7 @@ def _vocabulary(said: Any) -> Vocabulary:
     for entry in ("atoms", "bonds"):
         labels = said[entry]
         if not isinstance(labels, list) or len(labels) > MOST_TYPES or not all(isinstance(one, str) for one in labels):
-            raise DocumentError(f"the {entry} of the vocabulary are no list of labels")
+            raise DocumentError(f"the {entry} of the vocabulary are not a list of labels")
     most = _integer(said, "max_atoms", 2, LARGEST)
     try:
         vocabulary = made(name, said["atoms"], most, said["bonds"], recipe)
@@ -182,7 +182,7 @@ def _check_names(what: str, said: Any, names: set[str]) -> None:
 def _integer(said: Mapping[str, Any], name: str, least: int, most: int) -> int:
     value = said.get(name)
     if type(value) is not int or not least <= value <= most:
-        raise DocumentError(f"{name} is no whole number from {least} to {most:,}")
+        raise DocumentError(f"{name} is not a whole number from {least} to {most:,}")
     return value
 
 
@@ -205,7 +205,7 @@ def _census(said: Any, lengths: Mapping[str, int]) -> Census:
     for name in _COUNTS:
         values = _list(said, name, lengths)
         if not all(type(one) is int and 0 <= one <= MOST_MOLECULES for one in values) or not 0 < sum(values) < 2**60:
-            raise DocumentError(f"the counts of {name} are no counts")
+            raise DocumentError(f"the counts of {name} are not counts")
     if said["sizes"][0]:
         raise DocumentError("it counts molecules without atoms")
     return Census.from_json(said)
@@ -217,7 +217,7 @@ def _noise(said: Any, lengths: Mapping[str, int], steps: int) -> NoiseModel:
     for name in _COUNTS:
         values = _list(said, name, lengths)
         if not all(type(one) in (int, float) and 0 <= one <= 1 for one in values):
-            raise DocumentError(f"the shares of {name} are no shares")
+            raise DocumentError(f"the shares of {name} are not shares")
         if abs(math.fsum(values) - 1) > len(values) * 10.0**-DIGITS:
             raise DocumentError(f"the shares of {name} do not add up to 1")
         shares[name] = torch.tensor(values, dtype=torch.float64)

@@ -161,7 +161,7 @@ def _read_weights(file: BinaryIO, entries: list[Entry], state: dict[str, Tensor]
             raise ValueError("it ends before its tensors do")
         tensor = torch.frombuffer(content, dtype=_DTYPES[entry.dtype])
         if not tensor.isfinite().all():
-            raise ValueError(f"the tensor {entry.name!r} has weights that are no finite numbers")
+            raise ValueError(f"the tensor {entry.name!r} has weights that are not finite numbers")
         state[entry.name].copy_(tensor.view(state[entry.name].shape))
 
 
