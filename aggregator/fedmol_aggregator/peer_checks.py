@@ -130,5 +130,5 @@ class PeerChecks:
             Exit.QUORUM_LOST,
             f"only {count} of {len(self.rule.sites)} sites have {what}, and the others are too late or have failed; "
             f"the quorum is {self.rule.quorum}",
-            "bring the missing sites back and start the aggregator again: the run goes on where it was",
+            "bring the missing sites back and start the aggregator again: the run continues where it was",
         )

@@ -130,7 +130,7 @@ class Service:
                 raise FedmolError(
                     Exit.TERMINATED,
                     f"the aggregator was asked to stop in round {self.engine.round}",
-                    "start it again with the same arguments: the run goes on where it was",
+                    "start it again with the same arguments: the run continues where it was",
                 )
             self.finish()
             missing = server.hand_out(stop, _LINGER if late else 0.0, math.inf if stay else self.farewell)

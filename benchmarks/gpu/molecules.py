@@ -19,7 +19,8 @@ from torch import Tensor
 from benchmarks.gpu.ending import ended
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
-from fedmol.graphs import Graphs
+from fedmol.graphs import HALF_EDGE_CODE, NODE_CODE, Graphs
+from fedmol.ragged import check_symmetric
 from fedmol.training import sealed_tensors
 
 SOURCES = ("qm9", "embedded")
@@ -54,6 +55,7 @@ class Molecules:
 
 def packed(graphs: Graphs) -> dict[str, Tensor]:
     """As few bytes as hold the graphs: each pair of atoms once."""
+    check_symmetric(graphs)
     first, second = torch.triu_indices(graphs.width, graphs.width, 1)
     return {
         "atoms": graphs.atoms.cpu().to(torch.uint8),  # (B, N)
@@ -64,10 +66,10 @@ def packed(graphs: Graphs) -> dict[str, Tensor]:
 
 def unpacked(tensors: dict[str, Tensor]) -> Graphs:
     """What `packed` was given."""
-    atoms = tensors["atoms"].to(torch.int8)
+    atoms = tensors["atoms"].to(NODE_CODE)
     first, second = torch.triu_indices(atoms.shape[1], atoms.shape[1], 1)
-    bonds = torch.zeros(*atoms.shape, atoms.shape[1], dtype=torch.int8)
-    bonds[:, first, second] = bonds[:, second, first] = tensors["pairs"].to(torch.int8)
+    bonds = torch.zeros(*atoms.shape, atoms.shape[1], dtype=HALF_EDGE_CODE)
+    bonds[:, first, second] = bonds[:, second, first] = tensors["pairs"].to(HALF_EDGE_CODE)
     return Graphs(atoms, bonds, tensors["counts"].long())
 
 

@@ -31,14 +31,20 @@ _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_oka
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--settings", "path", type=_FILE, required=True, help="federation.yaml")
-@click.option("--run", type=RUN_ID, required=True, help="the run's id, as the coordinator gave it")
+@click.option("--run", type=RUN_ID, required=True, help="id of the run, from the coordinator")
 @click.option("--site", required=True, help="this site's name in federation.yaml")
 @click.option("--certs", type=_FOLDER, required=True, help="folder with ca.crt, party.crt and party.key")
-@click.option("--shard", type=_FILE, required=True, help="file of this site's molecules, see docs/molecules.md")
-@click.option("--work", type=_FOLDER, required=True, help="folder for this site's state")
-@click.option("--new-shard", is_flag=True, help="the molecules are meant to be others than the run began with")
-@click.option("--start-over", is_flag=True, help="go on although the folder's state of earlier rounds is lost")
-@click.option("--stay", is_flag=True, help="when the run is over, wait to be stopped: for what would start it again")
+@click.option("--shard", type=_FILE, required=True, help="this site's file of molecules (see docs/molecules.md)")
+@click.option("--work", type=_FOLDER, required=True, help="working folder of this site, for this run")
+@click.option(
+    "--new-shard",
+    is_flag=True,
+    help="use other molecules than the run started with, once the coordinator has accepted them",
+)
+@click.option("--start-over", is_flag=True, help="continue although the state of earlier rounds is lost")
+@click.option(
+    "--stay", is_flag=True, help="keep running after the run, for a supervisor that would restart the program"
+)
 def command(
     path: Path,
     run: str,
@@ -50,7 +56,7 @@ def command(
     start_over: bool,
     stay: bool,
 ) -> None:
-    """Take part in one run of a federation with this site's private shard."""
+    """Take part in one run of a federation with this site's own molecules."""
     log_to_stderr()
     settings = load(path)
     require_address(settings, path)

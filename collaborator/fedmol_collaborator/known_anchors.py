@@ -12,6 +12,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.fl.log_anchors import AnchoredLine, event_of, kept, signer
 from fedmol.fl.messages import LogAnchor, RoundOpening
 from fedmol.fl.versions import ANCHORS, parsed
+from fedmol.pki.pem import read_certificate
 from fedmol.telemetry import queries
 from fedmol.telemetry.events.round_events import LogAnchored
 from fedmol.telemetry.log import EventLog
@@ -63,8 +64,9 @@ class KnownAnchors:
         if anchor.model_digest != opening.model_digest:
             said, opened = anchor.model_digest[:12], opening.model_digest[:12]
             raise _broken(round, f"is for the model {said}, and round {opening.round} opens with {opened}")
+        authority = read_certificate(self.authority)
         try:
-            signer(anchor, [self.authority], self.address)
+            signer(anchor, [authority], self.address)
         except FedmolError as foreign:
             raise _broken(round, f"is not the aggregator's: {foreign.message}") from None
         if held is None or AnchoredLine.of(anchor) == held:

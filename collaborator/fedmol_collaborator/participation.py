@@ -186,7 +186,7 @@ def _require_state(work: Path, opening: RoundOpening, sent: int | None) -> None:
         raise FedmolError(
             Exit.STATE_UNUSABLE,
             f"{work} holds nothing of round {counted}, in which an update of this site counted",
-            "restore the folder from a backup; if it is lost, start with --start-over: the optimiser begins anew then",
+            "restore the folder from a backup; if it is lost, start with --start-over, with a fresh optimiser",
         )
 
 

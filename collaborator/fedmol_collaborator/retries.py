@@ -84,7 +84,7 @@ class Retries:
 
 def stopped() -> FedmolError:
     return FedmolError(
-        Exit.TERMINATED, "the site was asked to stop", "start it again with the same arguments: it goes on"
+        Exit.TERMINATED, "the site was asked to stop", "start it again with the same arguments: it continues"
     )
 
 

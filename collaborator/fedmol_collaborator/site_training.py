@@ -227,7 +227,7 @@ class SiteTraining:
                 raise FedmolError(
                     Exit.TERMINATED,
                     f"the site was asked to stop at step {steps} of round {round}",
-                    "start it again with the same arguments: it goes on at that step",
+                    "start it again with the same arguments: it continues at that step",
                 )
 
         return on_step

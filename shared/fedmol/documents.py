@@ -50,7 +50,7 @@ def parse_json(content: bytes) -> Any:
     except DocumentError:
         raise
     except (ValueError, RecursionError) as error:
-        raise DocumentError(f"it is no JSON: {error}") from None
+        raise DocumentError(f"it is not JSON: {error}") from None
 
 
 def read_json(path: Path, largest: int = LARGEST, follow: bool = False) -> bytes:

@@ -107,7 +107,9 @@ def ended_by_the_system(error: OSError) -> FedmolError:
     place = f"{error.filename}: " if error.filename else ""
     what = f"{place}{error.strerror or error}"
     if error.errno in STORAGE_ERRORS:
-        return FedmolError(Exit.STORAGE, what, "make room, or mend the disk, and start again: it goes on from there")
+        return FedmolError(
+            Exit.STORAGE, what, "make room, or repair the disk, and start again: it continues from there"
+        )
     return FedmolError(Exit.USAGE, what, "check that the path exists, and that you may use it")
 
 

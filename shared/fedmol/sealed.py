@@ -102,7 +102,7 @@ def _open(path: Path, largest: int, library: Literal["np", "pt"]) -> tuple[dict[
         raise FedmolError(
             Exit.STATE_UNUSABLE,
             f"{path} cannot be used: {error}",
-            "restore the file from a backup of its folder, or begin anew in an empty folder",
+            "restore the file from a backup of its folder, or start over in an empty folder",
         ) from None
 
 
@@ -135,7 +135,7 @@ def _check(file: BinaryIO) -> None:
     front = file.read(8)
     length = int.from_bytes(front, "little")
     if length > min(size, _LARGEST_HEADER):
-        raise ValueError("it is no safetensors file")
+        raise ValueError("it is not a safetensors file")
     header = file.read(length)
     if not header.startswith(_START):
         raise ValueError("it carries no digest of its content")

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from fedmol.chem.vocabulary import Recipe, Vocabulary, check_own_name, made
+from fedmol.chem.vocabulary import VOCABULARIES, Recipe, Vocabulary, check_own_name, get, made
 from fedmol.closed import Closed
 from fedmol.names import NO_HOST, host_like
 from fedmol.settings_errors import checked, read_settings
@@ -165,6 +165,19 @@ class EvaluationSettings(Closed):
     sampler: str = "few-step"  # or "ancestral": the reference's, for published comparisons
     sampling_steps: Annotated[int, Field(gt=0)] | None = None  # the sampler's own when left out
     nll_molecules: Annotated[int, Field(gt=0)] = 2048
+
+
+def vocabulary_named(said: str | Path | Vocabulary) -> Vocabulary:
+    """The vocabulary itself, the one of that name that comes with fedmol, or that of a YAML file.
+
+    Raises:
+        FedmolError: BAD_SETTINGS if there is none, or the file is wrong.
+    """
+    if isinstance(said, Vocabulary):
+        return said
+    if str(said) in VOCABULARIES or Path(said).suffix not in (".yaml", ".yml"):
+        return get(str(said))
+    return read_vocabulary(Path(said))
 
 
 def read_vocabulary(path: Path) -> Vocabulary:

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -95,6 +96,23 @@ def _check_call(words: list[str]) -> None:
     for word in rest:
         if re.match(r"--?[a-z]", word):
             assert word.partition("=")[0] in known, words
+
+
+@by_page
+def test_files_and_modules_that_are_named_exist(page: Path) -> None:
+    text = _FENCE.sub("", page.read_text())
+    for name in re.findall(r"`((?:tests|benchmarks|docs|docker|k8s|shared|aggregator|collaborator)/[\w./-]+)`", text):
+        assert (ROOT / name).exists(), name
+    for name in re.findall(r"`(fedmol\w*(?:\.[a-z_0-9]+)+)`", text):
+        parts = name.split(".")
+        assert _is_module(".".join(parts[:-1])) or _is_module(name), name
+
+
+def _is_module(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def test_the_readme_is_short_and_its_pictures_are_small() -> None:

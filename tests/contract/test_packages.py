@@ -27,28 +27,61 @@ def _pins(lock: Path) -> dict[str, Version]:
     return {canonicalize_name(name): Version(version) for name, version in pins}
 
 
-def _requirements(package: str) -> list[Requirement]:
-    return [Requirement(line) for line in _project(package)["dependencies"]]
+def _asked(*packages: str, extras: str = "") -> list[Requirement]:
+    """What the packages ask for, and with them the extras that they, or we, ask for; nothing of our own."""
+    declared = _project("shared")["optional-dependencies"]
+    left = [Requirement(line) for package in packages for line in _project(package)["dependencies"]]
+    left += [Requirement(f"fedmol[{extras}]")] if extras else []
+    asked = list[Requirement]()
+    while left:
+        requirement = left.pop()
+        if requirement.name == "fedmol":
+            left += [Requirement(line) for extra in requirement.extras for line in declared[extra]]
+            left += [Requirement(line) for line in _project("shared")["dependencies"]]
+        else:
+            asked.append(requirement)
+    return asked
+
+
+def _names(requirements: list[Requirement]) -> set[str]:
+    return {canonicalize_name(one.name) for one in requirements}
+
+
+def _inputs(name: str) -> set[str]:
+    """The packages that an input of a lock names, and those of the input that it includes."""
+    names = set[str]()
+    for line in (ROOT / "requirements" / name).read_text().splitlines():
+        said = line.split("#")[0].strip()
+        if said.startswith("-r "):
+            names |= _inputs(said.removeprefix("-r "))
+        elif said:
+            names.add(canonicalize_name(Requirement(said).name))
+    return names
+
+
+_APART = {"torch", "fcd"}  # torch has a lock for each of its builds; fcd stands on it
 
 
 @pytest.mark.parametrize("torch", ["cpu", "cuda"])
-@pytest.mark.parametrize("package", PACKAGES)
-def test_the_lock_pins_everything_a_package_asks_for(package: str, torch: str) -> None:
-    pins = _pins(ROOT / "requirements" / "runtime.txt") | _pins(ROOT / "requirements" / f"{torch}.txt")
-    pins |= {name: Version(_project(folder)["version"]) for folder in PACKAGES for name in [_project(folder)["name"]]}
-    for requirement in _requirements(package):
+@pytest.mark.parametrize("lock", ["runtime", "image"])
+def test_the_lock_pins_everything_a_package_asks_for(lock: str, torch: str) -> None:
+    pins = dict[str, Version]()
+    for one in (lock, torch, "fcd"):
+        pins |= _pins(ROOT / "requirements" / f"{one}.txt")
+    asked = _asked(*PACKAGES, extras="all") if lock == "runtime" else _asked("aggregator", "collaborator")
+    for requirement in asked:
         assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
 
 
 def test_nothing_is_locked_that_no_package_asks_for() -> None:
-    lines = (line.split("#")[0].strip() for line in (ROOT / "requirements" / "runtime.in").read_text().splitlines())
-    locked = {canonicalize_name(Requirement(line).name) for line in lines if line}
-    asked = {canonicalize_name(requirement.name) for package in PACKAGES for requirement in _requirements(package)}
-    assert locked - {"setuptools"} == asked - {
-        "torch",
-        "fcd",
-        "fedmol",
-    }  # fcd is locked with its torch
+    assert _inputs("runtime.in") - {"setuptools"} == _names(_asked(*PACKAGES, extras="all")) - _APART
+
+
+def test_an_image_has_what_the_programs_ask_for_and_no_more() -> None:
+    """What the aggregator's needs and the site's does not comes in a layer of its own, or OpenFL brings it anyway."""
+    assert _inputs("image.in") - {"setuptools"} == _names(_asked("aggregator", "collaborator")) - _APART
+    assert _names(_asked("aggregator")) - _names(_asked("collaborator")) == {"fcd", "pandas"}
+    assert "docker" not in _pins(ROOT / "requirements" / "image.txt")
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)

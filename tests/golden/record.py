@@ -1,8 +1,8 @@
-"""Records anew what the tests here compare with: python -m tests.golden.record [semantics|messages]
+"""Records anew what the tests here compare with: python -m tests.golden.record [semantics|messages|models]
 
 Numbers may be recorded once SEMANTICS was raised, or where there were none before. Messages may be recorded once the
 minor number of PROTOCOL was raised; those of earlier versions stay. Before its first release a version's messages may
-be recorded again.
+be recorded again. Model files and the molecules that they gave stay; a new format gets a file and its molecules.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import json
 import sys
 
 from fedmol.fl.versions import SEMANTICS
-from tests.golden import messages, semantics
+from fedmol.training import load_model
+from fedmol.training.model_description import FORMAT
+from tests.golden import messages, models, semantics
 
 
 def record_semantics() -> None:
@@ -32,5 +34,15 @@ def record_messages() -> None:
         (folder / f"{name}.json").write_text(json.dumps(document, indent=1) + "\n")
 
 
+def record_models() -> None:
+    if not models.path_of(FORMAT).exists():
+        models.train_one(models.path_of(FORMAT), models.PROPERTIES)
+    found = models.recorded() if models.MOLECULES.exists() else {}
+    for path in sorted(models.RECORDED.glob("*.safetensors")):
+        if path.name not in found:
+            found[path.name] = models.molecules_of(load_model(path))
+    models.MOLECULES.write_text(json.dumps(found, indent=1) + "\n")
+
+
 if __name__ == "__main__":
-    {"semantics": record_semantics, "messages": record_messages}[sys.argv[1]]()
+    {"semantics": record_semantics, "messages": record_messages, "models": record_models}[sys.argv[1]]()

@@ -10,11 +10,12 @@ It speaks over the federation's real certificates, and is honest but for what a 
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +26,7 @@ from openfl.protocols import aggregator_pb2, base_pb2
 from fedmol.chem.standardise import coding_digest
 from fedmol.fl.federation import Settings
 from fedmol.fl.identity import aggregator_name, shared_settings
+from fedmol.fl.log_anchors import AnchoredLine, make
 from fedmol.fl.messages import (
     ECHO,
     JOIN,
@@ -35,6 +37,7 @@ from fedmol.fl.messages import (
     Agreement,
     Counts,
     Joining,
+    LogAnchor,
     RoundOpening,
     Standing,
     Welcome,
@@ -43,6 +46,8 @@ from fedmol.fl.payload import MODEL, vector_digest
 from fedmol.fl.run_manifest import manifest_of
 from fedmol.fl.tasks import TASKS
 from fedmol.fl.versions import SEMANTICS
+from fedmol.pki.certificates import CertificateFiles
+from fedmol.pki.pem import read_certificate, read_key
 from fedmol.training.assembly import denoiser_of, vocabulary_of
 from fedmol.training.parameter_vector import flatten, manifest
 from tests.support.stage import AGGREGATOR, RUN, Stage, small_settings
@@ -180,7 +185,20 @@ class ScriptedAggregator:
     def _opening(self, body: bytes) -> RoundOpening:
         counted = None if self.round == 1 else self.round - 1
         digests = {name: vector_digest(vector) for name, vector in {MODEL: self.model, **self.others}.items()}
-        return RoundOpening(round=self.round, digests=digests, last_counted=counted, reason=None, members_since=1)
+        return RoundOpening(
+            round=self.round,
+            digests=digests,
+            last_counted=counted,
+            reason=None,
+            members_since=1,
+            anchor=None if self.round == 1 else self.anchor(digests[MODEL]),
+        )
+
+    def anchor(self, model_digest: str, **said: Any) -> LogAnchor:
+        """Of a log with ten lines a round, signed by the aggregator; `said` replaces what it says."""
+        round, files = self.round - 1, CertificateFiles.in_folder(self.stage.folder / "certs" / AGGREGATOR)
+        line = AnchoredLine(RUN, round, 10 * round, hashlib.sha256(bytes([round])).hexdigest(), model_digest)
+        return make(replace(line, **said), read_key(files.key), read_certificate(files.certificate))
 
     def _tensor(self, body: bytes) -> Any:
         asked = aggregator_pb2.GetAggregatedTensorRequest.FromString(body)

@@ -12,13 +12,14 @@ from rdkit import Chem
 
 from fedmol import zoo
 from fedmol.chem import vocabulary as vocabularies
-from fedmol.chem.molecule_writers import NO_SCAFFOLD
+from fedmol.chem.generated_molecules import NO_SCAFFOLD
 from fedmol.chem.smiles_to_graphs import encode
 from fedmol.chem.stereo import MOST
 from fedmol.cli import sample as module
 from fedmol.cli.sample import sample
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.errors import Exit, FedmolError
+from fedmol.library import model as library
 from fedmol.models import build
 from fedmol.training import save_model
 
@@ -87,7 +88,7 @@ def test_equal_seeds_give_equal_files_and_others_do_not(model: Path, tmp_path: P
 
 
 def test_blocks_leave_no_seam(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(module._BLOCK, "cpu", 16)
+    monkeypatch.setitem(library.BLOCK, "cpu", 16)
     made = call(model, "-n", 40, "--out", tmp_path / "made.csv")
     assert "of 40" in made.output
     assert len(pd.read_csv(tmp_path / "made.csv")) == 40
@@ -178,18 +179,18 @@ def test_a_failure_leaves_no_file(model: Path, tmp_path: Path, monkeypatch: pyte
     def fails(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("fedmol.chem.molecule_writers.entries", fails)
+    monkeypatch.setattr(library, "molecules_of", fails)
     CliRunner().invoke(sample, [str(model), "--out", str(tmp_path / "made.smi"), "--steps", "1"])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_model_the_shipped_one_is_taken(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo, "shipped", lambda: model)
+    monkeypatch.setattr(zoo, "shipped", lambda _: model)
     assert "of 5" in call("-n", 5, "--out", tmp_path / "made.smi").output
 
 
-def test_a_missing_shipped_model_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(zoo, "SHIPPED", "none.safetensors")
+def test_a_missing_shipped_model_is_said() -> None:
     with pytest.raises(FedmolError) as caught:
-        zoo.shipped()
+        zoo.shipped("none")
     assert caught.value.exit is Exit.BAD_MODEL
+    assert "it has qm9" in caught.value.message

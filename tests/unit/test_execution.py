@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -9,8 +10,9 @@ import torch
 from torch import Generator, Tensor, nn
 
 from fedmol import execution
-from fedmol.diffusion import Census, NoiseModel, loss, posterior, sample
+from fedmol.diffusion import Census, Conditions, NoiseModel, loss, posterior, sample
 from fedmol.diffusion.denoising import Denoises
+from fedmol.diffusion.guidance import ClassifierFree
 from fedmol.diffusion.inpainting import Fragment, Inpainting
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
 from fedmol.errors import Exit, FedmolError
@@ -34,10 +36,10 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 CONFIG = TrainingConfig(batch_size=16)
 
 
-def molecules() -> Graphs:
-    """Trees and rings of 3 to 9 atoms, as random as they come."""
+def molecules(least: int = 3) -> Graphs:
+    """Trees and rings of `least` to 9 atoms, as random as they come."""
     generator = Generator().manual_seed(0)
-    counts = torch.randint(3, 10, (40,), generator=generator)
+    counts = torch.randint(least, 10, (40,), generator=generator)
     atoms = torch.randint(4, (40, 9), generator=generator)
     bonds = torch.randint(5, (40, 9, 9), generator=generator).triu(1)
     graphs = Graphs(atoms.to(torch.int8), (bonds + bonds.mT).to(torch.int8), counts)
@@ -76,13 +78,14 @@ def trained(
     last: int = 12,
     of: Denoiser | None = None,
     on_gradient: OnGradient | None = None,
+    on: Graphs = GRAPHS,
 ) -> tuple[Denoiser, float]:
     model = of or build("small", 4, 5, 9, seed=0, layers=1)
     optimizer = build_optimizer(model, CONFIG)
     optimizer.keep_on_device()
     numbers = {"first_step": first, "steps": last - first, "total_steps": 20, "on_gradient": on_gradient}
     generator = Generator().manual_seed(3)
-    report = train(model, optimizer, NOISE, GRAPHS, **numbers, config=CONFIG, generator=generator, execution=how)  # type: ignore[arg-type]
+    report = train(model, optimizer, NOISE, on, **numbers, config=CONFIG, generator=generator, execution=how)  # type: ignore[arg-type]
     return model, report.last_loss
 
 
@@ -190,6 +193,42 @@ def test_a_captured_step_that_diverges_changes_nothing() -> None:
     assert flatten(model).tobytes() == before.tobytes() != watched.tobytes()
 
 
+@pytest.mark.usefixtures("captures", "like_a_gpu")
+def test_captured_steps_tell_and_drop_properties_as_steps_do() -> None:
+    told = replace(GRAPHS, properties=torch.randn(40, 2, generator=Generator().manual_seed(0)))
+    weights = [
+        flatten(trained(how, of=build("small", 4, 5, 9, seed=0, layers=1, properties=2), on=graphs)[0]).tobytes()
+        for how in (EAGER, NAMES["graphs"])
+        for graphs in (told, GRAPHS)
+    ]
+    assert weights[0] == weights[2] != weights[1] == weights[3]
+
+
+@pytest.mark.usefixtures("captures")
+@pytest.mark.parametrize("scaffold", [False, True])
+def test_captured_sampling_takes_each_part_s_own_conditions(scaffold: bool) -> None:
+    model: Denoises = build("small", 4, 5, 9, seed=0, layers=1, properties=2)
+    model = Inpainting(model, RING) if scaffold else model
+    table = 9 * torch.randn(50, 2, generator=Generator().manual_seed(2))
+    made = [
+        sample(
+            model,
+            NOISE,
+            50,
+            Generator().manual_seed(1),
+            8,
+            batch_size=10,
+            execution=how,
+            conditions=Conditions.of(asked),
+            guidance=ClassifierFree((1.0, 0.5)),
+        )
+        for how, asked in ((EAGER, table), (NAMES["graphs"], table), (EAGER, -table))
+    ]
+    assert torch.equal(made[0].atoms, made[1].atoms)
+    assert torch.equal(made[0].bonds, made[1].bonds)
+    assert not torch.equal(made[0].atoms, made[2].atoms)
+
+
 @pytest.mark.usefixtures("captures")
 @pytest.mark.parametrize("sampler", [FEW_STEP, ANCESTRAL])
 @pytest.mark.parametrize("scaffold", [False, True])
@@ -206,11 +245,13 @@ def test_captured_sampling_makes_the_same_molecules(sampler: Sampler, scaffold: 
 
 
 @pytest.mark.usefixtures("like_a_gpu")
-def test_no_part_of_a_step_waits_for_the_device() -> None:
-    model, _ = trained(EAGER, last=1)
+@pytest.mark.parametrize("properties", [0, 2])
+def test_no_part_of_a_step_waits_for_the_device(properties: int) -> None:
+    told = replace(GRAPHS, properties=torch.randn(40, properties)) if properties else GRAPHS
+    model, _ = trained(EAGER, last=1, of=build("small", 4, 5, 9, seed=0, layers=1, properties=properties), on=told)
     optimizer = build_optimizer(model, CONFIG)
     optimizer.keep_on_device()
-    source = batches.DeviceBatches(GRAPHS, NOISE, 16)
+    source = batches.DeviceBatches(told, NOISE, 16, dropout=0.1)
     source.seed(0)
     outcomes = loop._Outcomes(16, CPU)
     with NoWaits():
@@ -228,11 +269,14 @@ def test_no_step_of_sampling_waits_for_the_device(scaffold: bool, monkeypatch: p
             return work(*given)
 
     monkeypatch.setattr(execution, "_on_side_stream", watched)
-    model: Denoises = build("small", 4, 5, 9, seed=0, layers=1)
+    model: Denoises = build("small", 4, 5, 9, seed=0, layers=1, properties=2)
     model = Inpainting(model, RING) if scaffold else model
     for width in range(2, 10):
         unordered_pairs(width, CPU)  # index maps are made once for each size
-    assert len(sample(model, NOISE, 20, Generator().manual_seed(1), 2, execution=NAMES["graphs"])) == 20
+    generator, how = Generator().manual_seed(1), NAMES["graphs"]
+    assert len(sample(model, NOISE, 20, generator, 2, execution=how)) == 20
+    told, guidance = Conditions.of(torch.randn(20, 2)), ClassifierFree((1.0, 0.5))
+    assert len(sample(model, NOISE, 20, generator, 2, execution=how, conditions=told, guidance=guidance)) == 20
 
 
 @pytest.mark.usefixtures("like_a_gpu")
@@ -258,11 +302,12 @@ def test_gradients_hold_under_a_gpus_rules_of_casting(preset: str) -> None:
 def test_compiled_blocks_train_as_eager_ones_do() -> None:
     """What compiling changes is the order of roundings: in float32 nearly nothing."""
     losses: list[float] = []
+    alike = molecules(least=9)  # blocks are compiled once for each number of atoms
     for how in (EAGER, NAMES["compiled"]):
         model = build("small", 4, 5, 9, seed=0, layers=1)
         model.exact = True
         names = list(model.state_dict())
         how.prepare(model)
         assert list(model.state_dict()) == names
-        losses.append(trained(how, last=4, of=model)[1])
+        losses.append(trained(how, last=4, of=model, on=alike)[1])
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)

@@ -147,7 +147,7 @@ MISTAKES: dict[str, tuple[list[str], Exit, tuple[str, ...]]] = {  # the call, an
     "a text as model": (
         ["evaluate", "note.safetensors"],
         Exit.BAD_MODEL,
-        ("note.safetensors is not a usable model", "no safetensors file", "name a model.safetensors"),
+        ("note.safetensors is not a usable model", "not a safetensors file", "name a model.safetensors"),
     ),
     "no such model": (
         ["sample", "none.safetensors"],

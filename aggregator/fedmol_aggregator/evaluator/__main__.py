@@ -23,16 +23,18 @@ _NICENESS = 10  # the aggregator and its sidecar come first
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--work", type=_FOLDER, required=True, help="the aggregator's folder; it is only read")
-@click.option("--out", type=_FOLDER, required=True, help="folder for the results, of this run alone")
-@click.option("--test", type=_FILE, help="real molecules, not trained on, to measure NLL and distances with")
-@click.option("--known", type=_FILE, help="molecules that are trained on, to measure novelty with")
+@click.option("--work", type=_FOLDER, required=True, help="the aggregator's working folder, which is only read")
+@click.option("--out", type=_FOLDER, required=True, help="folder for this run's results")
+@click.option("--test", type=_FILE, help="real molecules that were not trained on, for NLL and distances")
+@click.option("--known", type=_FILE, help="training molecules, for novelty")
 @click.option("--molecules-per-round", "molecules", default=64, show_default=True, type=click.IntRange(min=1))
-@click.option("--stay", is_flag=True, help="when the run is over, wait to be stopped: for what would start it again")
+@click.option(
+    "--stay", is_flag=True, help="keep running after the run, for a supervisor that would restart the program"
+)
 def command(work: Path, out: Path, test: Path | None, known: Path | None, molecules: int, stay: bool) -> None:
-    """Sample molecules from the model of every round, and evaluate and report the run when it is over.
+    """Sample molecules from every round's model, then evaluate the final model and write the report.
 
-    Files of molecules may be CSV with a column smiles, SMILES lines, SDF or Parquet, packed or not.
+    Files of molecules may be CSV with a column `smiles`, SMILES lines, SDF or Parquet, compressed or not.
     """
     signal.signal(signal.SIGTERM, _end_with(Exit.TERMINATED))
     log_to_stderr()

@@ -69,7 +69,7 @@ class Evaluator:
 
     def _conclude(self) -> None:
         if self.results.complete:
-            log.info("the run is over, and its account is in %s", self.results.out.path)
+            log.info("the run is over, and its report is in %s", self.results.out.path)
             return
         log.info("the run is over: evaluating its model")
         self.results.conclude(self.run.settings(), self._test_graphs(), self._known)

@@ -36,7 +36,7 @@ def connect(host: str, port: int) -> Finding:
             return ok(f"port {port}{proxied}" if proxied else f"to {plain.getpeername()[0]}, port {port}")
     except ConnectionRefusedError:
         return failed(
-            f"nobody listens on {host}, port {port}",
+            f"nothing listens on {host}, port {port}",
             "ask the coordinator whether the aggregator runs, and whether network.port is right",
         )
     except TimeoutError:

@@ -45,11 +45,16 @@ def assemble(atoms: list[int], pairs: list[tuple[int, int, int]], vocabulary: Vo
     return mol
 
 
-def molecule(atoms: NDArray[np.int8], bonds: NDArray[np.int8], vocabulary: Vocabulary) -> Chem.RWMol:
+def molecule(atoms: NDArray[np.int16], bonds: NDArray[np.int8], vocabulary: Vocabulary) -> Chem.RWMol:
     """The molecule of one graph, not sanitised: atoms (n,) and bonds (n, n) are class indices of `vocabulary`.
 
     Hydrogens are left to valence: sanitising the result fills them in.
+
+    Raises:
+        ValueError: a bond has different half-edges, which no bond between two atoms has.
     """
+    if (bonds != bonds.T).any():
+        raise ValueError("a bond looks different from its two ends: this is no graph of atoms")
     i, j = np.nonzero(np.triu(bonds, 1))
     return assemble(atoms.tolist(), list(zip(i.tolist(), j.tolist(), bonds[i, j].tolist(), strict=True)), vocabulary)
 
@@ -75,7 +80,7 @@ def relax(mol: Chem.RWMol) -> Chem.RWMol:
     return relaxed
 
 
-def _read(atoms: NDArray[np.int8], bonds: NDArray[np.int8], vocabulary: Vocabulary) -> Reading:
+def _read(atoms: NDArray[np.int16], bonds: NDArray[np.int8], vocabulary: Vocabulary) -> Reading:
     if not len(atoms):
         return Reading(None, None, connected=False)
     mol = molecule(atoms, bonds, vocabulary)

@@ -34,7 +34,7 @@ _UNUSUAL = frozenset("<>~$")  # in SMILES: dative, unknown and quadruple bonds
 class Coded:
     """One graph, and what is to be told of it."""
 
-    atoms: NDArray[np.int8]  # (n,)
+    atoms: NDArray[np.int16]  # (n,)
     ends: NDArray[np.int16]  # (bonds, 2)
     bonds: NDArray[np.int8]  # (bonds,)
     smiles: str
@@ -54,13 +54,12 @@ class Codes:
             (table.GetAtomicNumber(atom.symbol), atom.charge): kind for kind, atom in enumerate(vocabulary.atoms)
         }
         self.elements = {number for number, _ in self.atoms}
-        self.neutral = np.full(_ELEMENTS, -1, np.int8)  # class of the neutral atom by atomic number
+        self.neutral = np.full(_ELEMENTS, -1, np.int16)  # class of the neutral atom by atomic number
         for (number, charge), kind in self.atoms.items():
             if not charge:
                 self.neutral[number] = kind
-        self.bonds = np.zeros(
-            2 * max(_ORDERS.values()) + 1, np.int8
-        )  # bond class by twice the order, 0 where there is none
+        # Bond class by twice the order, 0 where there is none.
+        self.bonds = np.zeros(2 * max(_ORDERS.values()) + 1, np.int8)
         for name, order in _ORDERS.items():
             if name in vocabulary.bonds:
                 self.bonds[2 * order] = vocabulary.bonds.index(name)
@@ -77,10 +76,10 @@ class Codes:
             raise RejectedError(BOND)
         scaffold = scaffold_of(mol)
         Chem.Kekulize(mol, clearAromaticFlags=True)
-        task_checks = Chem.GetAdjacencyMatrix(mol, useBO=True, force=True)
-        i, j = np.nonzero(task_checks)
+        orders = Chem.GetAdjacencyMatrix(mol, useBO=True, force=True)
+        i, j = np.nonzero(orders)
         i, j = i[i < j], j[i < j]
-        ends, bonds = np.stack([i, j], 1).astype(np.int16), self.bonds[(2 * task_checks[i, j]).astype(np.int64)]
+        ends, bonds = np.stack([i, j], 1).astype(np.int16), self.bonds[(2 * orders[i, j]).astype(np.int64)]
         if not bonds.all():
             raise RejectedError(BOND)
         if charged and not self.keeps_charges:
@@ -90,7 +89,7 @@ class Codes:
             _check_hydrogens(mol)
         return Coded(atoms, ends, bonds, molecule.smiles, molecule.original, scaffold, molecule.dropped, changed)
 
-    def _atoms(self, mol: Chem.Mol, bracketed: bool) -> tuple[NDArray[np.int8], bool]:
+    def _atoms(self, mol: Chem.Mol, bracketed: bool) -> tuple[NDArray[np.int16], bool]:
         """Class indices of the atoms, and whether one of them has a charge."""
         if mol.GetNumAtoms() > self.vocabulary.max_atoms:
             most, name = self.vocabulary.max_atoms, self.vocabulary.name
@@ -100,7 +99,7 @@ class Codes:
         charges = [atom.GetFormalCharge() for atom in mol.GetAtoms()] if bracketed else [0] * len(numbers)
         charged = any(charges)
         if charged and self.keeps_charges:
-            kinds = np.array([self.atoms.get(kind, -1) for kind in zip(numbers, charges, strict=True)], np.int8)
+            kinds = np.array([self.atoms.get(kind, -1) for kind in zip(numbers, charges, strict=True)], np.int16)
         else:
             charges, kinds = [0] * len(numbers), self.neutral[numbers]
         if kinds.min() < 0:
@@ -160,7 +159,7 @@ class Block:
     """The molecules of some rows, their graphs one after the other, and why the other rows have none."""
 
     counts: NDArray[np.int16]  # (B,) atoms of each graph
-    atoms: NDArray[np.int8]  # (sum of counts,)
+    atoms: NDArray[np.int16]  # (sum of counts,)
     bond_counts: NDArray[np.int16]  # (B,)
     ends: NDArray[np.int16]  # (sum of bond counts, 2)
     bonds: NDArray[np.int8]  # (sum of bond counts,)
@@ -194,7 +193,7 @@ def code_block(texts: Sequence[str], vocabulary: Vocabulary) -> Block:
             changed.setdefault(what, []).append(place)
     return Block(
         np.array([len(one.atoms) for one in coded], np.int16),
-        np.concatenate([np.zeros(0, np.int8), *(one.atoms for one in coded)]),
+        np.concatenate([np.zeros(0, np.int16), *(one.atoms for one in coded)]),
         np.array([len(one.bonds) for one in coded], np.int16),
         np.concatenate([np.zeros((0, 2), np.int16), *(one.ends for one in coded)]),
         np.concatenate([np.zeros(0, np.int8), *(one.bonds for one in coded)]),

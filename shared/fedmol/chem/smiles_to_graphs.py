@@ -70,7 +70,8 @@ def _ragged(block: Block) -> RaggedGraphs:
     counts, atoms, bond_counts, ends, bonds = map(
         torch.from_numpy, (block.counts, block.atoms, block.bond_counts, block.ends, block.bonds)
     )
-    return RaggedGraphs(counts.long(), atoms, bond_counts.long(), ends, bonds)
+    half_edges = bonds[:, None].repeat(1, 2)  # a bond of atoms looks the same from both ends
+    return RaggedGraphs(counts.long(), atoms, bond_counts.long(), ends, half_edges)
 
 
 def canonical_smiles(smiles: Sequence[str]) -> list[str | None]:

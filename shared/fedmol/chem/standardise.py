@@ -26,7 +26,7 @@ from fedmol.chem.normal_form import MOST_ATOMS, Molecule, RejectedError, read
 from fedmol.chem.vocabulary import Recipe, Vocabulary
 
 MIXTURE = "more than one substance, once counter-ions and solvents are removed"
-METAL = "metal complex, or salt of a metal that is no usual counter-ion"
+METAL = "metal complex, or salt of a metal that is not a usual counter-ion"
 INORGANIC = "salt or mixture without carbon"
 UNSTANDARDISED = "RDKit cannot standardise it"
 

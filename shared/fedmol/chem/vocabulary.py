@@ -60,7 +60,7 @@ class AtomType:
         if kind.label != label or not kind.can_be_coded:
             form = f"write an element and a charge up to {_MOST_CHARGE}, such as C, N+, O- or S+2"
             raise ValueError(
-                f"{label[:20]!r} is no atom type: {'graphs leave hydrogens out' if kind.symbol == 'H' else form}"
+                f"{label[:20]!r} is not an atom type: {'graphs leave hydrogens out' if kind.symbol == 'H' else form}"
             )
         return kind
 

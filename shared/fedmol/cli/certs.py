@@ -28,10 +28,10 @@ def _validity(days: int) -> Callable[[Callable[..., None]], Callable[..., None]]
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         span = click.IntRange(1, _LONGEST)
         in_days = click.option(
-            "--days", type=span, default=days, show_default=True, is_eager=True, help="how long it is valid"
+            "--days", type=span, default=days, show_default=True, is_eager=True, help="days of validity"
         )
         minutes: dict[str, Any] = {"type": click.IntRange(min=1, max=_LONGEST * 1440), "callback": join}
-        in_minutes = click.option("--minutes", "validity", help="the same in minutes, for trials", **minutes)
+        in_minutes = click.option("--minutes", "validity", help="minutes of validity instead, for trials", **minutes)
         return in_days(in_minutes(function))
 
     return decorate
@@ -56,24 +56,24 @@ def certs() -> None:
 
 
 @certs.command()
-@click.option("--out", type=_PATH, required=True, help="folder for ca.crt and ca.key; keep it to yourself")
+@click.option("--out", type=_PATH, required=True, help="folder for ca.crt and ca.key; keep it private")
 @click.option("--name", default="fedmol", show_default=True, help="name of the federation")
-@click.option("--no-passphrase", is_flag=True, help="leave the key open, for trials")
+@click.option("--no-passphrase", is_flag=True, help="do not protect the key, for trials")
 @passphrase_file
 @_validity(days=3650)
 def ca(out: Path, name: str, validity: timedelta, no_passphrase: bool, passphrase_file: Path | None) -> None:
-    """Make the federation's authority, whose key is locked by a passphrase."""
+    """Make the federation's authority; a passphrase protects its key."""
     certificates.make_ca(out, name, validity, None if no_passphrase else passphrase.chosen(passphrase_file))
-    click.echo(f"authority made in {out}: give ca.crt to every site, and ca.key to nobody")
+    click.echo(f"authority made in {out}: send ca.crt to every site, and ca.key to nobody")
     click.echo(f"fingerprint of ca.crt: {certificate_info.describe(out / 'ca.crt').fingerprint}")
 
 
 @certs.command()
 @_authority
 @click.option(
-    "--san", "names", multiple=True, required=True, help="host name or IP address that sites dial; repeatable"
+    "--san", "names", multiple=True, required=True, help="host name or IP address that sites connect to; repeatable"
 )
-@click.option("--out", type=_PATH, required=True, help="the aggregator's folder, for its --certs")
+@click.option("--out", type=_PATH, required=True, help="folder for the aggregator's --certs")
 @passphrase_file
 @_validity(days=365)
 def aggregator(
@@ -88,20 +88,20 @@ def aggregator(
 @certs.command()
 @_authority
 @click.option("--site", required=True, help="the site's name in federation.yaml")
-@click.option("--out", type=_PATH, required=True, help="the site's folder, for its --certs")
+@click.option("--out", type=_PATH, required=True, help="folder for the site's --certs")
 @passphrase_file
 @_validity(days=365)
 def site(authority: Path, site: str, out: Path, validity: timedelta, passphrase_file: Path | None) -> None:
-    """Make a site's key and certificate in one place. For trials: the key has to travel."""
+    """For trials: make a site's key and certificate in one place, so that the key has to travel."""
     certificates.issue_site(authority, out, site, validity, passphrase.existing(authority, passphrase_file))
     click.echo(f"ca.crt, party.crt and party.key are in {out}")
 
 
 @certs.command()
 @click.option("--site", required=True, help="this site's name in federation.yaml")
-@click.option("--out", type=_PATH, required=True, help="this site's folder, for its --certs")
+@click.option("--out", type=_PATH, required=True, help="folder for this site's --certs")
 def request(site: str, out: Path) -> None:
-    """At a site: make a key, and a request for a certificate."""
+    """At a site: make a key and a certificate request."""
     fingerprint = certificates.request(out, site)
     click.echo(f"send {out / certificates.REQUEST} to the coordinator; party.key stays here")
     click.echo(f"fingerprint of the key: {fingerprint}")
@@ -110,29 +110,29 @@ def request(site: str, out: Path) -> None:
 @certs.command()
 @click.argument("request", type=_PATH)
 @_authority
-@click.option("--site", required=True, help="the site that the request must come from")
+@click.option("--site", required=True, help="the site that the request has to name")
 @click.option("--out", type=_PATH, required=True, help="file for the certificate")
 @passphrase_file
 @_validity(days=365)
 def sign(
     request: Path, authority: Path, site: str, out: Path, validity: timedelta, passphrase_file: Path | None
 ) -> None:
-    """At the coordinator: make a certificate from a site's REQUEST."""
+    """At the coordinator: sign a site's REQUEST."""
     opening = passphrase.existing(authority, passphrase_file)
     former = {one.key for one in issued.read(authority) if one.name == site}
     fingerprint = certificates.sign(authority, request, site, out, validity, opening)
     click.echo(f"fingerprint of the key: {fingerprint}")
     if former and fingerprint not in former:
         click.echo(f"{site} had another key until now; if that one is lost, deny its certificates (fedmol certs deny)")
-    click.echo(f"compare it with the site by another way than the request came, then send {out} and ca.crt")
+    click.echo(f"compare it with the site over another channel than the request took, then send {out} and ca.crt")
 
 
 @certs.command()
 @click.argument("certificate", type=_PATH)
 @click.option("--ca", "ca_certificate", type=_PATH, required=True, help="the authority's ca.crt, from the coordinator")
-@click.option("--dir", "folder", type=_PATH, required=True, help="the folder that the request was made in")
+@click.option("--dir", "folder", type=_PATH, required=True, help="folder of the request")
 def install(certificate: Path, ca_certificate: Path, folder: Path) -> None:
-    """At a site: check the signed CERTIFICATE, and put it beside its key."""
+    """At a site: check the signed CERTIFICATE and put it beside its key."""
     info = certificates.install(certificate, ca_certificate, folder)
     click.echo(f"{info.subject} is ready in {folder}, until {info.not_after:%Y-%m-%d %H:%M} UTC")
     click.echo(f"fingerprint of ca.crt: {certificate_info.describe(folder / 'ca.crt').fingerprint}")
@@ -149,9 +149,9 @@ def list_(authority: Path) -> None:
 
 @certs.command()
 @click.argument("whom")
-@click.option("--certs", "folder", type=_PATH, required=True, help="the aggregator's folder, as for its --certs")
+@click.option("--certs", "folder", type=_PATH, required=True, help="folder of the aggregator's --certs")
 def deny(whom: str, folder: Path) -> None:
-    """Have the aggregator refuse WHOM: a site, a serial number, or the certificate in a file."""
+    """Make the aggregator refuse WHOM: a site, a serial number, or the certificate in a file."""
     if "server" not in certificate_info.describe(folder / "party.crt").usages:
         raise FedmolError(Exit.USAGE, f"{folder} is not an aggregator's folder", "name the one of its --certs")
     entry = _of_a_site(Path(whom)) if Path(whom).is_file() else whom
@@ -170,7 +170,7 @@ def _of_a_site(path: Path) -> str:
 @certs.command()
 @click.argument("paths", type=_PATH, nargs=-1, required=True)
 def show(paths: tuple[Path, ...]) -> None:
-    """Say what the certificates in PATHS say."""
+    """Print the certificates in PATHS."""
     now = datetime.now(UTC)
     for path in paths:
         click.echo(f"{path}")

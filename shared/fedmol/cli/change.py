@@ -39,17 +39,21 @@ _START = 5.0  # seconds for one that has just been started to show that it is th
 @click.command("change")
 @click.argument("state", type=_PATH)
 @click.option("--ca", type=click.Path(path_type=Path, file_okay=False), required=True, help="the authority's folder")
-@click.option("--remove", multiple=True, metavar="SITE", help="a site that leaves the run; again for more")
-@click.option("--add", multiple=True, metavar="SITE", help="a site that comes into the run; again for more")
-@click.option("--accept-shard", multiple=True, metavar="SITE", help="a site that may come back with other molecules")
-@click.option("--rounds", type=int, help="how many rounds the run has in all, more than before")
-@click.option("--quorum", type=int, help="as rounds.quorum in federation.yaml")
-@click.option("--deadline", type=float, help="as rounds.deadline, in seconds")
-@click.option("--grace", type=float, help="as rounds.grace, in seconds")
-@click.option("--join-deadline", type=float, help="as rounds.join_deadline, in seconds")
-@click.option("--lost-after", type=float, help="as rounds.lost_after, in seconds")
-@click.option("--from-round", type=int, help="the first round in which it holds; the earliest possible when left out")
-@click.option("--out", type=_PATH, help="file for the change; changes/NNNN.json in STATE when left out")
+@click.option("--remove", multiple=True, metavar="SITE", help="a site that leaves the run; repeatable")
+@click.option("--add", multiple=True, metavar="SITE", help="a site that joins the run; repeatable")
+@click.option(
+    "--accept-shard", multiple=True, metavar="SITE", help="a site that may return with other molecules; repeatable"
+)
+@click.option("--rounds", type=int, help="total number of rounds, more than before")
+@click.option("--quorum", type=int, help="new rounds.quorum")
+@click.option("--deadline", type=float, help="new rounds.deadline, in seconds")
+@click.option("--grace", type=float, help="new rounds.grace, in seconds")
+@click.option("--join-deadline", type=float, help="new rounds.join_deadline, in seconds")
+@click.option("--lost-after", type=float, help="new rounds.lost_after, in seconds")
+@click.option(
+    "--from-round", type=int, help="first round in which the change applies  [default: the earliest possible]"
+)
+@click.option("--out", type=_PATH, help="file for the change  [default: changes/NNNN.json in STATE]")
 @passphrase_file
 def change(
     state: Path,
@@ -60,12 +64,12 @@ def change(
     passphrase_file: Path | None,
     **entries: Any,
 ) -> None:
-    """Sign a change of a run with the authority's key, and hand it to the aggregator.
+    """Sign a change to a run with the authority's key, and hand it to the aggregator.
 
-    STATE is the aggregator's working folder. Where that is elsewhere, STATE is a copy of its events.jsonl: then name
-    --out, and put the file into the folder changes/ of the aggregator's working folder, under the name that this
-    command tells. The aggregator takes it up within a second, sites with the next round. A change that it refuses ends
-    this command with an error, or, put there by hand, is told in its log; the file is renamed to NNNN.refused.json.
+    STATE is the aggregator's working folder. If that is on another machine, STATE is a copy of its events.jsonl: use
+    --out, and copy the file into changes/ in the aggregator's working folder, under the name that this command prints.
+    The aggregator picks it up within a second, the sites with the next round. If it refuses the change, this command
+    ends with an error, and the file is renamed to NNNN.refused.json; the event log has the reason too.
     """
     opening = passphrase.existing(ca, passphrase_file)
     with files.one_at_a_time(ca):  # or of two changes at once, one is written over the other

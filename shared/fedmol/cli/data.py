@@ -32,7 +32,7 @@ from fedmol.settings import DataSettings, OwnVocabulary, Split
 
 @click.group()
 def data() -> None:
-    """Look at, make and split files of molecules."""
+    """Inspect, make and split files of molecules."""
 
 
 def _own_name(_: click.Context, __: click.Parameter, name: str) -> str:
@@ -96,16 +96,16 @@ def _write_rejected(out: Path, table: Table, encoded: Encoded) -> None:
     "--column",
     default="smiles",
     show_default=True,
-    help="Column of the table with the SMILES: its name, or its number where there is no header.",
+    help="column with the SMILES: its name, or its number if there is no header",
 )
 @vocabulary
 @standardise
-@click.option("--json", "as_json", is_flag=True, help="Print the card as JSON.")
-@click.option("--rejected", type=OutputFile(), help="CSV file to write all rejected rows to: line, reason, SMILES.")
+@click.option("--json", "as_json", is_flag=True, help="print the card as JSON")
+@click.option("--rejected", type=OutputFile(), help="CSV file for all rejected rows: line, reason, SMILES")
 def card(
     file: Path, column: str, vocabulary: Vocabulary, standardise: Recipe, as_json: bool, rejected: Path | None
 ) -> None:
-    """Print what a site's FILE holds, and why rows of it cannot be used."""
+    """Print what FILE holds, and why rows are rejected."""
     types = replace(vocabulary, recipe=standardise)
     table = read_table(file, column)
     with RowsRead(Console(stderr=True)) as rows:
@@ -122,23 +122,21 @@ def card(
 
 @data.command("vocabulary")
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--column", default="smiles", show_default=True, help="Column of the tables with the SMILES.")
+@click.option("--column", default="smiles", show_default=True, help="column with the SMILES, in tables")
 @standardise
 @click.option(
     "--keep",
     default=KEEP,
     show_default=True,
     type=click.FloatRange(0, 1, min_open=True),
-    help="Share of the molecules that it is to hold.",
+    help="share of the molecules that has to fit",
 )
-@click.option(
-    "--name", default="ours", show_default=True, callback=_own_name, help="What the vocabulary is to be called."
-)
+@click.option("--name", default="ours", show_default=True, callback=_own_name, help="name of the vocabulary")
 def propose_vocabulary(files: tuple[Path, ...], column: str, standardise: Recipe, keep: float, name: str) -> None:
-    """Propose the smallest vocabulary that holds nearly all molecules of FILES.
+    """Propose the smallest vocabulary that nearly all molecules in FILES fit.
 
-    What is printed is YAML, for the section model of federation.yaml or a file that --vocabulary names. Comments say
-    what the vocabulary leaves out, and what those that come with fedmol would leave out.
+    The output is YAML, for the section `model` of federation.yaml or for a file that --vocabulary names. Comments say
+    what the proposal leaves out, and what the vocabularies that ship with fedmol would leave out.
     """
     kinds, read = Kinds(), 0
     with RowsRead(Console(stderr=True)) as rows:
@@ -166,13 +164,13 @@ def propose_vocabulary(files: tuple[Path, ...], column: str, standardise: Recipe
 
 
 @data.command()
-@click.option("--source", default="embedded", show_default=True, help="embedded, qm9 or a file.")
-@click.option("--column", default="smiles", show_default=True, help="Column of the source file, where it is one.")
-@click.option("--out", required=True, type=OutputFile(), help="CSV file to write.")
-@click.option("--limit", type=click.IntRange(min=1), help="Only so many molecules, drawn with --seed.")
+@click.option("--source", default="embedded", show_default=True, help="embedded, qm9, or a file")
+@click.option("--column", default="smiles", show_default=True, help="column with the SMILES, if the source is a table")
+@click.option("--out", required=True, type=OutputFile(), help="CSV file to write")
+@click.option("--limit", type=click.IntRange(min=1), help="only this many molecules, drawn with --seed")
 @click.option("--seed", default=0, show_default=True, type=SEED)
 def make(source: str, column: str, out: Path, limit: int | None, seed: int) -> None:
-    """Write the molecules of a source into a CSV file."""
+    """Write the molecules of a source to a CSV file."""
     table = _with_molecules(load(DataSettings(source=source, column=column, limit=limit), seed=seed))
     write_table(out, table.smiles)
     click.echo(f"{len(table):,} molecules written to {out}")
@@ -209,17 +207,17 @@ def _split_settings(kind: str, alpha: float | None, sizes: str | None) -> Split:
 @click.argument("file")
 @click.option("--sites", default=2, show_default=True, type=click.IntRange(min=1))
 @click.option("--kind", default="iid", show_default=True, type=click.Choice(["iid", "uneven", "scaffold", "dirichlet"]))
-@click.option("--alpha", type=float, help="Of the Dirichlet split; small: very different sites.")
-@click.option("--sizes", help="Relative sizes of the sites, such as 4,2,1.")
+@click.option("--alpha", type=float, help="concentration of the Dirichlet split; small values make sites differ")
+@click.option("--sizes", help="relative sizes of the sites, such as 4,2,1")
 @click.option("--column", default="smiles", show_default=True)
 @click.option("--seed", default=0, show_default=True, type=SEED)
 @click.option(
-    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder for site-1.csv, ..."
+    "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="folder for site-1.csv, ..."
 )
 def split_file(
     file: str, sites: int, kind: str, alpha: float | None, sizes: str | None, column: str, seed: int, out: Path
 ) -> None:
-    """Deal the rows of FILE (or of the source embedded or qm9) out to sites, one CSV file each."""
+    """Split the rows of FILE, or of the source embedded or qm9, among sites: one CSV file each."""
     how = _split_settings(kind, alpha, sizes)
     table = _with_molecules(load(DataSettings(source=file, column=column)))
     for number, rows in enumerate(split(table.smiles, how, sites, seed), start=1):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,16 +12,13 @@ import click
 from rich.console import Console
 
 from fedmol import files
-from fedmol.cli.options import SEED, OutputFile, standardise, vocabulary
+from fedmol.cli.options import SEED, THREADS, OutputFile, standardise, vocabulary
 
 if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from fedmol.chem.vocabulary import Recipe, Vocabulary
-    from fedmol.evaluation import Evaluation
     from fedmol.evaluation.resemblance import Progress
-    from fedmol.graphs import Graphs
-    from fedmol.settings import EvaluationSettings
     from fedmol.training.device import DeviceName
 
 _PATH = click.Path(path_type=Path)
@@ -30,14 +26,14 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("evaluate")
 @click.argument("subject", type=_PATH)
-@click.option("--test", help="real molecules, file or one of qm9, qm9-digress: for NLL, distances, resemblance")
-@click.option("--known", help="molecules that were trained on, file or one of qm9, qm9-digress: for novelty")
-@click.option("--column", default="smiles", show_default=True, help="column of the SMILES in tables")
+@click.option("--test", help="real molecules, for NLL, distances and resemblance: a file, qm9 or qm9-digress")
+@click.option("--known", help="training molecules, for novelty: a file, qm9 or qm9-digress")
+@click.option("--column", default="smiles", show_default=True, help="column with the SMILES, in tables")
 @click.option(
     "-n", "--samples", default=1000, show_default=True, type=click.IntRange(min=1), help="molecules to generate"
 )
 @click.option("--sampler", default="few-step", show_default=True, help="few-step or ancestral")
-@click.option("--steps", type=click.IntRange(min=1), help="sampling steps; the sampler's own when left out")
+@click.option("--steps", type=click.IntRange(min=1), help="sampling steps  [default: the sampler's]")
 @click.option(
     "--nll-molecules", default=2048, show_default=True, type=click.IntRange(min=1), help="test molecules for NLL"
 )
@@ -47,13 +43,14 @@ _PATH = click.Path(path_type=Path)
     default="auto",
     show_default=True,
     type=click.Choice(["auto", "cpu", "cuda"]),
-    help="for a model: where it is sampled",
+    help="where a model is sampled",
 )
+@click.option("--threads", default=1, show_default=True, type=THREADS, help="processor threads to use")
 @vocabulary
 @standardise
-@click.option("--out", type=OutputFile(), help="write the evaluation as JSON")
-@click.option("--html", type=OutputFile(), help="write a page of it, with charts and pictures")
-@click.option("--samples-out", type=OutputFile(), help="for a model: write the valid molecules, one SMILES per line")
+@click.option("--out", type=OutputFile(), help="JSON file to write")
+@click.option("--html", type=OutputFile(), help="HTML page to write, with charts and pictures")
+@click.option("--samples-out", type=OutputFile(), help="file for a model's valid molecules, one SMILES per line")
 def evaluate(
     subject: Path,
     test: str | None,
@@ -65,6 +62,7 @@ def evaluate(
     nll_molecules: int,
     seed: int,
     device: DeviceName,
+    threads: int,
     vocabulary: Vocabulary,
     standardise: Recipe,
     out: Path | None,
@@ -73,91 +71,48 @@ def evaluate(
 ) -> None:
     """Validity, uniqueness, novelty, NLL of SUBJECT, its distances from real molecules, KL score, FCD, SNN and others.
 
-    SUBJECT is a model (.safetensors), which is sampled, or a file of molecules in any of the forms that fedmol reads:
-    tables, SMILES lines, SDF, Parquet, packed or not. For a file, --vocabulary and --standardise say in which graphs
-    distances are measured; a model has its own.
+    SUBJECT is a model (.safetensors, or qm9, which comes with fedmol), which is sampled, or a file of molecules in any
+    of the forms that fedmol reads: tables, SMILES lines, SDF, Parquet, packed or not. For a file, --vocabulary and
+    --standardise say in which graphs distances are measured; a model has its own.
 
     \b
     By name there is QM9, from the folder FEDMOL_DATA, the cache or its public address:
       qm9          what `fedmol run` with its default settings holds out, and what it trains on
       qm9-digress  DiGress's test and training molecules
     """
+    from fedmol.library.assessment import evaluate, is_model
+    from fedmol.library.model import load
     from fedmol.report.console import print_evaluation
-    from fedmol.settings import EvaluationSettings
 
     console = Console()
     with _progress(console) as report:
-        if subject.suffix.lower() == ".safetensors":
-            settings = EvaluationSettings(
-                samples=samples, sampler=sampler, sampling_steps=steps, nll_molecules=nll_molecules
-            )
-            result = _of_model(subject, test, known, column, settings, seed, device, samples_out, report)
-        else:
-            types = replace(vocabulary, recipe=standardise)
-            result = _of_file(subject, test, known, column, types, report)
+        model = load(str(subject), device=device) if is_model(subject) else None
+        result = evaluate(
+            model or subject,
+            test=test,
+            known=known,
+            column=column,
+            vocabulary=vocabulary if model is None else None,
+            standardise=standardise,
+            samples=samples,
+            sampler=sampler,
+            steps=steps,
+            nll_molecules=nll_molecules,
+            seed=seed,
+            threads=threads,
+            samples_out=samples_out,
+            on_progress=report,
+            tell=partial(click.echo, err=True),
+        )
     print_evaluation(console, result)
     if out is not None:
         files.write_text(out, result.to_json())
         console.print(f"written: {out}", markup=False)
     if html is not None:
-        from fedmol.report.pages import write_evaluation
+        from fedmol.report.evaluation_page import write_evaluation
 
         write_evaluation(html, result, subject.name)
         console.print(f"written: {html}", markup=False)
-
-
-def _of_model(
-    path: Path,
-    test: str | None,
-    known: str | None,
-    column: str,
-    settings: EvaluationSettings,
-    seed: int,
-    device: DeviceName,
-    samples_out: Path | None,
-    report: Progress,
-) -> Evaluation:
-    from fedmol.evaluation import evaluate
-    from fedmol.training.device import device_named
-    from fedmol.training.model_file import load_model
-
-    model = load_model(path).to(device_named(device))
-    types = model.vocabulary
-    real = None if test is None else _real(test, column, types)
-    trained = _known(known, column, types)
-    return evaluate(model, real, trained, settings, seed, report, samples_out)
-
-
-def _of_file(
-    path: Path, test: str | None, known: str | None, column: str, types: Vocabulary, report: Progress
-) -> Evaluation:
-    from fedmol.data.molecule_files import read_table
-    from fedmol.evaluation import evaluate_table
-
-    table = read_table(path, column)
-    real = None if test is None else _real(test, column, types)
-    trained = _known(known, column, types)
-    return evaluate_table(table, real, trained, types, report)
-
-
-def _real(test: str, column: str, vocabulary: Vocabulary) -> Graphs:
-    """The test molecules; says of what was left out of them, for every figure that follows is without it."""
-    from fedmol.data.card import left_out
-    from fedmol.evaluation.reference_molecules import real_molecules
-
-    real = real_molecules(test, column, vocabulary)
-    for line in left_out(real.card):
-        click.echo(f"test molecules: {line}", err=True)
-    return real.graphs
-
-
-def _known(known: str | None, column: str, vocabulary: Vocabulary) -> Collection[str]:
-    """The molecules that novelty is told by; says of what was left out of them."""
-    from fedmol.evaluation.reference_molecules import training_molecules
-
-    if known is None:
-        return ()
-    return training_molecules(known, column, vocabulary, partial(click.echo, err=True))
 
 
 @contextmanager

@@ -11,18 +11,18 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("export")
 @click.argument("run", type=_PATH)
-@click.option("--name", help="of the model and its files; the federation's when left out")
-@click.option("--out", default=Path(), show_default="this folder", type=_PATH, help="folder to write into")
+@click.option("--name", help="name of the model and its files  [default: the federation's]")
+@click.option("--out", default=Path(), show_default="this folder", type=_PATH, help="folder to write to")
 @click.option(
     "--evaluation",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="figures by fedmol evaluate --out; the run's own when left out",
+    help="figures from fedmol evaluate --out  [default: the run's own]",
 )
-@click.option("--licence", default="not stated", show_default=True, help="under which the model is passed on")
+@click.option("--licence", default="not stated", show_default=True, help="licence of the model")
 def export(run: Path, name: str | None, out: Path, evaluation: Path | None, licence: str) -> None:
-    """Write the model of the run folder RUN in half its size, and its model card.
+    """Write the model of the run folder RUN at half its size, with a model card.
 
-    Weights are rounded to 16 bits, which costs a model of this kind nothing that can be measured.
+    Weights are rounded to 16 bits, with no measurable loss for models of this kind.
     """
     import torch
 
@@ -51,7 +51,9 @@ def export(run: Path, name: str | None, out: Path, evaluation: Path | None, lice
         vocabulary=model.vocabulary,
         noise=model.noise,
         meta=model.meta,
+        shares=model.shares,
         precision=torch.float16,
+        properties=model.properties,
     )
     write_model_card(card, record, model, measured, release)
     click.echo(f"model: {file} ({file.stat().st_size / 1e6:.1f} MB)")

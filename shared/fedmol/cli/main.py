@@ -10,33 +10,47 @@ from importlib.metadata import version
 
 import click
 
+from fedmol.extras import require
 from fedmol.fl.versions import PROTOCOL, SEMANTICS, written
 from fedmol.runtime import call
 
 _VERSIONS = f"%(prog)s %(version)s, protocol {written(PROTOCOL)}, semantics {SEMANTICS}"
 _COMMANDS = {
-    "run": ("fedmol.cli.run:run", "Play a whole federation on this machine."),
-    "prepare": ("fedmol.cli.prepare:prepare", "Make the shards and certificates of a federation played in containers."),
-    "up": ("fedmol.cli.up:up", "Play a federation of any number of sites in containers."),
-    "down": ("fedmol.cli.up:down", "Take a federation in containers down, with its volumes."),
-    "disturb": ("fedmol.cli.up:disturb", "Kill, pause, cut off or slow down a container of a federation."),
+    "run": ("fedmol.cli.run:run", "Run a whole federation on this machine."),
+    "prepare": ("fedmol.cli.prepare:prepare", "Make shards and certificates for a trial in containers."),
+    "up": ("fedmol.cli.up:up", "Run a federation of any number of sites in containers."),
+    "down": ("fedmol.cli.up:down", "Remove the containers and volumes of such a federation."),
+    "disturb": ("fedmol.cli.up:disturb", "Kill, pause, cut off or slow down one of its containers."),
     "render": (
         "fedmol.cli.render:render",
-        "Write what federation.yaml stands for: compose files, Prometheus's targets.",
+        "Write compose files, Helm values and others from federation.yaml.",
     ),
-    "train": ("fedmol.cli.train:train", "Train one model on one data set, without a federation."),
-    "sample": ("fedmol.cli.sample:sample", "Generate molecules with a trained model."),
+    "train": ("fedmol.cli.train:train", "Train a model on one file, without a federation."),
+    "sample": ("fedmol.cli.sample:sample", "Generate molecules with a model."),
     "evaluate": (
         "fedmol.cli.evaluate:evaluate",
-        "Measure a trained model: NLL, validity, uniqueness, novelty, distances.",
+        "Evaluate a model or a file of molecules.",
     ),
-    "report": ("fedmol.cli.report:report", "Write the report of a run folder anew."),
-    "export": ("fedmol.cli.export:export", "Write a run's model in half its size, with its model card."),
-    "data": ("fedmol.cli.data:data", "Look at data sets and deal them out to sites."),
+    "report": ("fedmol.cli.report:report", "Write a run's report again."),
+    "export": ("fedmol.cli.export:export", "Write a run's model at half its size, with a model card."),
+    "data": ("fedmol.cli.data:data", "Inspect files of molecules and split them among sites."),
     "certs": ("fedmol.cli.certs:certs", "Make, sign, install and show certificates."),
-    "change": ("fedmol.cli.change:change", "Sign a change of a run: sites, quorum, deadlines, more rounds."),
-    "log": ("fedmol.cli.event_log:log", "Verify event logs: was one changed, and were all sites told the same?"),
-    "doctor": ("fedmol.doctor.command:doctor", "Check a site before it joins, or the aggregator."),
+    "change": ("fedmol.cli.change:change", "Sign a change to a run: sites, quorum, deadlines, rounds."),
+    "log": ("fedmol.cli.event_log:log", "Verify event logs: was one changed, or do sites have different ones?"),
+    "doctor": ("fedmol.doctor.command:doctor", "Check a site before it joins, or an aggregator."),
+}
+_EXTRAS = {  # that commands need beside the library
+    "run": "run",
+    "prepare": "certificates",
+    "up": "containers",
+    "down": "containers",
+    "disturb": "containers",
+    "report": "report",
+    "export": "report",
+    "certs": "certificates",
+    "change": "certificates",
+    "log": "certificates",
+    "doctor": "certificates",
 }
 
 
@@ -49,6 +63,8 @@ class _Commands(click.Group):
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         if name not in _COMMANDS:
             return None
+        if name in _EXTRAS:
+            require(_EXTRAS[name], f"fedmol {name}")
         module, attribute = _COMMANDS[name][0].split(":")
         command = getattr(import_module(module), attribute)
         assert isinstance(command, click.Command)
@@ -70,7 +86,7 @@ class _Commands(click.Group):
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(version("fedmol"), prog_name="fedmol", message=_VERSIONS)
 def fedmol() -> None:
-    """Train one generator of molecules across sites that keep their molecules to themselves."""
+    """Train one molecule generator across sites that keep their molecules to themselves."""
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from fedmol.chem.vocabulary import RECIPES, VOCABULARIES, Vocabulary, get
+from fedmol.chem.vocabulary import RECIPES, VOCABULARIES, Vocabulary
 from fedmol.errors import Exit, FedmolError
 from fedmol.files import check_replaceable
-from fedmol.settings import LARGEST_SEED, MOST_THREADS, ModelSettings, read_vocabulary
+from fedmol.settings import LARGEST_SEED, MOST_THREADS, ModelSettings, vocabulary_named
 
 SEED = click.IntRange(0, LARGEST_SEED)
 THREADS = click.IntRange(1, MOST_THREADS)
@@ -21,7 +21,7 @@ standardise = click.option(
     default="none",
     show_default=True,
     type=click.Choice(RECIPES),
-    help="parent: write salts, charged forms and tautomers of a substance alike",
+    help="parent: make salts, charged forms and tautomers of a substance the same molecule",
 )
 
 
@@ -31,11 +31,7 @@ class VocabularyName(click.ParamType[Vocabulary]):
     name = "name or file"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Vocabulary:
-        if isinstance(value, Vocabulary):
-            return value
-        if value in VOCABULARIES or Path(value).suffix not in (".yaml", ".yml"):
-            return get(value)
-        return read_vocabulary(Path(value))
+        return vocabulary_named(value)
 
 
 vocabulary = click.option(
@@ -43,7 +39,7 @@ vocabulary = click.option(
     default=ModelSettings().vocabulary,
     show_default=True,
     type=VocabularyName(),
-    help=f"atoms and sizes: {', '.join(VOCABULARIES)}, or a .yaml file as `fedmol data vocabulary` writes it",
+    help=f"atoms and sizes: {', '.join(VOCABULARIES)}, or a .yaml file from `fedmol data vocabulary`",
 )
 
 

@@ -16,7 +16,7 @@ _LONGEST, _SHORTEST = 1024, 8  # bytes
 passphrase_file = click.option(
     "--passphrase-file",
     type=click.Path(path_type=Path, dir_okay=False),
-    help="file whose first line is the passphrase of the authority's key; asked for when left out",
+    help="file whose first line is the passphrase of the authority's key  [default: ask]",
 )
 
 
@@ -52,7 +52,7 @@ def _asked(what: str, *, confirm: bool) -> bytes:
     if not sys.stdin.isatty():
         raise FedmolError(
             Exit.USAGE,
-            f"there is nobody to ask for the {what}",
+            f"there is no terminal to ask for the {what}",
             "name a file that holds it: --passphrase-file FILE"
             + (" (or --no-passphrase, where nothing real depends on the authority)" if confirm else ""),
         )

@@ -11,9 +11,9 @@ _PATH = click.Path(path_type=Path)
 
 @click.command("prepare")
 @click.option("--settings", "path", type=_PATH, default=Path("federation.yaml"), show_default=True)
-@click.option("--out", type=_PATH, required=True, help="folder of the parties' places, laid out like a run's")
+@click.option("--out", type=_PATH, required=True, help="folder for the parties' files, laid out like a run's")
 def prepare(path: Path, out: Path) -> None:
-    """Deal the molecules of data.source out to the sites, and make everyone's certificates: for trials.
+    """For trials: split the molecules of data.source among the sites and make all certificates.
 
     In a real federation every site brings its own molecules and makes its own key (fedmol certs request).
     """
@@ -26,4 +26,4 @@ def prepare(path: Path, out: Path) -> None:
     if prepare_files(settings, out):
         click.echo(f"shards of {settings.data.source!r} and certificates are ready for {names}")
     else:
-        click.echo(f"{names} have had their shards and certificates before")
+        click.echo(f"shards and certificates already exist for {names}")

@@ -19,15 +19,19 @@ _PATH = click.Path(path_type=Path)
 @click.command("render")
 @click.option("--settings", "path", type=_PATH, default=Path("federation.yaml"), show_default=True)
 @click.option(
-    "--out", type=click.Path(path_type=Path, file_okay=False), default=Path(), show_default=True, help="folder to fill"
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path(),
+    show_default=True,
+    help="folder to write to",
 )
-@click.option("--run", type=RUN_ID, default=DEFAULT_RUN, show_default=True, help="id of the run, for the charts")
-@click.option("--check", is_flag=True, help="write nothing; fail if a file is not what would be written")
+@click.option("--run", type=RUN_ID, default=DEFAULT_RUN, show_default=True, help="id of the run, for the Helm values")
+@click.option("--check", is_flag=True, help="write nothing; fail if a file is out of date")
 def render(path: Path, out: Path, run: str, check: bool) -> None:
-    """Write what federation.yaml stands for.
+    """Write the files that follow from federation.yaml.
 
-    Compose files, the targets that Prometheus watches, and values for each party's Helm chart, which hold what that
-    party needs and nothing of the others.
+    These are the compose files, Prometheus's targets, and Helm values for each party, which hold what that party needs
+    and nothing of the others.
     """
     from fedmol import files
     from fedmol.errors import Exit, FedmolError
@@ -41,7 +45,7 @@ def render(path: Path, out: Path, run: str, check: bool) -> None:
         )
     for name in stale:
         files.write_text(out / name, texts[name])
-    click.echo(f"{len(texts)} files follow from {path}; {', '.join(stale) if stale else 'none'} had to be written")
+    click.echo(f"{len(texts)} files follow from {path}; written: {', '.join(stale) or 'none, all were up to date'}")
 
 
 def rendered(settings: Settings, run: str, origin: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ import click
 @click.command("report")
 @click.argument("run", type=click.Path(path_type=Path))
 def report(run: Path) -> None:
-    """Write report.html and metrics.csv into the run folder RUN (runs/<id>), finished or not."""
+    """Write report.html and metrics.csv into the run folder RUN (runs/<id>), whether or not the run has finished."""
     from fedmol.report.metrics_csv import write_metrics
     from fedmol.report.pages import write_report
 

@@ -24,15 +24,19 @@ from fedmol.yaml_reading import parse_yaml
 @click.command("run")
 @click.option("--settings", "path", type=click.Path(path_type=Path), default=Path("federation.yaml"), show_default=True)
 @click.option("--data", help='"embedded", "qm9", or a file of molecules; overrides data.source')
-@click.option("--budget", type=float, help="minutes of training; the steps of a round are fitted to it")
+@click.option("--budget", type=float, help="minutes of training; sets the number of steps per round")
 @click.option(
     "--set", "changes", multiple=True, metavar="KEY=VALUE", help="override any setting, e.g. training.rounds=4"
 )
-@click.option("--baseline", is_flag=True, help="also train the centralised model, with as many gradient steps")
-@click.option("--run-id", type=RUN_ID, help="name of the run; made from the date when left out")
-@click.option("--resume", is_flag=True, help="go on with --run-id, or with the latest run")
+@click.option("--baseline", is_flag=True, help="also train a centralised model with as many gradient steps")
+@click.option("--run-id", type=RUN_ID, help="name of the run  [default: from the date]")
+@click.option("--resume", is_flag=True, help="continue --run-id, or the latest run")
 @click.option(
-    "--runs", type=click.Path(path_type=Path), default=Path("runs"), show_default=True, help="folder of all runs"
+    "--runs",
+    type=click.Path(path_type=Path),
+    default=Path("runs"),
+    show_default=True,
+    help="folder that holds the runs",
 )
 def run(
     path: Path,
@@ -44,13 +48,15 @@ def run(
     resume: bool,
     runs: Path,
 ) -> None:
-    """Play a whole federation on this machine: one aggregator and the sites, as processes over mTLS."""
+    """Run a whole federation on this machine: an aggregator and the sites, as separate processes that speak mTLS."""
     from fedmol.cli.rows_read import RowsRead
+    from fedmol.extras import require_programs
     from fedmol.local.display import Display
     from fedmol.local.outcome import conclude
     from fedmol.local.preparation import prepare, recall
     from fedmol.local.runner import run_federation
 
+    require_programs("fedmol run")
     console = Console()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # being asked to stop is the same as Ctrl-C
     if resume:
@@ -74,7 +80,7 @@ def run(
         with _kept(place.aggregator.model, _resume(folder, runs)):
             conclude(settings, place, baseline, console)
     except KeyboardInterrupt:
-        cure = f"go on with: {_resume(folder, runs)}"
+        cure = f"continue with: {_resume(folder, runs)}"
         raise FedmolError(Exit.INTERRUPTED, "the run was interrupted; nothing is lost", cure) from None
     console.print(f"\nreport: {place.report}", soft_wrap=True, markup=False)
     console.print(f"model:  {place.model}", soft_wrap=True, markup=False)
@@ -94,10 +100,10 @@ def _kept(model: Path, resume: str) -> Iterator[None]:
         raise FedmolError(
             ended.exit,
             f"the model is finished and kept in {model}, but could not be evaluated: {ended.message}",
-            f"{ended.cure}; then go on with: {resume}",
+            f"{ended.cure}; then continue with: {resume}",
         ) from None
     except Exception:
-        click.echo(f"the model is finished and kept in {model}; go on with: {resume}", err=True)
+        click.echo(f"the model is finished and kept in {model}; continue with: {resume}", err=True)
         raise
 
 

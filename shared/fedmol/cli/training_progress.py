@@ -16,10 +16,11 @@ _LINE_EVERY = 10.0  # seconds
 
 
 class TrainingProgress:
-    """Shown as long as the `with` block lasts; `follow` is told of every report."""
+    """Shown from the first report on, as long as the `with` block lasts; `follow` is told of every report."""
 
-    def __init__(self, console: Console, first_step: int, steps: int) -> None:
-        self.console, self.pace = console, Throughput(first_step, steps)
+    def __init__(self, console: Console, batch_size: int) -> None:
+        self.console, self.batch_size = console, batch_size
+        self.pace: Throughput | None = None
         self._said = time.monotonic()
         self._bar = Progress(
             BarColumn(bar_width=8),  # all of it fits into 80 columns
@@ -28,10 +29,9 @@ class TrainingProgress:
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("training", total=steps, completed=first_step, figures="")
+        self._task = self._bar.add_task("training", figures="")
 
     def __enter__(self) -> TrainingProgress:
-        self._bar.start()
         return self
 
     def __exit__(
@@ -39,8 +39,9 @@ class TrainingProgress:
     ) -> None:
         self._bar.stop()
 
-    def follow(self, report: StepReport) -> None:
-        pace = self.pace
+    def follow(self, report: StepReport, steps: int) -> None:
+        """The steps taken since the last report, and how many there are."""
+        pace = self.pace or self._begin(report.step + 1 - report.molecules // self.batch_size, steps)
         pace.follow(report)
         figures = f"loss {fixed(pace.loss, 3)}, {count(pace.molecules_per_second)} molecules/s"
         left = f"{duration(pace.seconds_left)} left, lr {report.learning_rate:.1e}"
@@ -50,3 +51,10 @@ class TrainingProgress:
             self._said = time.monotonic()
             line = f"step {count(pace.done)} of {count(pace.end)}: {figures}, {left}"
             self.console.print(line, highlight=False, soft_wrap=True)
+
+    def _begin(self, first_step: int, steps: int) -> Throughput:
+        """A training that was broken off begins later."""
+        self.pace = Throughput(first_step, steps)
+        self._bar.update(self._task, total=steps, completed=first_step)
+        self._bar.start()
+        return self.pace

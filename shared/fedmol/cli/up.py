@@ -19,18 +19,18 @@ if TYPE_CHECKING:
     from fedmol.containers import compose_runner
 
 _PATH = click.Path(path_type=Path)
-_RUNS = click.option("--runs", type=_PATH, default=Path("runs"), show_default=True, help="folder of all runs")
+_RUNS = click.option("--runs", type=_PATH, default=Path("runs"), show_default=True, help="folder that holds the runs")
 _RESULTS = "/results"
 
 
 @click.command("up")
 @click.option("--settings", "path", type=_PATH, default=Path("federation.yaml"), show_default=True)
-@click.option("--sites", type=click.IntRange(min=1), help="how many; those of the settings first, then new ones")
+@click.option("--sites", type=click.IntRange(min=1), help="number of sites: those in the settings first, then new ones")
 @click.option("--data", help='"embedded", "qm9", or a file of molecules; overrides data.source')
 @click.option("--set", "changes", multiple=True, metavar="KEY=VALUE", help="override any setting")
-@click.option("--monitoring", is_flag=True, help="with Prometheus and Grafana")
-@click.option("--run-id", type=RUN_ID, help="name of the run; made from the date when left out")
-@click.option("--keep", is_flag=True, help="leave the containers up when the run is over")
+@click.option("--monitoring", is_flag=True, help="add Prometheus and Grafana")
+@click.option("--run-id", type=RUN_ID, help="name of the run  [default: from the date]")
+@click.option("--keep", is_flag=True, help="keep the containers when the run is over")
 @_RUNS
 def up(
     path: Path,
@@ -42,10 +42,10 @@ def up(
     keep: bool,
     runs: Path,
 ) -> None:
-    """Play a federation in containers, as `docker compose up` does, with as many sites as you like.
+    """Run a federation in containers, as `docker compose up` does, with any number of sites.
 
-    To be called in the project's folder, after `make images`. Shows the run, puts its report into runs/<id>/, and takes
-    the containers and volumes down. Interrupted, it stops the containers; the same call with --run-id goes on.
+    Call it in the project's folder, after `make images`. It shows the run, puts the report into runs/<id>/, and removes
+    the containers and volumes. When interrupted it stops the containers; the same call with --run-id continues.
     """
     from fedmol.containers.compose_project import ComposeProject
     from fedmol.containers.compose_runner import (
@@ -76,10 +76,8 @@ def up(
         consortium.fetch("evaluator", _RESULTS, folder)
     except KeyboardInterrupt:
         stage.compose("stop")
-        cure = f"go on: fedmol up --run-id {folder.name} --runs {runs}; or take it down: fedmol down {folder.name}"
-        raise FedmolError(
-            Exit.INTERRUPTED, "interrupted; the containers are stopped and nothing is lost", cure
-        ) from None
+        cure = f"continue: fedmol up --run-id {folder.name} --runs {runs}; or remove it: fedmol down {folder.name}"
+        raise FedmolError(Exit.INTERRUPTED, "interrupted; the containers are stopped, nothing is lost", cure) from None
     if not keep:
         stage.take_down()
     console.print(f"\nreport: {RunFolder(folder).report}", soft_wrap=True, markup=False)
@@ -89,7 +87,7 @@ def up(
 @click.argument("run_id")
 @_RUNS
 def down(run_id: str, runs: Path) -> None:
-    """Take the containers, volumes and networks of RUN_ID down. Its folder in runs/ stays."""
+    """Remove the containers, volumes and networks of RUN_ID. Its folder in runs/ stays."""
     _stage(run_id, runs).take_down()
 
 
@@ -97,17 +95,17 @@ def down(run_id: str, runs: Path) -> None:
 @click.argument("run_id")
 @click.argument("party")
 @click.argument("how")
-@click.option("--share", default=0.1, show_default=True, help="of one core, for `slow`")
+@click.option("--share", default=0.1, show_default=True, help="share of one core, for `slow`")
 @_RUNS
 def disturb(run_id: str, party: str, how: str, share: float, runs: Path) -> None:
-    """Do to container PARTY of RUN_ID what happens to machines, and see how the federation takes it.
+    """Disturb container PARTY of RUN_ID, and see how the federation copes.
 
     \b
     HOW is one of
-      kill, stop, start      the program dies at once, or is asked to; and is started again
-      pause, resume          it stands still
-      cut, mend              its line to the aggregator is gone
-      slow, hurry            it gets --share of one core; and all again
+      kill, stop, start      kill the program, ask it to stop, start it again
+      pause, resume          freeze it, and thaw it
+      cut, mend              cut its network to the aggregator, and restore it
+      slow, hurry            limit it to --share of one core, and lift the limit
     """
     from fedmol.containers.compose_project import DISTURBANCES, ComposeProject
 

@@ -151,7 +151,7 @@ def read_card(path: Path) -> DataCard:
 def counts(graphs: RaggedGraphs, vocabulary: Vocabulary) -> tuple[dict[int, int], dict[str, int], dict[str, int]]:
     """Molecules by size, atoms by type, bonds by type; types that do not occur are left out."""
     atoms = torch.bincount(graphs.atoms, minlength=len(vocabulary.atoms)).tolist()
-    bonds = torch.bincount(graphs.bonds, minlength=len(vocabulary.bonds)).tolist()
+    bonds = torch.bincount(graphs.bonds[:, 0], minlength=len(vocabulary.bonds)).tolist()
     sizes = Counter(graphs.counts.tolist())
     return (
         dict(sorted(sizes.items())),

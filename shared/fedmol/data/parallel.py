@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from multiprocessing.connection import Connection, wait
 from typing import Any, TypeVar
 
+from fedmol import worker_processes
 from fedmol.errors import Exit, FedmolError
 
 Progress = Callable[[int, int], None]  # rows done, of how many
@@ -70,7 +71,7 @@ class _Worker:
         self.connection, theirs = context.Pipe()
         self.asked: int | None = None  # the first row of what it is at
         self._process = context.Process(target=_work, args=(theirs, function), daemon=True)
-        self._process.start()
+        worker_processes.start(self._process)
         theirs.close()
 
     def __enter__(self) -> _Worker:

@@ -9,6 +9,7 @@ from pathlib import Path
 from fedmol.data import columns
 from fedmol.data.delimited import Row
 from fedmol.errors import bad_data
+from fedmol.extras import require
 
 MAGIC = b"PAR1"
 _UNFOLDING, _FREE = 100, 64 << 20  # as of packed files
@@ -24,7 +25,9 @@ def open_column(path: Path, content: bytes, column: str) -> tuple[str, Iterator[
 
     Raises:
         FedmolError: BAD_DATA if the file is damaged, unfolds to far more than it is, or has no such column of text.
+            EXTRA_MISSING without the extra `parquet`.
     """
+    require("parquet", f"{path} is a Parquet file, and reading it")
     import duckdb
 
     with tempfile.NamedTemporaryFile(suffix=".parquet") as file:

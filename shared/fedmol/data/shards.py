@@ -31,7 +31,7 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.graphs import Graphs
 from fedmol.ragged import RaggedGraphs
 
-_FORMAT = "5"  # of the cache; a change makes old caches unread
+_FORMAT = "6"  # of the cache; a change makes old caches unread
 _HASH_RANGE = 1 << 64
 _GRAPHS = "counts", "atoms", "bond_counts", "ends", "bonds"
 _LARGEST_CACHE = 64 * 2**30  # bytes
@@ -194,15 +194,23 @@ def shard_digest(run: str, training: RaggedGraphs, validation: RaggedGraphs) -> 
     key = blake3(run.encode(), derive_key_context="fedmol: digest of a shard in a run").digest()
     hashed = blake3(key=key)
     for graphs in (training, validation):
+        code = _narrowest(graphs.atoms)
         hashed.update(len(graphs).to_bytes(8, "little") + graphs.width.to_bytes(8, "little"))
         for part in graphs.blocks(_HASHED):
-            for values in (part.atoms, part.bonds, part.counts):
+            for values in (part.atoms.to(code), part.bonds, part.counts):
                 hashed.update(values.contiguous().numpy().tobytes())
+            if part.properties is not None:
+                hashed.update(part.properties.contiguous().numpy().tobytes())
     return hashed.hexdigest()
 
 
+def _narrowest(codes: Tensor) -> torch.dtype:
+    """One byte each where that is enough: so a shard keeps the digest that it had when codes were stored so."""
+    return torch.int8 if not len(codes) or int(codes.max()) <= torch.iinfo(torch.int8).max else codes.dtype
+
+
 def _store(path: Path, shard: Shard) -> None:
-    graphs = {name: getattr(shard.stored, name).numpy() for name in _GRAPHS}
+    graphs = {name: array.numpy() for name, array in shard.stored.arrays.items()}
     arrays = {**graphs, "smiles": shard.text.numpy(), "held_out": shard.held_out.numpy()}
     sealed.save(path, arrays, {"card": shard.card.to_json()})
 
@@ -212,7 +220,7 @@ def _restore(path: Path, source: str, vocabulary: Vocabulary) -> Shard | None:
     try:
         arrays, meta = sealed.mapped(path, _LARGEST_CACHE)
         card = DataCard.from_json(meta["card"]).model_copy(update={"source": source})
-        graphs = RaggedGraphs(*(arrays[name] for name in _GRAPHS))
+        graphs = RaggedGraphs(**{name: arrays[name] for name in _GRAPHS}, properties=arrays.get("properties"))
         shard = Shard(graphs, arrays["smiles"], card, arrays["held_out"])
     except (FedmolError, OSError, KeyError, TypeError):
         return None
@@ -221,7 +229,7 @@ def _restore(path: Path, source: str, vocabulary: Vocabulary) -> Shard | None:
 
 def _is_sound(shard: Shard, vocabulary: Vocabulary) -> bool:
     """True if each array is what it is said to be, and all are of as many molecules."""
-    if not shard.stored.within(*vocabulary.sizes):
+    if not shard.stored.within(*vocabulary.sizes) or not shard.stored.symmetric:
         return False
     held_out, number = shard.held_out, len(shard.stored)
     if held_out.dtype is not torch.bool or held_out.shape != (number,) or shard.card.kept != number:

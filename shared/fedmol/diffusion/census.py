@@ -16,7 +16,8 @@ from fedmol.ragged import AnyGraphs, ragged
 class Census:
     """Histograms over a set of graphs; sites' censuses add up to the federation's.
 
-    Bonds are counted over ordered pairs of different atoms, "no bond" included, as the reference counts them.
+    Bonds are counted over ordered pairs of different atoms, each with the half-edge that its first shows towards its
+    second, "no bond" included, as the reference counts them.
     """
 
     atoms: Tensor  # (a,) int64
@@ -28,10 +29,10 @@ class Census:
         """The census of `graphs`, for a vocabulary of `atom_types` x `bond_types` and at most `max_atoms` atoms."""
         if isinstance(graphs, Graphs):
             graphs = ragged(graphs)
-        bonds = 2 * torch.bincount(graphs.bonds.long(), minlength=bond_types)
+        bonds = torch.bincount(graphs.bonds.flatten(), minlength=bond_types)
         bonds[0] = (graphs.counts * (graphs.counts - 1)).sum() - bonds.sum()
         return Census(
-            torch.bincount(graphs.atoms.long(), minlength=atom_types),
+            torch.bincount(graphs.atoms, minlength=atom_types),
             bonds,
             torch.bincount(graphs.counts, minlength=max_atoms + 1),
         )

@@ -1,4 +1,4 @@
-"""What diffusion asks of a denoiser: nothing but to be called."""
+"""The interface between diffusion and denoisers: what a denoiser is called with, and what it answers."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from torch import Tensor, nn, no_grad
+
+from fedmol.diffusion.conditions import Conditions
 
 BATCH = {"cpu": 256, "cuda": 4096}  # molecules that go through the network together, where nothing else is asked for
 
@@ -19,9 +21,15 @@ class Logits(NamedTuple):
 
 
 class Denoises(Protocol):
-    """Predicts the clean graph from a noisy one; `time` is t / T in [0, 1]."""
+    """Predicts the clean graph from a noisy one, whose properties `conditions` may tell; without them nothing is known.
 
-    def __call__(self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits: ...
+    `atoms` (B, N) and `bonds` (B, N, N), symmetric, are class indices; `counts` is (B,), and `time` (B,) is t / T in
+    [0, 1].
+    """
+
+    def __call__(
+        self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+    ) -> Logits: ...
 
 
 @contextmanager

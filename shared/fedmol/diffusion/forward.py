@@ -26,7 +26,7 @@ def draw_marginal(marginal: Tensor, shape: tuple[int, ...], generator: Generator
 def mirrored(pairs: Tensor) -> Tensor:
     """`pairs` (B, N, N) with the lower triangle replaced by the upper one and a zero diagonal."""
     upper = pairs.triu(1)
-    return upper + upper.transpose(1, 2)
+    return upper + upper.mT
 
 
 def stratified_times(count: int, first: int, last: int, generator: Generator, device: torch.device) -> Tensor:
@@ -38,16 +38,24 @@ def stratified_times(count: int, first: int, last: int, generator: Generator, de
 
 
 def add_noise(graphs: Graphs, times: Tensor, noise: NoiseModel, generator: Generator) -> Graphs:
-    """A draw from q(z_t | x): each entry keeps its class with probability alphas-bar(t), else takes a marginal one."""
+    """A draw from q(z_t | x), as int64 codes without properties.
+
+    Each entry keeps its class with probability alphas-bar(t), or else takes one from its marginal:
+    q(z_t | x) = alphas-bar(t) x + (1 - alphas-bar(t)) m, the row x of Q-bar_t (Vignac et al. 2023, section 4.1). A pair
+    is one entry: it keeps both of its half-edges, or takes one class for both.
+    """
     kept = noise.alphas_bar[times].float()
 
-    def entries(clean: Tensor, marginal: Tensor, kept: Tensor) -> Tensor:
-        stays = torch.rand(clean.shape, generator=generator, device=clean.device) < kept
-        return torch.where(stays, clean.long(), draw_marginal(marginal, tuple(clean.shape), generator))
+    def drawn(like: Tensor, marginal: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+        """Where the class stays, and what takes its place elsewhere."""
+        stays = torch.rand(like.shape, generator=generator, device=like.device) < kept
+        return stays, draw_marginal(marginal, tuple(like.shape), generator)
 
-    atoms = entries(graphs.atoms, noise.atom_marginal, kept[:, None])
-    bonds = mirrored(entries(graphs.bonds, noise.bond_marginal, kept[:, None, None]))
-    return Graphs(atoms * graphs.atom_mask, bonds * graphs.pair_mask, graphs.counts)  # int64 codes
+    stays, others = drawn(graphs.atoms, noise.atom_marginal, kept[:, None])
+    atoms = torch.where(stays, graphs.atoms.long(), others)
+    stays, others = drawn(graphs.bonds, noise.bond_marginal, kept[:, None, None])
+    bonds = torch.where(mirrored(stays), graphs.bonds.long(), mirrored(others))
+    return Graphs(atoms * graphs.atom_mask, bonds * graphs.pair_mask, graphs.counts)
 
 
 def draw_prior(counts: Tensor, width: int, noise: NoiseModel, generator: Generator) -> Graphs:

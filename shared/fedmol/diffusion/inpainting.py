@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from fedmol.diffusion.conditions import Conditions
 from fedmol.diffusion.denoising import Denoises, Logits
 from fedmol.diffusion.noise_model import NoiseModel
 from fedmol.graphs import Graphs
@@ -62,11 +63,14 @@ class Inpainting(nn.Module):
         super().__init__()
         self.denoiser, self.fragment = denoiser, fragment
 
-    def forward(self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+    def forward(
+        self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+    ) -> Logits:
         known_atoms, forms = self.fragment.known(atoms.shape[1])
         known_bonds = forms[torch.arange(len(atoms), device=atoms.device) % len(forms)]  # (B, N, N)
         shown = Graphs(_shown(atoms, known_atoms), _shown(bonds, known_bonds), counts)
-        guess = self.denoiser(shown.atoms * shown.atom_mask, shown.bonds * shown.pair_mask, counts, time)
+        entries = shown.atoms * shown.atom_mask, shown.bonds * shown.pair_mask
+        guess = self.denoiser(*entries, counts, time, conditions)
         return Logits(_certain(guess.atoms, known_atoms), _certain(guess.bonds, known_bonds))
 
 

@@ -1,5 +1,15 @@
 """Bounds on the negative log-likelihood of a graph, in nats per molecule.
 
+For a chain z_T, ..., z_0, x whose forward steps q are the noise and whose backward steps p are the model's, Jensen's
+inequality with q(z_0, ..., z_T | x) gives (Sohl-Dickstein et al. 2015; Austin et al. 2021, equation 1)
+
+    -log p(x) <= -log p(N) + KL(q(z_T | x) || p(z_T)) + sum over t = 1..T of E KL(q(z_s | z_t, x) || p(z_s | z_t))
+                 + E[-log p(x | z_0)],  s = t - 1.
+
+The expectations are over q(z_t | x). The sum is T times its mean, of which one random t for each molecule is an
+unbiased estimate. All distributions are products over atoms and unordered pairs, so that divergences and logarithms
+are sums over these entries.
+
 Three conventions of one estimate are reported together, because published figures differ by a factor of three for
 the same model:
 
@@ -19,6 +29,7 @@ estimate is noisy: a difference of 0.5 needs some 20,000 molecules.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -30,6 +41,7 @@ from fedmol.diffusion.forward import add_noise, stratified_times
 from fedmol.diffusion.noise_model import NoiseModel
 from fedmol.diffusion.posterior import mixture_posterior, plug_in_posterior
 from fedmol.graphs import Graphs
+from fedmol.ragged import check_symmetric
 
 FLOOR = 1e-7  # the reference adds it to every probability before taking logarithms
 
@@ -41,7 +53,7 @@ class Likelihood:
     published: float
     edges_once: float
     sampler: float
-    standard_error: float  # of `published`
+    standard_error: float  # of `published`; infinite for one molecule
     molecules: int
     terms: dict[str, float]  # the parts of `published`, and of `sampler` where they differ
 
@@ -55,7 +67,12 @@ def nll(
     """Estimate the bounds on `graphs` with two network calls per molecule.
 
     -log p(N) + prior term + T x KL at one time t of 1..T (stratified over the whole set) + reconstruction from z_0.
+    The denoiser is told no properties, whatever the graphs carry: it is the likelihood of the model without conditions.
+
+    Raises:
+        ValueError: see `fedmol.ragged.check_symmetric`.
     """
+    check_symmetric(graphs)
     times = stratified_times(len(graphs), 1, noise.steps, generator, graphs.counts.device)
     size = batch_size or BATCH[graphs.counts.device.type]
     slices = [slice(start, start + size) for start in range(0, len(graphs), size)]
@@ -71,7 +88,7 @@ def nll(
         + sum(each[f"{term}_atoms"] + each[f"{term}_bonds"] for term in ("start", "sampled", "reconstruction")),
     }
     means = {name: float(value.mean()) for name, value in sums.items()}
-    spread = float(sums["published"].std(correction=1)) if len(graphs) > 1 else 0.0
+    spread = float(sums["published"].std(correction=1)) if len(graphs) > 1 else math.inf
     return Likelihood(
         **means,
         standard_error=spread / len(graphs) ** 0.5,

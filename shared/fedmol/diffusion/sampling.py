@@ -8,12 +8,14 @@ from itertools import pairwise
 import torch
 from torch import Generator, Tensor
 
+from fedmol.diffusion.conditions import Conditions
 from fedmol.diffusion.denoising import BATCH, Denoises, evaluating
 from fedmol.diffusion.forward import draw, draw_prior
+from fedmol.diffusion.guidance import Guides
 from fedmol.diffusion.noise_model import NoiseModel
 from fedmol.diffusion.samplers import FEW_STEP, Draw, Sampler
 from fedmol.execution import EAGER, Execution, Work
-from fedmol.graphs import Graphs
+from fedmol.graphs import HALF_EDGE_CODE, NODE_CODE, Graphs
 
 
 def sample(
@@ -26,13 +28,23 @@ def sample(
     on_step: Callable[[int, int], None] | None = None,
     sampler: Sampler = FEW_STEP,
     execution: Execution = EAGER,
+    conditions: Conditions | None = None,
+    guidance: Guides | None = None,
 ) -> Graphs:
-    """`count` new graphs, int8 codes padded to the vocabulary's size, on the device of `noise` and `generator`.
+    """`count` new graphs, padded to the vocabulary's size, on the device of `noise` and `generator`.
 
     Every graph goes from pure noise through the sampler's times, in `steps` jumps or as many as it takes by itself. At
     the end stand the most probable classes (the reference returns z_0 itself, which is still slightly noisy). Molecules
     of like size share a batch. `on_step(calls done, calls in all)` is told after every call of the network.
+
+    `conditions` has a row for each graph: what it is to be like, where the denoiser was trained for that. `guidance`
+    answers in the denoiser's place; None asks the denoiser itself.
+
+    Raises:
+        ValueError: there are not `count` conditions.
     """
+    if conditions is not None and len(conditions) != count:
+        raise ValueError(f"{len(conditions)} conditions for {count} graphs")
     device, width = noise.size_distribution.device, noise.max_atoms
     drawn = draw(noise.size_distribution.expand(count, -1), generator)
     order = torch.argsort(drawn, stable=True)
@@ -41,23 +53,23 @@ def sample(
     largest = [int(sizes[-1]) for sizes in torch.split(drawn[order].cpu(), size)]
     times = torch.tensor(sampler.times(noise.steps, steps), device=device)
     calls = _Calls(len(times) * len(parts), on_step)
-    atoms = torch.zeros(count, width, dtype=torch.int8, device=device)
-    bonds = torch.zeros(count, width, width, dtype=torch.int8, device=device)
+    atoms = torch.zeros(count, width, dtype=NODE_CODE, device=device)
+    bonds = torch.zeros(count, width, width, dtype=HALF_EDGE_CODE, device=device)
     shapes: dict[tuple[int, int], tuple[_Batch, Work, Work]] = {}  # what was captured for one part serves the next
     with evaluating(denoiser):
         for part, n in zip(parts, largest, strict=True):
             if (len(part), n) not in shapes:
-                batch = _Batch(denoiser, noise, generator, sampler, len(part), n)
+                batch = _Batch(denoiser, noise, generator, sampler, len(part), n, guidance)
                 shapes[len(part), n] = batch, execution.wrap(batch.step, generator), execution.wrap(batch.finish)
             batch, step, finish = shapes[len(part), n]
-            batch.start(drawn[part])
+            batch.start(drawn[part], None if conditions is None else conditions[part])
             for t, s in pairwise(torch.split(times, 1)):
                 step(t, s)
                 calls()
             finish(times[-1:])
             calls()
-            atoms[part, :n] = batch.atoms.to(torch.int8)
-            bonds[part, :n, :n] = batch.bonds.to(torch.int8)
+            atoms[part, :n] = batch.atoms.to(NODE_CODE)
+            bonds[part, :n, :n] = batch.bonds.to(HALF_EDGE_CODE)
     return Graphs(atoms, bonds, drawn)
 
 
@@ -82,8 +94,11 @@ class _Batch:
         sampler: Sampler,
         rows: int,
         width: int,
+        guidance: Guides | None,
     ) -> None:
         self.denoiser, self.noise, self.generator, self.sampler = denoiser, noise, generator, sampler
+        self.guidance = guidance
+        self.conditions: Conditions | None = None
         device = noise.size_distribution.device
         self.atoms = torch.zeros(rows, width, dtype=torch.int64, device=device)  # (B, N)
         self.bonds = torch.zeros(rows, width, width, dtype=torch.int64, device=device)  # (B, N, N)
@@ -92,8 +107,12 @@ class _Batch:
         self.atom_mask = self._graphs.atom_mask  # (B, N)
         self.pair_mask = self._pairs(self._graphs.pair_mask)  # (B, P)
 
-    def start(self, counts: Tensor) -> None:
+    def start(self, counts: Tensor, conditions: Conditions | None = None) -> None:
         """Pure noise for graphs of `counts` atoms."""
+        if conditions is not None and self.conditions is not None:
+            self.conditions.copy_(conditions)
+        else:
+            self.conditions = conditions
         graphs = draw_prior(counts, self.atoms.shape[1], self.noise, self.generator)
         self.atoms.copy_(graphs.atoms)
         self.bonds.copy_(graphs.bonds)
@@ -126,7 +145,10 @@ class _Batch:
     def _logits(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """Of the atoms (B, N, a) and the unordered pairs (B, P, b)."""
         time = (t / self.noise.steps).expand(len(self.counts))
-        atoms, bonds = self.denoiser(self.atoms, self.bonds, self.counts, time)
+        if self.guidance is None:
+            atoms, bonds = self.denoiser(self.atoms, self.bonds, self.counts, time, self.conditions)
+        else:
+            atoms, bonds = self.guidance(self.denoiser, self._graphs, time, self.conditions)
         return atoms, self._pairs(bonds)
 
     def _pairs(self, matrix: Tensor) -> Tensor:

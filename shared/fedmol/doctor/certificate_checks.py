@@ -59,7 +59,7 @@ def served(info: CertificateInfo, address: str, now: datetime | None = None) -> 
     if not covers(info.names, address):
         return failed(
             f"CN {info.subject}; it names {', '.join(info.names) or 'nothing'}, and not {address}",
-            f"set network.address to one of these names, or have it made anew with: fedmol certs aggregator "
+            f"set network.address to one of these names, or have it made again with: fedmol certs aggregator "
             f"--san {address}",
         )
     if info.usages and "server" not in info.usages:

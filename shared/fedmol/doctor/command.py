@@ -24,13 +24,13 @@ _FILE, _FOLDER = click.Path(path_type=Path), click.Path(path_type=Path, file_oka
 @click.command()
 @click.option("--settings", "path", type=_FILE, required=True, help="federation.yaml")
 @click.option("--certs", type=_FOLDER, required=True, help="folder with ca.crt, party.crt and party.key")
-@click.option("--site", help="this site's name in federation.yaml; without it, the aggregator is examined")
-@click.option("--shard", type=_FILE, help="file of this site's molecules, see docs/molecules.md")
-@click.option("--work", type=_FOLDER, help="folder for this party's state")
+@click.option("--site", help="this site's name in federation.yaml; leave it out to check the aggregator")
+@click.option("--shard", type=_FILE, help="this site's file of molecules (see docs/molecules.md)")
+@click.option("--work", type=_FOLDER, help="this party's working folder")
 @click.option(
-    "--run", type=RUN_ID, help="the run's id, to ask whether the aggregator serves it, and whether it is over here"
+    "--run", type=RUN_ID, help="id of the run, to check that the aggregator serves it and that it is not over here"
 )
-@click.option("--json", "report", type=_FILE, help="file for the results and the measured figures")
+@click.option("--json", "report", type=_FILE, help="JSON file for the results and measurements")
 def doctor(
     path: Path,
     certs: Path,
@@ -40,11 +40,11 @@ def doctor(
     run: str | None,
     report: Path | None,
 ) -> None:
-    """Check everything that would keep this site from taking part, before it joins.
+    """Check everything that could keep this site from taking part, before it joins.
 
-    Certificates, the way to the aggregator, the clock, the same code and settings, molecules, speed and room: one table
-    with a cure for each failure. Exit code 0: nothing failed (there may be warnings). Nothing is joined or left behind,
-    and the aggregator need not know. Without --site and --shard: the aggregator's own certificates, port and room.
+    It checks certificates, the connection to the aggregator, the clock, versions and settings, molecules, speed, memory
+    and disk, and prints one table with a cure for each failure. Exit code 0 means that nothing failed; warnings are
+    allowed. The site does not join, and nothing is left behind. Without --site and --shard it checks the aggregator.
     """
     if (site is None) != (shard is None):
         raise click.UsageError("give both --site and --shard for a site, or neither for the aggregator")

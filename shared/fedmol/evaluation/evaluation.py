@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
@@ -24,6 +24,7 @@ from fedmol.evaluation.nll import estimate
 from fedmol.evaluation.quality import Quality, measure
 from fedmol.evaluation.resemblance import Progress, Resemblance, resemblance
 from fedmol.evaluation.smiles import Contents, read_rows
+from fedmol.formats import fixed, interval, number, percent
 from fedmol.graphs import Graphs
 from fedmol.settings import EvaluationSettings
 from fedmol.training.model_file import TrainedModel
@@ -65,7 +66,25 @@ class Evaluation:
     contents: Contents | None = None  # of the file that the molecules came from, None if from a model
     fitting: int | None = None  # valid molecules of that file that the vocabulary holds: distances are theirs alone
 
+    def __str__(self) -> str:
+        """The main figures, a line each, with 95 % intervals and beside each what as many real molecules would show."""
+        quality, found = self.quality, self.likelihood
+        rates = [
+            ("validity", quality.validity, "of all molecules"),
+            ("uniqueness", quality.uniqueness_strict, "of the valid ones"),
+            *([("novelty", quality.novelty_strict, "of the different valid ones")] if self.known else []),
+        ]
+        lines = [f"{name:<18}{percent(rate.share)} ({interval(rate.interval)}) {of}" for name, rate, of in rates]
+        if found is not None:
+            error = fixed(1.96 * found.standard_error)
+            lines.append(f"{'NLL':<18}{found.published:.2f} ± {error} nats per molecule, by the published definition")
+        for one in self.resemblance.figures if self.resemblance else ():
+            real = "" if one.by_chance is None else f" (real molecules: {fixed(one.by_chance, 3)})"
+            lines.append(f"{one.name:<18}{fixed(one.value, 3)}{real}")
+        return "\n".join([number(self.samples, "molecule"), *(f"  {line}" for line in lines)])
+
     def to_json(self) -> str:
+        """The evaluation as JSON, which `from_json` and `fedmol.evaluation.read_evaluation` read."""
         return _ADAPTER.dump_json(self, indent=1).decode()
 
     @staticmethod
@@ -134,6 +153,7 @@ def evaluate(
         sampler=sampler,
     ).to("cpu")
     seconds = time.monotonic() - began
+    steps = len(sampler.times(model.noise.steps, settings.sampling_steps)) - 1
     readings = read_graphs(graphs, vocabulary)
     if samples_path is not None:
         files.write_text(
@@ -145,21 +165,43 @@ def evaluate(
         likelihood, blocks = estimate(
             model, test, settings.nll_molecules, seed, lambda done, total: report("likelihood", done, total)
         )
+    drawn = Drawn(readings, graphs, vocabulary, sampler.name, steps, seed, seconds)
+    return replace(evaluate_drawn(drawn, test, known, report), likelihood=likelihood, nll_blocks=blocks)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What was drawn from a model, with one reading per graph, and how."""
+
+    readings: Sequence[Reading]
+    graphs: Graphs
+    vocabulary: Vocabulary
+    sampler: str
+    steps: int
+    seed: int
+    seconds: float
+
+
+def evaluate_drawn(
+    drawn: Drawn, test: Graphs | None, known: Collection[str], on_progress: Progress | None = None
+) -> Evaluation:
+    """The evaluation of what was drawn, without the likelihood, for which it takes the model."""
+    report = on_progress or (lambda *_: None)
     return Evaluation(
-        vocabulary=vocabulary.name,
-        samples=len(readings),
+        vocabulary=drawn.vocabulary.name,
+        samples=len(drawn.readings),
         known=len(known),
         test=0 if test is None else len(test),
-        seed=seed,
-        sampling_steps=len(sampler.times(model.noise.steps, settings.sampling_steps)) - 1,
-        sampler=sampler.name,
-        sampling_seconds=seconds,
-        likelihood=likelihood,
-        nll_blocks=blocks,
-        quality=measure(readings, known),
-        distances=() if test is None else distances(graphs, test, vocabulary),
-        examples=examples(readings, known),
-        resemblance=_resemblance(readings, test, known, vocabulary, report),
+        seed=drawn.seed,
+        sampling_steps=drawn.steps,
+        sampler=drawn.sampler,
+        sampling_seconds=drawn.seconds,
+        likelihood=None,
+        nll_blocks=(),
+        quality=measure(drawn.readings, known),
+        distances=() if test is None else distances(drawn.graphs, test, drawn.vocabulary),
+        examples=examples(drawn.readings, known),
+        resemblance=_resemblance(drawn.readings, test, known, drawn.vocabulary, report),
     )
 
 

@@ -15,7 +15,7 @@ from dataclasses import replace
 import torch
 
 from fedmol.diffusion import Likelihood, nll
-from fedmol.graphs import Graphs
+from fedmol.ragged import AnyGraphs
 from fedmol.training.model_file import TrainedModel
 
 BLOCKS = 32
@@ -23,7 +23,7 @@ _SMALLEST = 8  # molecules in a block
 
 
 def estimate(
-    model: TrainedModel, test: Graphs, molecules: int, seed: int, on_block: Callable[[int, int], None]
+    model: TrainedModel, test: AnyGraphs, molecules: int, seed: int, on_block: Callable[[int, int], None]
 ) -> tuple[Likelihood, tuple[float, ...]]:
     """The likelihood of up to `molecules` of the test molecules, and the published NLL of each block of them.
 

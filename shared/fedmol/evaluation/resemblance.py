@@ -16,14 +16,16 @@ from fedmol.evaluation.brics import cosine, total_variation
 from fedmol.evaluation.profile import Profile, profile
 from fedmol.evaluation.quality import Rate
 from fedmol.evaluation.similarity import mean_similarity, nearest, nearest_other
+from fedmol.extras import how_to_install, missing
 
 Progress = Callable[[str, int, int], None]  # what is being done, molecules done, molecules in all
 
 FEWEST_FOR_FCD = 2000
-FCD_LEFT_OUT = (
+_TOO_FEW = (
     f"FCD is left out where either side has fewer than {FEWEST_FOR_FCD:,} molecules: the covariance of ChemNet's 512 "
     "activations would be mostly chance."
 )
+_NOT_INSTALLED = f"FCD is left out: it was measured where the extra fcd is not installed ({how_to_install('fcd')})."
 # What each figure is, and which way is better.
 ABOUT = {
     "KL score": "GuacaMol's mean of exp(-KL) over nine descriptors and internal similarity; higher is better",
@@ -56,6 +58,13 @@ class Resemblance:
     in_test: Rate  # of the different valid molecules: are among the test molecules
     new_scaffolds: Rate  # of their different scaffolds: in no training molecule; of nothing if none were named
     new_scaffolds_of_test: Rate  # the same of the test molecules
+
+    @property
+    def fcd_left_out(self) -> str:
+        """Why there is no FCD among the figures; "" if there is."""
+        if any(one.name == "FCD" for one in self.figures):
+            return ""
+        return _TOO_FEW if min(self.molecules, self.real) < FEWEST_FOR_FCD else _NOT_INSTALLED
 
 
 def resemblance(
@@ -133,7 +142,7 @@ def _figures(ours: Profile, theirs: Profile, divergences: dict[str, float]) -> d
 
 
 def _frechet(ours: Profile, theirs: Profile, on_progress: Progress) -> tuple[Figure, ...]:
-    if min(ours.molecules, theirs.molecules) < FEWEST_FOR_FCD:
+    if min(ours.molecules, theirs.molecules) < FEWEST_FOR_FCD or missing("fcd"):
         return ()
     tell = _counter("ChemNet", len(ours.smiles) + len(theirs.smiles), on_progress)
     generated, real = (chemnet.activations(one.smiles, one.times, tell) for one in (ours, theirs))

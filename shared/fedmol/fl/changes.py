@@ -223,7 +223,7 @@ def parse_change(document: str) -> Change:
         return Change.model_validate_json(document)
     except ValidationError as error:
         wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'document'}: {one['msg']}" for one in error.errors()[:5])
-        raise _refused(f"it is no change: {wrong}") from None
+        raise _refused(f"it is not a change: {wrong}") from None
 
 
 def file_name(number: int) -> str:
@@ -236,7 +236,7 @@ def read_signed(path: Path) -> SignedChange:
     try:
         return SignedChange.model_validate_json(files.read_bytes(path, 4 * LARGEST_CHANGE))
     except ValidationError:
-        raise _refused(f"{path.name} is no signed change") from None
+        raise _refused(f"{path.name} is not a signed change") from None
     except OSError as error:
         raise _refused(f"{path.name} cannot be read: {error.strerror}") from None
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Self
 
 from cryptography import x509
@@ -57,18 +56,18 @@ def make(line: AnchoredLine, key: ec.EllipticCurvePrivateKey, certificate: x509.
     return LogAnchor(**asdict(line), certificate=pem.pem_of(certificate), signature=signature)
 
 
-def signer(anchor: LogAnchor, authorities: Iterable[Path], address: str | None = None) -> str:
+def signer(anchor: LogAnchor, authorities: Iterable[x509.Certificate], address: str | None = None) -> str:
     """Who has signed the anchor: the common name of an aggregator's certificate.
 
-    `authorities` are the certificates that are trusted. With `address` the certificate must be for that host. Whether
-    it has expired does not matter: what was signed is years later still what was signed.
+    One of the `authorities` must have issued it. With `address` it must be for that host. Whether it has expired does
+    not matter: what was signed is years later still what was signed.
 
     Raises:
         FedmolError: CERTIFICATE_FOREIGN when that is no aggregator which one of the authorities knows, or the signature
             is not that of the anchor.
     """
     certificate = pem.certificate_of(anchor.certificate.encode(), "the anchor")
-    if not any(is_issued_by(certificate, pem.read_certificate(one)) for one in authorities):
+    if not any(is_issued_by(certificate, one) for one in authorities):
         raise _foreign("its certificate was not issued by the authority that is trusted here")
     about = information(certificate)
     if about.authority or not allows(certificate, ExtendedKeyUsageOID.SERVER_AUTH):

@@ -8,16 +8,20 @@ lines that are missing after the newest anchor, are what a power cut leaves, and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from cryptography.x509 import Certificate
+
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl import log_anchors
 from fedmol.fl.log_anchors import AnchoredLine
-from fedmol.formats import names, number
+from fedmol.formats import names, number, ranges
 from fedmol.names import AGGREGATOR
+from fedmol.pki.pem import read_certificate
 from fedmol.telemetry.chain_breaks import breaks
 from fedmol.telemetry.events.event_record import Misread
 from fedmol.telemetry.events.round_events import LogAnchored, RoundFinished
@@ -29,7 +33,7 @@ from fedmol.telemetry.queries import of_kind
 
 @dataclass(frozen=True)
 class Tampering:
-    """Something that cannot be with a log that nobody has changed. `line` is counted from 1."""
+    """Something that cannot be with logs that nobody has changed. `line` is counted from 1."""
 
     path: Path
     line: int
@@ -38,10 +42,10 @@ class Tampering:
 
 @dataclass
 class Audit:
-    """What an audit came to, in sentences."""
+    """What an audit came to, in sentences; what is `unproven` is said by what follows "Not proven:"."""
 
     facts: list[str] = field(default_factory=list)
-    open: list[str] = field(default_factory=list)  # what nothing proves
+    unproven: list[str] = field(default_factory=list)
     tampering: list[Tampering] = field(default_factory=list)
 
 
@@ -49,6 +53,7 @@ class Audit:
 class Kept:
     """An anchor in a site's log."""
 
+    path: Path
     site: str
     line: int  # of the site's log
     said: AnchoredLine
@@ -57,151 +62,157 @@ class Kept:
 
 @dataclass
 class LogRead:
-    """What an audit needs of a log: `found` are the lines that were looked for, by digest."""
+    """What an audit needs of a log."""
 
     path: Path
-    run: str
-    owner: str
+    runs: Counter[str] = field(default_factory=Counter)  # that its lines name
+    owner: str = ""
     lines: int = 0
-    torn: int = 0
+    torn: int = 0  # bytes of a last line that was never finished
     intact: bool = True
-    sites: tuple[str, ...] = ()  # of an aggregator's, as it was started last
+    sites: tuple[str, ...] = ()  # of an aggregator's run, as it was started last
     anchors: list[Kept] = field(default_factory=list)
-    damaged: list[Tampering] = field(default_factory=list)  # anchors that are none
-    found: dict[str, Line] = field(default_factory=dict)
+    forged: list[Tampering] = field(default_factory=list)  # anchors that are none
+    found: dict[str, Line] = field(default_factory=dict)  # the lines that were looked for, by digest
+
+    @property
+    def run(self) -> str:
+        (run, _), *_ = self.runs.most_common(1)
+        return run
 
     @property
     def whose(self) -> str:
-        return f"the log of the {self.owner}" if self.owner == AGGREGATOR else f"the log of site {self.owner}"
+        return "the aggregator's log" if self.owner == AGGREGATOR else f"site {self.owner}'s log"
 
 
 def audit(log: Path, against: Sequence[Path] = (), authorities: Sequence[Path] = ()) -> Audit:
-    """Hold the event log of an aggregator, or of a site, against the logs of sites of the same run.
+    """Judge an event log: an aggregator's, `against` the logs of sites of the same run, or a site's by itself.
 
     `authorities` are the certificates by which the aggregator is known; without any, signatures are not looked at.
 
     Raises:
-        FedmolError: STATE_UNUSABLE for what is no event log, USAGE when the logs are not of one run and its sites,
-            CERTIFICATE_MISSING or CERTIFICATE_FOREIGN when an authority cannot be read.
+        FedmolError: STATE_UNUSABLE for what is no event log, USAGE when the logs are not those of one run's aggregator
+            and sites, CERTIFICATE_MISSING or CERTIFICATE_FOREIGN when an authority cannot be read.
         OSError: a file cannot be read.
     """
-    run, owner = _about(log)
-    others = [_site_log(path, run, authorities) for path in against]
-    signed = [kept for one in others for kept in one.anchors]
-    main = _read(log, run, owner, authorities, {kept.said.head for kept in signed})
+    trusted = [read_certificate(path) for path in authorities]
+    sites = [_read(path, trusted) for path in against]
+    signed = [kept for one in sites for kept in one.anchors]
+    main = _read(log, trusted, {kept.said.head for kept in signed})
+    if sites and main.owner != AGGREGATOR:
+        raise _not_together(f"{log} is {main.whose}, not the aggregator's", "compare sites with `fedmol log compare`")
     result = Audit()
-    for one in (main, *others):
-        known = main.found.keys() if one is main else ()
-        _judge_chain(result, one, known)
-        _judge_signatures(result, one, authorities)
-    result.tampering += _forks([*main.anchors, *signed], main)
-    if owner == AGGREGATOR:
+    if main.owner == AGGREGATOR:
+        _judge_chain(result, main)
+        _judge_sites(result, sites, main.run, bool(trusted))
         _compare(result, main, signed)
-        _name_missing(result, main, others)
+        _name_absent(result, main, sites)
     else:
-        result.open.append(f"whether {main.whose} was written anew as a whole: nobody else keeps its digests")
+        _judge_sites(result, [main], main.run, bool(trusted))
+        result.unproven.append(f"that {main.whose} was not rewritten as a whole: nobody else keeps its digests")
     return result
 
 
-def _about(path: Path) -> tuple[str, str]:
-    """The run and the owner of a log."""
-    event = next((line.event for line in LogLines(path) if line.event is not None), None)
-    if event is None:
-        raise FedmolError(
-            Exit.STATE_UNUSABLE, f"{path} is no event log: none of its lines is an event", "name an events.jsonl"
-        )
-    return event.run, event.site
+def compare(logs: Sequence[Path], authorities: Sequence[Path] = ()) -> Audit:
+    """Judge logs of sites of one run: were all told the same history? Raises as `audit` does."""
+    trusted = [read_certificate(path) for path in authorities]
+    sites, result = [_read(path, trusted) for path in logs], Audit()
+    _judge_sites(result, sites, sites[0].run, bool(trusted))
+    result.unproven.append("that the aggregator's log is what the sites were told: `fedmol log verify` finds that out")
+    return result
 
 
-def _site_log(path: Path, run: str, authorities: Sequence[Path]) -> LogRead:
-    its_run, owner = _about(path)
-    if owner == AGGREGATOR or its_run != run:
-        whose = "the aggregator's log" if owner == AGGREGATOR else f"of run {its_run!r}, not of {run!r}"
-        raise FedmolError(Exit.USAGE, f"{path} is {whose}", "name the log of a site of the same run with --against")
-    return _read(path, run, owner, authorities, ())
-
-
-def _read(path: Path, run: str, owner: str, authorities: Sequence[Path], wanted: Collection[str]) -> LogRead:
-    found, lines = LogRead(path, run, owner), LogLines(path)
+def _read(path: Path, trusted: Sequence[Certificate], wanted: Collection[str] = ()) -> LogRead:
+    found, lines = LogRead(path), LogLines(path)
     before: Line | None = None
     for line in lines:
         found.lines = line.number
         found.intact &= line.follows(before)
         if line.digest in wanted:
             found.found[line.digest] = line
-        if line.event is not None and line.event.run == run:
-            _note(found, line.number, line.event, authorities)
+        if line.event is not None:
+            _note(found, line.number, line.event, trusted)
         before = line
     found.torn = lines.torn
+    if not found.runs:
+        raise FedmolError(
+            Exit.STATE_UNUSABLE, f"{path} is no event log: none of its lines is an event", "name an events.jsonl"
+        )
     return found
 
 
-def _note(found: LogRead, line: int, event: AnyEvent, authorities: Sequence[Path]) -> None:
-    if found.owner == AGGREGATOR:
-        for start in of_kind([event], RunStarted):
-            found.sites = tuple(start.body.sites)
-        return
+def _note(found: LogRead, line: int, event: AnyEvent, trusted: Sequence[Certificate]) -> None:
+    found.runs[event.run] += 1
+    found.owner = found.owner or event.site
+    if event.site == AGGREGATOR:  # no site can be called so, and a site's log is about nobody else
+        found.owner = AGGREGATOR
+    for start in of_kind([event], RunStarted):
+        found.sites = tuple(start.body.sites)
     if isinstance(event.body, Misread) and event.kind == LogAnchored.kind:
-        found.damaged.append(_damaged(found, line, event, event.body.what))
+        found.forged.append(_forged(found, line, event, event.body.what))
     for anchored in of_kind([event], LogAnchored):
         try:
             anchor = log_anchors.kept(anchored)
-            by = log_anchors.signer(anchor, authorities) if authorities else None
+            by = log_anchors.signer(anchor, trusted) if trusted else None
         except FedmolError as error:
-            if error.exit not in (Exit.CERTIFICATE_FOREIGN, Exit.STATE_UNUSABLE):
-                raise
-            found.damaged.append(_damaged(found, line, event, error.message))
+            found.forged.append(_forged(found, line, event, error.message))
         else:
-            found.anchors.append(Kept(found.owner, line, AnchoredLine.of(anchor), by))
+            found.anchors.append(Kept(found.path, event.site, line, AnchoredLine.of(anchor), by))
 
 
-def _damaged(found: LogRead, line: int, event: AnyEvent, what: str) -> Tampering:
-    return Tampering(found.path, line, f"the anchor of round {event.round}: {what}")
+def _forged(found: LogRead, line: int, event: AnyEvent, why: str) -> Tampering:
+    what = f"line {line:,}: the anchor of round {event.round} is not the aggregator's: {why}"
+    return Tampering(found.path, line, what)
 
 
-def _judge_chain(result: Audit, log: LogRead, known: Collection[str]) -> None:
+def _judge_chain(result: Audit, log: LogRead) -> None:
     if log.intact:
-        result.facts.append(f"{log.whose} has {log.lines:,} lines, and each carries the hash of the one before")
+        result.facts.append(f"{log.whose}: {number(log.lines, 'line')}, the chain of hashes is unbroken")
     else:
-        result.tampering += [Tampering(log.path, one.line, one.what) for one in breaks(log.path, known)]
+        result.tampering += [Tampering(log.path, one.line, one.what) for one in breaks(log.path, log.found)]
     if log.torn:
         result.facts.append(
-            f"the last line of {log.whose} was never finished ({log.torn:,} bytes after line {log.lines:,}): "
-            "a power cut leaves that, or a program that is writing it now"
+            f"{log.whose} ends with {number(log.torn, 'byte')} of an unfinished line, which is no tampering: "
+            "a power cut or a kill leaves one, or a program is writing it now"
         )
 
 
-def _judge_signatures(result: Audit, log: LogRead, authorities: Sequence[Path]) -> None:
-    if log.owner == AGGREGATOR:
-        return
-    result.tampering += log.damaged
-    if not log.anchors:
-        if not log.damaged:
-            result.open.append(f"site {log.owner} keeps no anchor: no round was over, or the aggregator sent none")
-        return
-    rounds = sorted(kept.said.round for kept in log.anchors)
-    span = f"round {rounds[0]}" if len(rounds) == 1 else f"{len(rounds):,} rounds from {rounds[0]} to {rounds[-1]}"
-    signers = names(sorted({kept.signer or "" for kept in log.anchors}))
-    result.facts.append(f"site {log.owner} keeps anchors of {span}" + (f", signed by {signers}" if authorities else ""))
-    if not authorities:
-        result.open.append(
-            f"whether the aggregator has signed what site {log.owner} keeps: name the authority's certificate (--ca)"
-        )
+def _judge_sites(result: Audit, sites: Sequence[LogRead], run: str, with_signatures: bool) -> None:
+    """Whether the sites' logs are as they were written, and the anchors in them the aggregator's, and of one log."""
+    for one in sites:
+        if one.owner == AGGREGATOR or one.run != run:
+            what = one.whose if one.owner == AGGREGATOR else f"of run {one.run!r}, not of {run!r}"
+            raise _not_together(f"{one.path} is {what}", "name logs of sites of the same run")
+        _judge_chain(result, one)
+        result.tampering += one.forged
+        if one.anchors:
+            rounds = sorted({kept.said.round for kept in one.anchors})
+            by = f", signed by {names(sorted({str(kept.signer) for kept in one.anchors}))}" if with_signatures else ""
+            which = f"{'round' if len(rounds) == 1 else 'rounds'} {ranges(rounds)}"
+            result.facts.append(f"site {one.owner} keeps {number(len(rounds), 'anchor')} ({which}){by}")
+        elif not one.forged:
+            result.unproven.append(f"anything by site {one.owner}'s log: it keeps no anchor")
+    if not with_signatures and any(one.anchors for one in sites):
+        result.unproven.append("that the aggregator signed the anchors: name the authority's certificate (--ca)")
+    result.tampering += _forks(kept for one in sites for kept in one.anchors)
 
 
-def _forks(anchors: Iterable[Kept], main: LogRead) -> Iterator[Tampering]:
+def _not_together(what: str, cure: str) -> FedmolError:
+    return FedmolError(Exit.USAGE, what, cure)
+
+
+def _forks(anchors: Iterable[Kept]) -> Iterator[Tampering]:
     """Anchors that cannot be of one log: in it, a later round ends in a later line."""
     said = sorted({kept.said: kept for kept in anchors}.values(), key=lambda kept: (kept.said.round, kept.said.log_seq))
     for one, other in pairwise(said):
         if one.said.round == other.said.round or one.said.log_seq >= other.said.log_seq:
-            line = one.said.log_seq + 1
-            yield Tampering(main.path, line, f"two histories were told: {_told(one)}, {_told(other)}")
+            yield Tampering(other.path, other.line, f"two histories were told: {_told(one)}, but {_told(other)}")
 
 
 def _told(kept: Kept) -> str:
     said = kept.said
     line = f"line {said.log_seq + 1:,} ({said.head[:12]}) with model {said.model_digest[:12]}"
-    return f"site {kept.site} was told {line} for round {said.round}"
+    return f"site {kept.site}, that round {said.round} ends in {line}"
 
 
 def _compare(result: Audit, main: LogRead, signed: Collection[Kept]) -> None:
@@ -220,18 +231,29 @@ def _compare(result: Audit, main: LogRead, signed: Collection[Kept]) -> None:
         what = f"line {line:,} is not the one that was signed for round {first.round} ({_kept_by(sites, rewritten)})"
         if main.intact:
             sound = max((one.log_seq + 1 for one in held if one.log_seq < first.log_seq), default=0)
-            what += f": lines {sound + 1:,} to {line:,} were rewritten, in part or as a whole"
+            what += f": of lines {sound + 1:,} to {line:,} at least one was rewritten"
         result.tampering.append(Tampering(main.path, line, what))
     if cut:
         what = f"the log was cut off: it ends with line {main.lines:,}, and line {cut[0].log_seq + 1:,} was signed for"
         what += f" round {cut[0].round} ({_kept_by(sites, cut)})"
         result.tampering.append(Tampering(main.path, main.lines, what))
-    if held and not lost:
-        newest = held[-1]
-        result.facts.append(
-            f"up to line {newest.log_seq + 1:,}, the end of round {newest.round}, it is what the sites were told"
-        )
-    _name_unproven(result, main, held)
+    if held and not lost and main.intact:
+        lines = f"lines 1 to {held[-1].log_seq + 1:,}, up to the end of round {held[-1].round}"
+        result.facts.append(f"{main.whose}: {lines}, match what the sites keep")
+    if not lost:
+        _name_unproven(result, main, held)
+
+
+def _misnamed(main: LogRead, one: AnchoredLine) -> tuple[int, str] | None:
+    """What is wrong with an anchor of a line that the log has: that line must close the round with that model."""
+    line = main.found[one.head]
+    event = line.event
+    if event is not None and isinstance(event.body, RoundFinished):
+        about = event.run, event.round, event.seq, event.body.model_digest
+        if about == (one.run, one.round, one.log_seq, one.model_digest):
+            return None
+    what = f"line {line.number:,} was signed as the end of round {one.round}, in line {one.log_seq + 1:,}, with model"
+    return line.number, f"{what} {one.model_digest[:12]}, and does not say so"
 
 
 def _kept_by(sites: Mapping[AnchoredLine, Collection[str]], anchors: Sequence[AnchoredLine]) -> str:
@@ -239,27 +261,19 @@ def _kept_by(sites: Mapping[AnchoredLine, Collection[str]], anchors: Sequence[An
     return f"anchor kept by {names(sorted(sites[anchors[0]]))}{more}"
 
 
-def _misnamed(main: LogRead, one: AnchoredLine) -> tuple[int, str] | None:
-    line = main.found[one.head]
-    event = line.event
-    if event is not None and isinstance(event.body, RoundFinished):
-        about = event.run, event.round, event.seq, event.body.model_digest
-        if about == (one.run, one.round, one.log_seq, one.model_digest):
-            return None
-    return line.number, f"line {line.number:,} was signed as the end of round {one.round}, which it is not"
-
-
 def _name_unproven(result: Audit, main: LogRead, held: Sequence[AnchoredLine]) -> None:
     if not held:
-        result.open.append("whether the log was written anew as a whole: only what a site keeps shows that (--against)")
+        result.unproven.append(
+            "that the log was not rewritten as a whole: only what sites keep can show it (--against)"
+        )
         return
     end = held[-1].log_seq + 1
     if main.lines > end:
-        result.open.append(f"lines {end + 1:,} to {main.lines:,}, after the newest anchor: the chain alone holds them")
-    result.open.append("whether lines are missing at the end, after the newest anchor, as a power cut leaves it")
+        result.unproven.append(f"what follows line {end:,}: no anchor covers it, only its own hashes do")
+    result.unproven.append("that no line is missing at the end, after the newest anchor, as after a power cut")
 
 
-def _name_missing(result: Audit, main: LogRead, others: Sequence[LogRead]) -> None:
-    missing = sorted(set(main.sites) - {one.owner for one in others})
-    if missing and others:
-        result.open.append(f"whether {names(missing)} were told the same: their logs were not named")
+def _name_absent(result: Audit, main: LogRead, sites: Sequence[LogRead]) -> None:
+    absent = sorted(set(main.sites) - {one.owner for one in sites})
+    if absent and sites:
+        result.unproven.append(f"that {names(absent)} heard the same: name their logs as well (--against)")

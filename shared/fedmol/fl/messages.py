@@ -99,10 +99,10 @@ def _protocol(content: bytes, sender: str) -> tuple[int, int]:
     except ValueError as error:
         raise _refused(sender, "message", str(error)[:160]) from None
     if not isinstance(document, dict):
-        raise _refused(sender, "message", "it is no JSON object")
+        raise _refused(sender, "message", "it is not a JSON object")
     said = document.get("protocol", written(BEFORE))
     if not isinstance(said, str) or re.fullmatch(PATTERN, said) is None:
-        raise _refused(sender, "message", "'protocol' is no version such as 2.0")
+        raise _refused(sender, "message", "'protocol' is not a version such as 2.0")
     return parsed(said)
 
 
@@ -183,7 +183,7 @@ def read_agreement(path: Path) -> Agreement:
         what = _first_fault(error) if isinstance(error, ValidationError) else str(error)
         raise FedmolError(
             Exit.STATE_UNUSABLE,
-            f"{path} is no agreement of protocol {written(PROTOCOL)}: {what}",
+            f"{path} is not an agreement of protocol {written(PROTOCOL)}: {what}",
             "restore it from a backup of its folder, or use the fedmol that the run was made with",
         ) from None
 

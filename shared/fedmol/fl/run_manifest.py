@@ -55,12 +55,12 @@ def settings_of(manifest: Manifest) -> Settings:
         settings = Settings.model_validate({**document, "sites": [{"name": name} for name in manifest["sites"]]})
         if manifest_of(str(manifest["run"]), settings) == manifest:
             return settings
-        what = "entries are missing, or are no settings"
+        what = "entries are missing, or are not settings"
     except (ValidationError, KeyError, TypeError, AttributeError) as error:
         what = str(error)[:200]
     raise FedmolError(
         Exit.STATE_UNUSABLE,
-        f"what the run is said to be bound to is no federation: {what}",
+        f"what the run is said to be bound to is not a federation: {what}",
         "restore the event log from a backup, and run the same version of fedmol on both sides",
     )
 

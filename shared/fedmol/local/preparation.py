@@ -18,8 +18,8 @@ from fedmol.diffusion import samplers
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.federation import Settings, dump, load
 from fedmol.fl.identity import digest
-from fedmol.local.processes import AGGREGATOR
 from fedmol.models.presets import preset
+from fedmol.names import AGGREGATOR
 from fedmol.pki import certificates
 from fedmol.run_folder import RunFolder
 from fedmol.training.assembly import vocabulary_of
@@ -44,7 +44,7 @@ def prepare(
     """
     if folder.exists():
         raise FedmolError(
-            Exit.USAGE, f"there is a run in {folder} already", "go on with it by --resume, or choose another --run-id"
+            Exit.USAGE, f"there is a run in {folder} already", "continue it with --resume, or choose another --run-id"
         )
     preset(settings.model.preset)  # the names that no part of the preparation looks up
     samplers.get(settings.evaluation.sampler)

@@ -2,6 +2,22 @@
 
 The only tensors of shape (B, N, N, dx) in the network are here, and much of its time and most of its memory go to
 them. So the gradient is written out: it keeps three of them where automatic differentiation would keep seven.
+
+With nodes i and j, features c of nodes and d of pairs, and h_j = `hidden`:
+
+    s_ijc       = q_ic k_jc f_ijc + o_ijc                 (scores)
+    a_ijc       = softmax over j of (s_ijc + h_j)         (attention)
+    seen_ic     = sum over j of a_ijc v_jc
+    learned_ijd = sum over c of s_ijc w_dc                (w is `out`)
+
+Let S_ic and L_ijd be the gradients of the loss by `seen` and `learned`. From da_ij'/ds_ij = a_ij' ([j = j'] - a_ij),
+
+    ds_ijc = a_ijc S_ic (v_jc - seen_ic) + sum over d of L_ijd w_dc    (1)
+    dv_jc  = sum over i of a_ijc S_ic                                  (2)
+    dw_dc  = sum over i, j of L_ijd s_ijc                              (3)
+    dq_ic  = sum over j of ds_ijc f_ijc k_jc                           (4)
+    dk_jc  = sum over i of ds_ijc f_ijc q_ic                           (5)
+    df_ijc = ds_ijc q_ic k_jc,  do_ijc = ds_ijc                        (6)
 """
 
 from __future__ import annotations
@@ -52,16 +68,16 @@ class _Attend(Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, to_seen: Tensor, to_learned: Tensor) -> tuple[Tensor | None, ...]:
-        """Softmax: d score_ij = a_ij * to_seen_i * (value_j - seen_i), because seen_i is the mean of the values."""
+        """Equations (1) to (6) at the top; the tensors that are no longer needed are written over."""
         query, key, value, factor, out, scores, attention, seen = ctx.saved_tensors
         query, key, rows = query[:, :, None], key[:, None], to_learned.flatten(1, 2)
         weighted = attention * to_seen[:, :, None]
-        to_value = weighted.sum(1)
+        to_value = weighted.sum(1)  # (2)
         to_scores = weighted.mul_(value[:, None] - seen[:, :, None])
-        to_scores.flatten(1, 2).baddbmm_(rows, out)
-        to_out = rows.mT @ scores.flatten(1, 2)
+        to_scores.flatten(1, 2).baddbmm_(rows, out)  # (1)
+        to_out = rows.mT @ scores.flatten(1, 2)  # (3)
         to_product = to_scores * factor
-        to_query = (to_product * key).sum(2)
-        to_key = to_product.mul_(query).sum(1)
-        to_factor = torch.mul(to_scores, query, out=to_product).mul_(key)
+        to_query = (to_product * key).sum(2)  # (4)
+        to_key = to_product.mul_(query).sum(1)  # (5)
+        to_factor = torch.mul(to_scores, query, out=to_product).mul_(key)  # (6)
         return to_query, to_key, to_value, to_factor, to_scores, to_out, None

@@ -23,7 +23,16 @@ def pooled(rows: Tensor, mask: Tensor) -> Tensor:
 
 
 class _Pooled(Function):
-    """The gradient is written out, because automatic differentiation would keep eight tensors as large as `rows`."""
+    """The gradient is written out, because automatic differentiation would keep eight tensors as large as `rows`.
+
+    With n rows r_i in a feature, mean u and deviation s = sqrt(sum of (r_i - u)^2 / (n - 1) + epsilon):
+
+        du/dr_i = 1 / n
+        ds/dr_i = (r_i - u) / (s (n - 1)),
+
+    the second because what r_i adds by way of u is a multiple of the sum of r_j - u, which is 0. An extreme value that
+    h rows have gets 1 / h from each of them.
+    """
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, mask: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ the attention's bias and gate, the sides of triangles and the pair's share of th
 `relu(pair + node i + node j + triangles)`, which updates the pair and, summed over j, the node. The triangles of a
 pair are the sum over every third atom k of side (i, k) times side (k, j), channel by channel: rings are made of them
 (the triangle multiplicative update of Jumper et al. 2021, with one factor instead of two). Time and size of the graph
-act by FiLM on the nodes and reach the pairs through them. Only LayerNorm, no statistics over a batch.
+act by FiLM on the nodes and reach the pairs through them; in a denoiser that is told properties, they and the
+properties act on the pairs, too. Only LayerNorm, no statistics over a batch.
 """
 
 from __future__ import annotations
@@ -68,9 +69,9 @@ class PairMasks:
 
 
 class PairBlock(nn.Module):
-    """One layer of the fast denoiser."""
+    """One layer of the fast denoiser, `conditional` if it is told properties."""
 
-    def __init__(self, config: DenoiserConfig) -> None:
+    def __init__(self, config: DenoiserConfig, conditional: bool = False) -> None:
         super().__init__()
         dx, de, heads = config.node_width, config.pair_width, config.heads
         self.heads = heads
@@ -84,8 +85,11 @@ class PairBlock(nn.Module):
         self.pair_in = nn.Linear(de, sum(self.pair_parts))
         self.triangles_in = nn.Linear(config.triangle_width, config.pair_hidden, bias=False)
         self.pair_out = nn.Linear(config.pair_hidden, de)
+        self.pair_film = nn.Linear(config.global_width, 2 * de) if conditional else None
         with torch.no_grad():
             self.film.weight.mul_(0.1)
+            if self.pair_film is not None:
+                self.pair_film.weight.mul_(0.1)
             for out in (self.node_out, self.pair_out):
                 out.weight.mul_(config.layers**-0.5)
 
@@ -93,14 +97,21 @@ class PairBlock(nn.Module):
         scale, shift = self.film(y)[:, None].chunk(2, -1)  # (B, 1, dx)
         normed = torch.addcmul(shift, nn.functional.layer_norm(x, x.shape[-1:]), 1 + scale)
         qkv, hidden, end = self.node_in(normed).split(self.node_parts, -1)
-        rows, inner = self.pair_in(self.pair_norm(e)).split(self.pair_parts, -1)
+        rows, inner = self.pair_in(self._normed_pairs(e, y)).split(self.pair_parts, -1)
         square = masks.layout.unpack(rows * masks.real).permute(0, 3, 1, 2)  # (B, 2 H + t, N, N)
-        bias, peer_checks, sides = torch.split(square, self.square_parts, dim=1)
+        bias, gate, sides = torch.split(square, self.square_parts, dim=1)
         message = relu(inner + masks.ends @ end + self._triangles(sides, masks))  # (B, P, pair_hidden)
         received = masks.sums @ message  # (B, N, pair_hidden)
-        seen = self._attend(qkv, bias, peer_checks, masks)
+        seen = self._attend(qkv, bias, gate, masks)
         x = x + self.node_out(torch.cat([seen, silu(hidden), received], -1))
         return x, e + self.pair_out(message), y
+
+    def _normed_pairs(self, e: Tensor, y: Tensor) -> Tensor:
+        normed: Tensor = self.pair_norm(e)
+        if self.pair_film is None:
+            return normed
+        scale, shift = self.pair_film(y)[:, None].chunk(2, -1)  # (B, 1, de)
+        return torch.addcmul(shift, normed, 1 + scale)
 
     def _triangles(self, sides: Tensor, masks: PairMasks) -> Tensor:
         """What each pair hears from the two other sides of the triangles it is part of."""
@@ -108,11 +119,11 @@ class PairBlock(nn.Module):
         heard: Tensor = self.triangles_in(masks.layout.pack(paths))
         return heard  # (B, P, pair_hidden)
 
-    def _attend(self, qkv: Tensor, bias: Tensor, peer_checks: Tensor, masks: PairMasks) -> Tensor:
+    def _attend(self, qkv: Tensor, bias: Tensor, gate: Tensor, masks: PairMasks) -> Tensor:
         """Attention whose scores are shifted by `bias` and whose weights are gated by `gate`, each (B, H, N, N)."""
         batch, n, _ = qkv.shape
         q, k, v = qkv.reshape(batch, n, 3, self.heads, -1).permute(2, 0, 3, 1, 4)  # each (B, H, N, d)
         scores = (q @ k.transpose(-1, -2)) * q.shape[-1] ** -0.5 + bias + masks.keys
-        attention = torch.softmax(scores, -1) * torch.sigmoid(peer_checks)
+        attention = torch.softmax(scores, -1) * torch.sigmoid(gate)
         seen: Tensor = attention @ v  # (B, H, N, d)
         return seen.transpose(1, 2).reshape(batch, n, -1)  # (B, N, dx)

@@ -57,7 +57,7 @@ def issue_aggregator(
 ) -> None:
     """Key and certificate of an aggregator that sites reach under `names` (DNS names or IP addresses)."""
     if not names:
-        cure = "give the host name or IP address that sites dial"
+        cure = "give the host name or IP address that sites connect to"
         raise FedmolError(Exit.USAGE, "the aggregator's certificate names no address", cure)
     _issue_with_key(authority, folder, AGGREGATOR, names, ExtendedKeyUsageOID.SERVER_AUTH, validity, passphrase)
 
@@ -102,7 +102,7 @@ def sign(
         raise FedmolError(
             Exit.CERTIFICATE_NAME,
             f"{request_path} asks for the name {asked!r}, not {site!r}",
-            f"have the site make its request anew with: fedmol certs request --site {site}",
+            f"have the site make its request again with: fedmol certs request --site {site}",
         )
     if out.exists():
         raise FedmolError(Exit.USAGE, f"there is a file {out} already", "choose another --out, or move the file away")

@@ -24,7 +24,7 @@ def read(path: Path) -> tuple[frozenset[str], list[int]]:
         ValueError: it is no text file of a list's size.
     """
     if not path.is_file() and path.exists():
-        raise ValueError("it is no file")
+        raise ValueError("it is not a file")
     with path.open("rb") as file:
         content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:

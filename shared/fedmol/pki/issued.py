@@ -49,7 +49,7 @@ def read(authority: Path) -> list[Issued]:
         except ValidationError:
             raise FedmolError(
                 Exit.STATE_UNUSABLE,
-                f"{path}, line {number}: this is no certificate that was signed",
+                f"{path}, line {number}: this is not a certificate that was signed",
                 "restore the authority's folder from a backup",
             ) from None
     return found

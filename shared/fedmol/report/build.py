@@ -53,7 +53,7 @@ def final_model(folder: RunFolder) -> TrainedModel:
         raise FedmolError(
             Exit.STATE_UNUSABLE,
             f"{path} is not the model that {log} names",
-            "take the file away, and start the aggregator again as before: it writes the model anew",
+            "take the file away, and start the aggregator again as before: it writes the model again",
         )
     return model
 

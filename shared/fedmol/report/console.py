@@ -9,7 +9,7 @@ from rich.table import Table
 from fedmol.evaluation.comparison import NOT_MEASURED, Row
 from fedmol.evaluation.evaluation import Evaluation
 from fedmol.evaluation.quality import Quality, Rate
-from fedmol.evaluation.resemblance import ABOUT, FCD_LEFT_OUT, Resemblance
+from fedmol.evaluation.resemblance import ABOUT, Resemblance
 from fedmol.evaluation.smiles import Contents
 from fedmol.formats import fixed, number
 
@@ -88,7 +88,7 @@ def _contents(found: Contents) -> list[str]:
     where = f"line {lines}" if found.invalid == 1 else f"lines {lines}"
     reasons = "".join(f"\n    {many:,}: {reason}" for reason, many in found.reasons.items())
     said = (
-        (found.invalid, "is no valid molecule", "are no valid molecules", f" ({where}){reasons}"),
+        (found.invalid, "is not a valid molecule", "are not valid molecules", f" ({where}){reasons}"),
         (found.duplicates, "repeats", "repeat", " a molecule that came before"),
         (found.fragmented, "is", "are", " in several fragments: the one with most heavy atoms is judged"),
         (found.ions, "is an ion", "are ions", ""),
@@ -115,8 +115,8 @@ def _print_resemblance(console: Console, found: Resemblance) -> None:
         by_chance = _figure(one.by_chance) or "none to draw from"
         table.add_row(one.name, _figure(one.value) or "none to compare", by_chance, ABOUT[one.name])
     console.print(table)
-    if all(one.name != "FCD" for one in found.figures):
-        console.print(FCD_LEFT_OUT, highlight=False)
+    if found.fcd_left_out:
+        console.print(found.fcd_left_out, highlight=False)
     shares = [(found.in_test, "of the different molecules are test molecules")]
     if found.new_scaffolds.total:
         shares += [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
@@ -10,8 +11,10 @@ from fedmol.chem.drawing import svg
 from fedmol.data.card import DataCard
 from fedmol.errors import FedmolError
 from fedmol.evaluation.distances import Distance
-from fedmol.report.run_record import RunRecord
 from fedmol.report.svg_charts import Series, bars, lines
+
+if TYPE_CHECKING:  # the page of an evaluation is of no run
+    from fedmol.report.run_record import RunRecord
 
 _ALL = _GENERATED = _OUTSIDE = 0  # tones; sites take those after 0, and what they are set against the last
 _CENTRAL = _REAL = _WORK = 7

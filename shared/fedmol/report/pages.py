@@ -1,4 +1,4 @@
-"""Pages that show a run, or one evaluation, each in a file of its own that fetches nothing."""
+"""The page that shows a run, in a file of its own that fetches nothing."""
 
 from __future__ import annotations
 
@@ -7,21 +7,17 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from fedmol import files, formats
-from fedmol.evaluation import Evaluation
 from fedmol.evaluation.comparison import NOT_MEASURED, PAPER, comparable, compare
-from fedmol.evaluation.resemblance import ABOUT, FCD_LEFT_OUT
 from fedmol.fl.federation import dump
 from fedmol.report import figures
 from fedmol.report.contributions import accounts
+from fedmol.report.evaluation_page import environment, of_evaluation
 from fedmol.report.run_record import RunRecord, read_record
 from fedmol.report.summary import outcome
 from fedmol.run_folder import RunFolder
 
 _MOST_MISFITS = 20
-PICTURES = 30  # fills rows of 2, 3, 5 and 6
 
 
 def write_report(run: Path) -> Path:
@@ -37,49 +33,9 @@ def write_report(run: Path) -> Path:
     return path
 
 
-def write_evaluation(path: Path, evaluation: Evaluation, subject: str) -> None:
-    """Write the page of one evaluation: self-contained, no script. `subject` names what was evaluated."""
-    content = {**_of_evaluation(evaluation), "subject": subject, "figures": figures}
-    files.write_text(path, _environment().get_template("evaluation.html.j2").render(content))
-
-
 def render(record: RunRecord) -> str:
     """The page of a run as HTML."""
-    return _environment().get_template("report.html.j2").render(_content(record))
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("fedmol.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
-    filters = (
-        "fixed",
-        "signed",
-        "count",
-        "percent",
-        "interval",
-        "size",
-        "duration",
-        "date",
-        "clock",
-        "names",
-        "ranges",
-    )
-    environment.filters |= {name: getattr(formats, name) for name in filters}
-    return environment
-
-
-def _of_evaluation(evaluation: Evaluation | None) -> dict[str, Any]:
-    return {
-        "evaluation": evaluation,
-        "examples": evaluation.examples[:PICTURES] if evaluation else (),
-        "about": ABOUT,
-        "fcd_left_out": FCD_LEFT_OUT,
-    }
+    return environment().get_template("report.html.j2").render(_content(record))
 
 
 def _content(record: RunRecord) -> dict[str, Any]:
@@ -93,7 +49,7 @@ def _content(record: RunRecord) -> dict[str, Any]:
         "accounts": accounts(record),
         "incidents": record.run.incidents.distinct(),
         "misfits": _misfits(record),
-        **_of_evaluation(evaluation),
+        **of_evaluation(evaluation),
         "comparison": compare(evaluation, record.baseline) if evaluation else (),
         "comparable": comparable(record.settings.data),
         "paper": PAPER,

@@ -22,17 +22,17 @@ def outcome(record: RunRecord) -> Outcome:
     if run.outcome is None and run.stopped is not None:
         return Outcome("stopped", "Stopped", f"{_done(record)} Then the aggregator stopped: {run.stopped}.")
     if run.outcome is None and run.rounds_target is None:
-        return Outcome("open", "Not started", "The run is prepared; its aggregator has not written anything yet.")
+        return Outcome("open", "Not started", "The run has been prepared; its aggregator has not logged anything yet.")
     if run.outcome is None:
         return Outcome(
-            "open", "Not finished", f"{_done(record)} The run was going on, or was broken off, at this point."
+            "open", "Not finished", f"{_done(record)} At this point the run was in progress, or interrupted."
         )
     missing = run.missing
     if run.outcome != "quorum":
         return Outcome("complete", "Complete", f"{_done(record)} {_absences(record)}")
     end = (
         f" At the end, {names(missing)} {'were' if len(missing) > 1 else 'was'} missing: "
-        f"the final model does not hold the last work of {'these sites' if len(missing) > 1 else 'this site'}."
+        f"the final model does not include {'their last updates' if len(missing) > 1 else 'its last update'}."
     )
     return Outcome("quorum", "Ended with the quorum", f"{_done(record)} {_absences(record)}{end if missing else ''}")
 
@@ -47,7 +47,8 @@ def _absences(record: RunRecord) -> str:
     }
     said = [f"{site} was missing from round {rounds}" for site, rounds in absent.items() if rounds]
     moves = _moves(record)
-    whole = f"All {number(len(absent), 'site')} took part in every round"
+    everybody = "Both sites" if len(absent) == 2 else f"All {number(len(absent), 'site')}"
+    whole = f"{everybody} took part in every round"
     if said:
         whole = f"Not every site took part in every round: {names(said)}"
     elif moves:

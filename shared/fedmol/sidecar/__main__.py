@@ -15,17 +15,20 @@ from typing import TYPE_CHECKING
 import click
 
 from fedmol.errors import Exit, FedmolError
+from fedmol.extras import require
 from fedmol.runtime import call, log_to_stderr
 
 if TYPE_CHECKING:
     from fedmol.sidecar.log_watch import Watch
 
+_NAME = "fedmol-sidecar"
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _GRACE = 5  # seconds for what is being answered when the service is stopped
 
 
 def _interface(context: click.Context, _: click.Parameter, asked: bool) -> None:
     if asked:
+        require("sidecar", _NAME)
         from fedmol.sidecar.app import interface
 
         click.echo(interface(), nl=False)
@@ -41,27 +44,39 @@ def _hosts(_: click.Context, __: click.Parameter, names: tuple[str, ...]) -> lis
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--log", "folder", type=_FOLDER, required=True, help="folder of an aggregator, a site, or a played run")
-@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on; nobody has to log in")
 @click.option(
-    "--openapi", is_flag=True, is_eager=True, expose_value=False, callback=_interface, help="Print the HTTP interface."
+    "--log",
+    "folder",
+    type=_FOLDER,
+    required=True,
+    help="folder of an aggregator, of a site, or of a run made by fedmol run",
 )
-@click.option("--certs", type=_FOLDER, help="folder with ca.crt and party.crt, to show how long they are good for")
-@click.option("--results", type=_FOLDER, help="folder of molecules and report; that of --log when left out")
+@click.option("--port", type=click.IntRange(0, 65535), default=8080, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="address to listen on; there is no login")
+@click.option(
+    "--openapi",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_interface,
+    help="print the HTTP interface (OpenAPI) and exit",
+)
+@click.option("--certs", type=_FOLDER, help="folder with ca.crt and party.crt, to show when they expire")
+@click.option("--results", type=_FOLDER, help="folder with molecules and report  [default: that of --log]")
 @click.option(
     "--answer-to",
     "names",
     multiple=True,
     metavar="HOST",
     callback=_hosts,
-    help="host name that requests may be addressed to, besides loopback ones; when left out, any unless on loopback",
+    help="host name to answer to, besides loopback names; repeatable  [default: any, unless on loopback]",
 )
 def command(folder: Path, port: int, host: str, certs: Path | None, results: Path | None, names: list[str]) -> None:
-    """Show one run as its event log tells it: page, JSON, metrics.
+    """Show one run from its event log: as a page, as JSON, and as metrics for Prometheus.
 
-    It only reads, and waits for a log that is not there.
+    It only reads, and waits if there is no log yet.
     """
+    require("sidecar", _NAME)
     log_to_stderr()
     listening = _listen(host, port)
     from fedmol.sidecar.app import LOOPBACK  # after the arguments
@@ -126,7 +141,7 @@ def _loopback(host: str) -> bool:
 
 
 def main() -> None:
-    sys.exit(call(command, sys.argv[1:], "fedmol-sidecar"))
+    sys.exit(call(command, sys.argv[1:], _NAME))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ def _read(path: Path, changed: int, size: int, inode: int) -> MoleculesView:
     try:
         said = _Evaluation.model_validate_json(content)
     except ValidationError:
-        return _problem(path.name, "it is no evaluation")
+        return _problem(path.name, "it is not an evaluation")
     return MoleculesView(
         measured=min(max(changed / 1e9, _TIMES[0]), _TIMES[1]),
         round=said.round,

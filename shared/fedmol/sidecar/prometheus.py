@@ -172,7 +172,7 @@ def _samples(watch: Watch) -> Iterator[Metric]:
 def _log(watch: Watch) -> Iterator[Metric]:
     log = watch.log_view()
     yield CounterMetricFamily("fedmol_log_events", "Events in the log.", value=log.events)
-    yield CounterMetricFamily("fedmol_log_unreadable_lines", "Lines that are no event.", value=log.unreadable_lines)
+    yield CounterMetricFamily("fedmol_log_unreadable_lines", "Lines that are not events.", value=log.unreadable_lines)
     yield from _gauge("log_intact", "1 while every line carries the hash of the one before.", float(log.intact))
     yield from _gauge("log_readable", "1 while the log can be read.", float(log.problem is None))
     yield from _gauge("last_event_timestamp_seconds", "When the newest event was written.", log.last_event)

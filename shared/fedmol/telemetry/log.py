@@ -273,7 +273,7 @@ def _follow_chain(path: Path) -> tuple[int, str, int]:
 
 
 def _no_event(path: Path, line: int, why: str = "") -> FedmolError:
-    return _unusable(path, line, f"this is no line of an event log{why}")
+    return _unusable(path, line, f"this is not a line of an event log{why}")
 
 
 def _unusable(path: Path, line: int, what: str) -> FedmolError:

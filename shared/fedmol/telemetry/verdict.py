@@ -16,7 +16,7 @@ def site_state(site: Site, run: Run, now: float) -> tuple[SiteState, str]:
     if run.stopped is not None:
         return "unknown", f"the {run.role} has stopped; last seen {site.state}"
     if site.seen is None:
-        return site.state, site.detail or "has not come yet"
+        return site.state, site.detail or "has not connected yet"
     silence = now - site.seen
     if silence > _patience(site, run):
         return "late", f"silent for {duration(silence)}; last seen {site.state}"
@@ -40,24 +40,24 @@ def run_state(run: Run, now: float) -> tuple[RunState, str]:
         return "finished", _finished(run)
     silence = now - run.last_event
     if silence > SILENT_AFTER:
-        return "silent", f"Nothing has been written for {duration(silence)}: {_why_silent(run)}."
+        return "silent", f"Nothing has been logged for {duration(silence)}: {_why_silent(run)}."
     if run.role == "aggregator" and not run.agreed:
         members = [site for site in run.sites.values() if site.state != "removed"]
         here = sum(site.molecules is not None for site in members)
-        return "gathering", f"{here} of {len(members)} sites have brought their counts."
+        return "gathering", f"{here} of {len(members)} sites have joined."
     return "running", f"Round {run.round} of {run.rounds_target}." if run.rounds_target else f"Round {run.round}."
 
 
 def _why_silent(run: Run) -> str:
     if run.role == "aggregator":
-        return "the aggregator is dead or no site reaches it"
+        return "the aggregator is dead, or no site reaches it"
     site = run.sites.get(run.owner)
-    return "the site is dead or stuck" if site and site.state == "training" else "the site waits, or is dead"
+    return "the site is dead or stuck" if site and site.state == "training" else "the site is waiting or dead"
 
 
 def _finished(run: Run) -> str:
     if run.role == "site":
-        return "The site did its part."
+        return "The site took part until the end."
     if not run.missed_rounds:
         return "Every site took part in every round."
     end = f"; missing at the end: {names(run.missing)}" if run.missing else ""

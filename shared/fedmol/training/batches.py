@@ -13,9 +13,9 @@ from typing import Protocol
 import torch
 from torch import Generator, Tensor
 
-from fedmol.diffusion import NoiseModel, add_noise, stratified_times
+from fedmol.diffusion import Conditions, NoiseModel, add_noise, stratified_times
 from fedmol.graphs import Graphs
-from fedmol.ragged import AnyGraphs, RaggedGraphs
+from fedmol.ragged import AnyGraphs, RaggedGraphs, check_symmetric
 from fedmol.training.ranks import ALONE, Ranks
 
 # The time of a training pass over b molecules padded to n atoms is about PASS + b n (n + ATOM), in units of one pair.
@@ -30,6 +30,7 @@ class Part:
     clean: Graphs
     noisy: Graphs
     times: Tensor  # (B',) int64
+    conditions: Conditions | None  # what the denoiser is told; None where the molecules have no properties
 
 
 @dataclass(frozen=True)
@@ -57,19 +58,30 @@ class Batches(Protocol):
         ...
 
 
-def batches_of(graphs: AnyGraphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE) -> Batches:
-    """The batches of `batch_size` molecules for the device where `graphs` are."""
+def batches_of(
+    graphs: AnyGraphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE, dropout: float = 0.0
+) -> Batches:
+    """The batches of `batch_size` molecules for the device where `graphs` are.
+
+    Their properties, if they have any, become conditions, of which `dropout` makes some unknown in each batch.
+
+    Raises:
+        ValueError: see `check_symmetric`.
+    """
+    check_symmetric(graphs)
     if isinstance(graphs, RaggedGraphs) or graphs.counts.device.type == "cpu":
-        return HostBatches(graphs, noise, batch_size, ranks)
-    return DeviceBatches(graphs, noise, batch_size, ranks)
+        return HostBatches(graphs, noise, batch_size, ranks, dropout)
+    return DeviceBatches(graphs, noise, batch_size, ranks, dropout)
 
 
 class HostBatches:
     """Every molecule is drawn from all of `graphs`; the host, which is the device, cuts each batch by its sizes."""
 
-    def __init__(self, graphs: AnyGraphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self, graphs: AnyGraphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE, dropout: float = 0.0
+    ) -> None:
         self.graphs, self.noise, self.batch_size, self.ranks = graphs, noise, batch_size, ranks
-        self.generator = Generator()
+        self.dropout, self.generator = dropout, Generator()
 
     def seed(self, seed: int) -> None:
         self.generator.manual_seed(seed)
@@ -80,9 +92,10 @@ class HostBatches:
         sizes = self.graphs.counts[chosen]
         clean = self.graphs[chosen].narrowed(int(sizes.max()))
         noisy = add_noise(clean, times, self.noise, self.generator)
+        conditions = _conditions(clean, self.dropout, self.generator)
         own = sizes.argsort(stable=True)[self.ranks.rank :: self.ranks.count].sort().values
         cuts = [own[piece] for piece in cut_by_size(sizes[own], PASS["cpu"])]
-        return Batch(clean, [_part(clean, noisy, times, rows, int(sizes[rows].max())) for rows in cuts])
+        return Batch(clean, [_part(clean, noisy, times, conditions, rows, int(sizes[rows].max())) for rows in cuts])
 
 
 class DeviceBatches:
@@ -93,9 +106,11 @@ class DeviceBatches:
     beforehand, and parts are the same rows of every batch.
     """
 
-    def __init__(self, graphs: Graphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE) -> None:
+    def __init__(
+        self, graphs: Graphs, noise: NoiseModel, batch_size: int, ranks: Ranks = ALONE, dropout: float = 0.0
+    ) -> None:
         device, sizes = graphs.counts.device, graphs.counts.cpu().sort().values
-        self.graphs, self.noise, self.batch_size = graphs, noise.to(device), batch_size
+        self.graphs, self.noise, self.batch_size, self.dropout = graphs, noise.to(device), batch_size, dropout
         self.generator = Generator(device)
         self.in_order = graphs.counts.argsort(stable=True)
         self.stretch = len(graphs) / batch_size  # molecules
@@ -116,11 +131,18 @@ class DeviceBatches:
         times = stratified_times(self.batch_size, 0, self.noise.steps, self.generator, places.device)
         clean = self.graphs[self.in_order[places]].narrowed(self.width)
         noisy = add_noise(clean, times, self.noise, self.generator)
-        return Batch(clean, [_part(clean, noisy, times, rows, width) for rows, width in self.parts])
+        conditions = _conditions(clean, self.dropout, self.generator)
+        return Batch(clean, [_part(clean, noisy, times, conditions, rows, width) for rows, width in self.parts])
 
 
-def _part(clean: Graphs, noisy: Graphs, times: Tensor, rows: Tensor, width: int) -> Part:
-    return Part(clean[rows].narrowed(width), noisy[rows].narrowed(width), times[rows])
+def _conditions(clean: Graphs, dropout: float, generator: Generator) -> Conditions | None:
+    """What the denoiser is told of a whole batch; without properties nothing is drawn."""
+    return None if clean.properties is None else Conditions.of(clean.properties).dropped(dropout, generator)
+
+
+def _part(clean: Graphs, noisy: Graphs, times: Tensor, conditions: Conditions | None, rows: Tensor, width: int) -> Part:
+    told = None if conditions is None else conditions[rows]
+    return Part(clean[rows].narrowed(width), noisy[rows].narrowed(width), times[rows], told)
 
 
 def cut_by_size(sizes: Tensor, pass_time: int) -> list[Tensor]:

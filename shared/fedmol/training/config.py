@@ -8,7 +8,11 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How to train. `warmup_share` is the share of all steps in which the learning rate rises linearly."""
+    """How to train. `warmup_share` is the share of all steps in which the learning rate rises linearly.
+
+    `condition_dropout` is the probability with which a property that is known is not told, where there are properties;
+    see `fedmol.diffusion.conditions.Conditions.dropped`.
+    """
 
     optimizer: Literal["muon", "adamw"] = "muon"
     batch_size: int = 128
@@ -16,3 +20,4 @@ class TrainingConfig:
     warmup_share: float = 0.05
     clip_norm: float = 1.0
     weight_decay: float = 1e-4
+    condition_dropout: float = 0.1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -42,3 +44,14 @@ def processes_on(device: torch.device, processes: int | Literal["auto"]) -> int:
             "set training.processes to auto, or to at most the number of GPUs",
         )
     return processes
+
+
+@contextmanager
+def threads_set(number: int) -> Iterator[None]:
+    """Use so many threads of the processor in this block, and as many as before after it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(number)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

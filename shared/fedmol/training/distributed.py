@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Generator, distributed
 
+from fedmol import worker_processes
 from fedmol.diffusion import NoiseModel
 from fedmol.errors import Exit, FedmolError
 from fedmol.execution import EAGER, Execution
@@ -136,7 +137,7 @@ class Trainer:
         for rank in range(1, self.ranks.count):
             arguments = Ranks(rank, self.ranks.count), self.device.type, torch.get_num_threads(), meeting
             worker = spawning.Process(target=_work, args=arguments, name=f"worker {rank}", daemon=True)
-            worker.start()
+            worker_processes.start(worker)
             self._workers.append(worker)
         threading.Thread(target=self._watch, name="workers", daemon=True).start()
         _meet(self.ranks, self.device, meeting)
@@ -156,7 +157,7 @@ class Trainer:
         return FedmolError(
             Exit.PROCESS_LOST,
             f"training lost {which or 'a worker'} of its {self.ranks.count} processes",
-            "look for its last words above, and whether memory ran out; started again, the training goes on",
+            "look for its last words above, and whether memory ran out; started again, the training continues",
         )
 
 

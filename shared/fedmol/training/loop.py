@@ -71,18 +71,21 @@ def train(
     """Take `steps` gradient steps, the first of which is the global step `first_step` of `total_steps`.
 
     `extensions` are for a training that was made longer while it went on, see `fedmol.training.learning_rate`.
-    Denoiser and graphs are on one device. Batches, times, noise and dropout of a step are drawn from `generator`'s
-    seed and the step's number; calls that must not repeat each other's batches differ in one of them. The model is
-    left in training mode. `on_gradient` is given the parameters in each step, with the whole batch's gradient before it
-    is clipped. With several `ranks`, every one of them makes the same call. However the steps are executed
-    (`Execution.prepare` is the caller's), they are the same steps; with a processor and a GPU they are not.
+    Denoiser and graphs are on one device. The properties of the graphs, if they have any, are standardised, and the
+    denoiser was built for as many; it is told them, but for those that `config.condition_dropout` drops. Batches,
+    times, noise and dropout of a step are drawn from `generator`'s seed and the step's number; calls that must not
+    repeat each other's batches differ in one of them. The model is left in training mode. `on_gradient` is given the
+    parameters in each step, with the whole batch's gradient before it is clipped. With several `ranks`, every one of
+    them makes the same call. However the steps are executed (`Execution.prepare` is the caller's), they are the same
+    steps; with a processor and a GPU they are not.
 
     Raises:
         FedmolError: DIVERGED when the loss or a gradient is not finite; the state is then the last sound one.
+        ValueError: bonds look different from their two ends, see `fedmol.ragged.check_symmetric`.
     """
     denoiser.train()
     device = graphs.counts.device
-    batches = batches_of(graphs, noise, config.batch_size, ranks)
+    batches = batches_of(graphs, noise, config.batch_size, ranks, config.condition_dropout)
     outcomes = _Outcomes(config.batch_size, device)
     parameters = list(denoiser.parameters())
     every = STEPS_IN_FLIGHT[device.type]
@@ -125,7 +128,7 @@ def _gradients(
     total = torch.zeros((), device=batch.clean.counts.device)
     for part in batch.parts:
         noisy, time = part.noisy, (part.times / noise_steps).float()
-        logits: Logits = denoiser(noisy.atoms, noisy.bonds, noisy.counts, time)
+        logits: Logits = denoiser(noisy.atoms, noisy.bonds, noisy.counts, time, part.conditions)
         value = loss(logits, part.clean, whole=batch.clean)
         torch.autograd.backward(value)
         total = total + value.detach()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -15,8 +15,11 @@ from fedmol.chem.vocabulary import FORMER, LARGEST, MOST_TYPES, RECIPES, VOCABUL
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.documents import DocumentError, parse_json
 from fedmol.models import PRESETS
+from fedmol.properties import MOST_PROPERTIES, Property
 
-FORMAT = 3  # 1 has the sums of all sites' counts, and 1 and 2 only the vocabulary's name
+# 1 has the sums of all sites' counts, 1 and 2 only the vocabulary's name, and 4 alone has properties. A model without
+# properties is written in format 3, which earlier versions read.
+FORMAT, _WITHOUT_PROPERTIES = 4, 3
 MOST_LAYERS = 64
 MOST_NOISE_STEPS = 10_000
 MOST_MOLECULES = 2**53  # or atoms, or bonds, that a census counts
@@ -32,6 +35,8 @@ _COUNTS = "atoms", "bonds", "sizes"
 _ENTRIES = {"format", "preset", "layers", "vocabulary", "noise_steps", "meta"}
 _SIZES = "atom_types", "bond_types", "max_atoms"  # of formats 1 and 2
 
+Shares = Mapping[str, list[float]]  # of the classes of atoms, bonds and sizes
+
 
 @dataclass(frozen=True)
 class Description:
@@ -42,18 +47,21 @@ class Description:
     vocabulary: Vocabulary
     noise: NoiseModel
     meta: dict[str, Any]  # whatever else was saved along
+    properties: tuple[Property, ...] = ()  # that it can be told, in the order of its conditions
+    shares: Shares | None = None  # as a file has them; None: those of `noise`, rounded
 
     def encode(self) -> str:
-        shares = self.noise.atom_marginal, self.noise.bond_marginal, self.noise.size_distribution
         document = {
-            "format": FORMAT,
+            "format": FORMAT if self.properties else _WITHOUT_PROPERTIES,
             "preset": self.preset,
             "layers": self.layers,
             "vocabulary": _written(self.vocabulary),
             "noise_steps": self.noise.steps,
-            "marginals": {name: _rounded(share) for name, share in zip(_COUNTS, shares, strict=True)},
+            "marginals": self.shares or _rounded(self.noise),
             "meta": self.meta,
         }
+        if self.properties:
+            document["properties"] = [asdict(one) for one in self.properties]
         return json.dumps(document, sort_keys=True)
 
     @staticmethod
@@ -64,22 +72,24 @@ class Description:
             raise DocumentError("it does not describe a model of fedmol")
         number = _format(said)
         classes = "census" if number == 1 else "marginals"
-        _check_names("the description", said, _ENTRIES | {classes} | (set() if number == FORMAT else set(_SIZES)))
+        more = set(_SIZES) if number < _WITHOUT_PROPERTIES else {"properties"} if number == FORMAT else set()
+        _check_names("the description", said, _ENTRIES | {classes} | more)
         preset = _text(said, "preset")
         if preset not in PRESETS:
             raise DocumentError(f"there is no model preset {preset!r}")
-        vocabulary = _vocabulary(said["vocabulary"]) if number == FORMAT else _named(said)
+        vocabulary = _named(said) if number < _WITHOUT_PROPERTIES else _vocabulary(said["vocabulary"])
         layers = _integer(said, "layers", 1, MOST_LAYERS)
         steps = _integer(said, "noise_steps", 1, MOST_NOISE_STEPS)
         if not isinstance(said["meta"], dict):
-            raise DocumentError("meta is no mapping")
+            raise DocumentError("meta is not a mapping")
         atoms, bonds, largest = vocabulary.sizes
         lengths = dict(zip(_COUNTS, (atoms, bonds, largest + 1), strict=True))
         if number == 1:
-            noise = NoiseModel.from_census(_census(said[classes], lengths), steps)
+            noise, shares = NoiseModel.from_census(_census(said[classes], lengths), steps), None
         else:
-            noise = _noise(said[classes], lengths, steps)
-        return Description(preset, layers, vocabulary, noise, said["meta"])
+            noise, shares = _noise(said[classes], lengths, steps), said[classes]
+        properties = _properties(said["properties"]) if number == FORMAT else ()
+        return Description(preset, layers, vocabulary, noise, said["meta"], properties, shares)
 
 
 def _format(said: Mapping[str, Any]) -> int:
@@ -109,7 +119,7 @@ def _vocabulary(said: Any) -> Vocabulary:
     for entry in ("atoms", "bonds"):
         labels = said[entry]
         if not isinstance(labels, list) or len(labels) > MOST_TYPES or not all(isinstance(one, str) for one in labels):
-            raise DocumentError(f"the {entry} of the vocabulary are no list of labels")
+            raise DocumentError(f"the {entry} of the vocabulary are not a list of labels")
     most = _integer(said, "max_atoms", 2, LARGEST)
     try:
         vocabulary = made(name, said["atoms"], most, said["bonds"], recipe)
@@ -132,7 +142,34 @@ def _named(said: Mapping[str, Any]) -> Vocabulary:
     return vocabulary
 
 
-def _rounded(shares: Tensor) -> list[float]:
+def _properties(said: Any) -> tuple[Property, ...]:
+    """The properties that the file says its model can be told."""
+    if not isinstance(said, list) or not 1 <= len(said) <= MOST_PROPERTIES:
+        raise DocumentError(f"properties is no list of 1 to {MOST_PROPERTIES}")
+    properties = tuple(map(_property, said))
+    if len({one.name for one in properties}) < len(properties):
+        raise DocumentError("properties has a name twice")
+    return properties
+
+
+def _property(said: Any) -> Property:
+    _check_names("a property", said, {one.name for one in fields(Property)})
+    name, unit = _text(said, "name"), _text(said, "unit")
+    numbers = said["mean"], said["scale"]
+    if not all(type(one) in (int, float) for one in numbers):
+        raise DocumentError(f"mean and scale of the property {name!r} are no numbers")
+    try:
+        return Property(name, unit, *map(float, numbers))
+    except (ValueError, OverflowError) as error:
+        raise DocumentError(f"properties: {error}") from None
+
+
+def _rounded(noise: NoiseModel) -> Shares:
+    shares = noise.atom_marginal, noise.bond_marginal, noise.size_distribution
+    return {name: _in_digits(share) for name, share in zip(_COUNTS, shares, strict=True)}
+
+
+def _in_digits(shares: Tensor) -> list[float]:
     return [float(f"{share:.{DIGITS - 1}e}") for share in shares.tolist()]
 
 
@@ -145,7 +182,7 @@ def _check_names(what: str, said: Any, names: set[str]) -> None:
 def _integer(said: Mapping[str, Any], name: str, least: int, most: int) -> int:
     value = said.get(name)
     if type(value) is not int or not least <= value <= most:
-        raise DocumentError(f"{name} is no whole number from {least} to {most:,}")
+        raise DocumentError(f"{name} is not a whole number from {least} to {most:,}")
     return value
 
 
@@ -168,7 +205,7 @@ def _census(said: Any, lengths: Mapping[str, int]) -> Census:
     for name in _COUNTS:
         values = _list(said, name, lengths)
         if not all(type(one) is int and 0 <= one <= MOST_MOLECULES for one in values) or not 0 < sum(values) < 2**60:
-            raise DocumentError(f"the counts of {name} are no counts")
+            raise DocumentError(f"the counts of {name} are not counts")
     if said["sizes"][0]:
         raise DocumentError("it counts molecules without atoms")
     return Census.from_json(said)
@@ -180,7 +217,7 @@ def _noise(said: Any, lengths: Mapping[str, int], steps: int) -> NoiseModel:
     for name in _COUNTS:
         values = _list(said, name, lengths)
         if not all(type(one) in (int, float) and 0 <= one <= 1 for one in values):
-            raise DocumentError(f"the shares of {name} are no shares")
+            raise DocumentError(f"the shares of {name} are not shares")
         if abs(math.fsum(values) - 1) > len(values) * 10.0**-DIGITS:
             raise DocumentError(f"the shares of {name} do not add up to 1")
         shares[name] = torch.tensor(values, dtype=torch.float64)

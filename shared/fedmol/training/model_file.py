@@ -17,7 +17,8 @@ from fedmol.errors import Exit, FedmolError
 from fedmol.files import open_regular, write_bytes
 from fedmol.fl.payload import Vector, vector_digest
 from fedmol.models import PRESETS, Denoiser
-from fedmol.training.model_description import Description
+from fedmol.properties import Property
+from fedmol.training.model_description import Description, Shares
 from fedmol.training.parameter_vector import flatten
 from fedmol.training.safetensors_header import Entry, read_header
 
@@ -35,10 +36,42 @@ class TrainedModel:
     preset: str
     vocabulary: Vocabulary
     meta: dict[str, Any]  # whatever else was saved along
+    properties: tuple[Property, ...] = ()  # that it can be told, in the order of its conditions
+    shares: Shares | None = None  # of `noise`, as they stand in the file; to be written again as they are
+
+    @staticmethod
+    def of(
+        denoiser: Denoiser,
+        *,
+        preset: str,
+        vocabulary: Vocabulary,
+        noise: NoiseModel,
+        meta: dict[str, Any],
+        properties: tuple[Property, ...] = (),
+    ) -> TrainedModel:
+        """What `save_model` would write and `load_model` read: the shares of the noise model are rounded."""
+        described = Description(preset, denoiser.config.layers, vocabulary, noise, meta, properties).encode()
+        said, device = Description.decode(described), noise.size_distribution.device
+        return TrainedModel(
+            denoiser.eval(), said.noise.to(device), preset, vocabulary, said.meta, said.properties, said.shares
+        )
 
     def to(self, device: torch.device) -> TrainedModel:
         """The same model, moved to `device` with its noise."""
         return replace(self, denoiser=self.denoiser.to(device), noise=self.noise.to(device))
+
+    def save(self, path: Path) -> None:
+        """Write the model so that it is read as it is: weights that 16 bits hold exactly take no more."""
+        save_model(
+            path,
+            self.denoiser,
+            preset=self.preset,
+            vocabulary=self.vocabulary,
+            noise=self.noise,
+            meta=self.meta,
+            shares=self.shares,
+            precision=_narrowest(self.denoiser),
+        )
 
 
 def save_model(
@@ -49,19 +82,31 @@ def save_model(
     vocabulary: Vocabulary,
     noise: NoiseModel,
     meta: dict[str, Any] | None = None,
+    shares: Shares | None = None,
     precision: torch.dtype = torch.float32,
+    properties: tuple[Property, ...] = (),
 ) -> None:
     """Write the model to one .safetensors file; `meta` is anything JSON can hold.
 
+    `properties` are those that the denoiser was built for, in their order.
+
     The weights are rounded to `precision` in the file; a model that is read computes as every other. The shares of the
     noise model are rounded, too, see `fedmol.training.model_description`: no sums of the sites' counts are in it.
+    Those of a model that was read are given as `shares`, for rounding them once more would change them.
+
+    Raises:
+        ValueError: the properties are not as many as the denoiser was built for.
     """
+    if len(properties) != denoiser.properties:
+        raise ValueError(f"a model of {denoiser.properties} properties has not the {len(properties)} that are named")
     description = Description(
         preset=preset,
         layers=denoiser.config.layers,
         vocabulary=vocabulary,
         noise=noise,
         meta=meta or {},
+        properties=properties,
+        shares=shares,
     )
     state = denoiser.state_dict()
     weights = {name: state[name].to(precision).cpu().contiguous() for name in sorted(state)}
@@ -80,14 +125,16 @@ def load_model(path: Path) -> TrainedModel:
             said = Description.decode(header.metadata.get(_META))
             config = replace(PRESETS[said.preset], layers=said.layers)
             with torch.device("meta"):  # takes no memory
-                denoiser = Denoiser(config, *said.vocabulary.sizes)
+                denoiser = Denoiser(config, *said.vocabulary.sizes, properties=len(said.properties))
             shapes = {name: tuple(tensor.shape) for name, tensor in denoiser.state_dict().items()}
             entries = header.entries(shapes)
             denoiser = denoiser.to_empty(device="cpu")
             _read_weights(file, entries, denoiser.state_dict())
         if all(entry.dtype == "F32" for entry in entries):  # rounding the weights changes their digest
             _check_digest(flatten(denoiser), said.meta)
-        return TrainedModel(denoiser.eval(), said.noise, said.preset, said.vocabulary, said.meta)
+        return TrainedModel(
+            denoiser.eval(), said.noise, said.preset, said.vocabulary, said.meta, said.properties, said.shares
+        )
     except FileNotFoundError:
         cure = "name a model that training wrote, such as model.safetensors in the folder of a run"
         raise FedmolError(Exit.BAD_MODEL, f"there is no file {path}", cure) from None
@@ -95,6 +142,15 @@ def load_model(path: Path) -> TrainedModel:
         raise _unusable(path, error.strerror or str(error)) from None
     except ValueError as error:
         raise _unusable(path, str(error)) from None
+
+
+def _narrowest(denoiser: Denoiser) -> torch.dtype:
+    """The smallest kind of number that holds all weights as they are."""
+    weights = list(denoiser.state_dict().values())
+    for kind in (torch.float16, torch.bfloat16):
+        if all(torch.equal(weight.to(kind).to(weight.dtype), weight) for weight in weights):
+            return kind
+    return torch.float32
 
 
 def _read_weights(file: BinaryIO, entries: list[Entry], state: dict[str, Tensor]) -> None:
@@ -105,7 +161,7 @@ def _read_weights(file: BinaryIO, entries: list[Entry], state: dict[str, Tensor]
             raise ValueError("it ends before its tensors do")
         tensor = torch.frombuffer(content, dtype=_DTYPES[entry.dtype])
         if not tensor.isfinite().all():
-            raise ValueError(f"the tensor {entry.name!r} has weights that are no finite numbers")
+            raise ValueError(f"the tensor {entry.name!r} has weights that are not finite numbers")
         state[entry.name].copy_(tensor.view(state[entry.name].shape))
 
 

@@ -1,4 +1,16 @@
-"""Muon: momentum whose update is made orthogonal, for the matrices inside a network (Jordan et al. 2024)."""
+"""Muon: momentum whose update is made orthogonal, for the matrices inside a network (Jordan et al. 2024).
+
+Of all changes D of a matrix whose largest singular value is 1, D = -U V^T lowers the loss most, to first order, where
+the gradient is U S V^T: trace(G^T D) is then minus the sum of the singular values. In place of the gradient stands
+Nesterov's momentum, with b = `momentum`:
+
+    M <- b M + (1 - b) G
+    N  = b M + (1 - b) G
+    W <- (1 - lr decay) W - lr 0.2 sqrt(max(m, n)) U V^T,  where N = U S V^T.
+
+An m x n matrix U V^T has min(m, n) singular values of 1, so the squares of its entries add up to min(m, n), and their
+root mean square is 1 / sqrt(max(m, n)). The factor makes 0.2 of it, about that of an update of AdamW.
+"""
 
 from __future__ import annotations
 
@@ -70,9 +82,14 @@ class Muon(Optimizer):
 def orthogonal(matrices: list[Tensor], iterations: int, scale: float | Tensor = 1.0) -> Tensor:
     """`scale` U V^T for each matrix U S V^T, roughly: singular values end between about 0.5 and 1.2. (K, m, n)
 
-    The Newton-Schulz iteration X <- (a + b G + c G^2) X with G = X X^T. As all polynomials of one G commute, it is
-    done on G (the smaller side squared) and on the product of the brackets, and X is multiplied once at the end: half
-    the work for the shapes of a transformer.
+    The Newton-Schulz iteration X <- B X with B = a + b G + c G^2 and G = X X^T takes every singular value x to
+    a x + b x^3 + c x^5 and leaves the singular vectors: with X = U S V^T it is G = U S^2 U^T, and so
+    B X = U (a S + b S^3 + c S^5) V^T. It starts from X / |X|, whose singular values are at most 1: the square of the
+    Frobenius norm is the sum of their squares, and the trace of G.
+
+    Here it is done on G, whose side is the smaller one of X: as B is symmetric and commutes with G,
+    G <- (B X) (B X)^T = B G B. X is multiplied once at the end, by the product of all B: half the work for the shapes
+    of a transformer.
     """
     low = iterations <= LOW_PRECISION_ITERATIONS and bfloat16_pays(matrices[0].device)
     stacked = matrices[0].new_empty((len(matrices), *matrices[0].shape), dtype=torch.bfloat16 if low else torch.float32)

@@ -20,19 +20,19 @@ _WEIGHT, _OPTIMIZER = "weight.", "optimizer."
 
 
 class ResumePoint:
-    """How far the training `meta` of `team` has come, kept in `path` once a minute while it goes on.
+    """How far the training `meta` of `trainer` has come, kept in `path` once a minute while it goes on.
 
-    Where `path` holds an earlier position of this very training, that one is taken up.
+    Where `path` holds an earlier position of this very training, that one is taken up. Without a path nothing is kept.
 
     Raises:
         FedmolError: STATE_UNUSABLE when the file is damaged.
     """
 
-    def __init__(self, path: Path, meta: dict[str, Any], trainer: Trainer) -> None:
+    def __init__(self, path: Path | None, meta: dict[str, Any], trainer: Trainer) -> None:
         self.path, self.meta, self.trainer, self.steps = path, meta, trainer, 0
         self._optimizer = build_optimizer(trainer.denoiser, trainer.config)
-        if path.exists():
-            self._load()
+        if path is not None and path.exists():
+            self._load(path)
 
     def train_to_the_end(self, total_steps: int, generator: Generator, on_step: Callable[[StepReport], None]) -> None:
         """All steps that are left.
@@ -46,8 +46,8 @@ class ResumePoint:
             nonlocal saved
             self.steps = report.step + 1
             on_step(report)
-            if time.monotonic() - saved > _KEEP_EVERY:
-                self._save()
+            if self.path is not None and time.monotonic() - saved > _KEEP_EVERY:
+                self._save(self.path)
                 saved = time.monotonic()
 
         self.trainer.train(
@@ -59,13 +59,13 @@ class ResumePoint:
             on_step=keep,
         )
 
-    def _save(self) -> None:
+    def _save(self, path: Path) -> None:
         weights, state = self.trainer.denoiser.state_dict(), optimizer_tensors(self._optimizer)
         tensors = prefixed(_WEIGHT, weights) | prefixed(_OPTIMIZER, state)
-        sealed_tensors.save(self.path, tensors, {"steps": self.steps, "training": self.meta})
+        sealed_tensors.save(path, tensors, {"steps": self.steps, "training": self.meta})
 
-    def _load(self) -> None:
-        tensors, described = sealed_tensors.load(self.path)
+    def _load(self, path: Path) -> None:
+        tensors, described = sealed_tensors.load(path)
         if described["training"] == self.meta:
             self.trainer.denoiser.load_state_dict(without_prefix(_WEIGHT, tensors))
             load_optimizer_tensors(self._optimizer, without_prefix(_OPTIMIZER, tensors))

@@ -57,12 +57,12 @@ def read_header(file: BinaryIO, size: int) -> Header:
     """The header of the file, which has `size` bytes. `file` stands at the first tensor afterwards.
 
     Raises:
-        DocumentError: it is no safetensors file, or its header is larger than `LARGEST`.
+        DocumentError: it is not a safetensors file, or its header is larger than `LARGEST`.
     """
     front = file.read(8)
     length = int.from_bytes(front, "little")
     if len(front) < 8 or not 2 <= length <= size - 8:
-        raise DocumentError("it is no safetensors file")
+        raise DocumentError("it is not a safetensors file")
     if length > LARGEST:
         raise DocumentError(f"its header has {length:,} bytes, and {LARGEST:,} are the most that is read")
     document = parse_json(file.read(length))

@@ -1,4 +1,4 @@
-"""How a training comes along, for people to look at."""
+"""How fast a training goes: before it begins, and while people look at it."""
 
 from __future__ import annotations
 
@@ -6,10 +6,35 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from fedmol.training.loop import StepReport
+from torch import Generator
+
+from fedmol.training.distributed import Trainer
+from fedmol.training.loop import STEPS_IN_FLIGHT, StepReport
+from fedmol.training.optimizers import build_optimizer
 
 _WINDOW = 30.0  # seconds over which speed is measured
 _MEMORY = 0.98  # of the smoothed loss, per step
+_WARM_STEPS = 2  # the first ones are slower, and those before the first report of a GPU
+
+
+def seconds_per_step(trainer: Trainer, timed_steps: int, seed: int) -> float:
+    """How long one gradient step takes here, measured over `timed_steps` or more on a denoiser to be thrown away."""
+    in_flight = STEPS_IN_FLIGHT[trainer.device.type]
+    warm, timed = max(_WARM_STEPS, in_flight), max(timed_steps, in_flight)
+    ends: dict[int, float] = {}  # when each report came, by the steps taken before it
+
+    def note(report: StepReport) -> None:
+        ends[report.step + 1] = time.monotonic()
+
+    trainer.train(
+        build_optimizer(trainer.denoiser, trainer.config),
+        first_step=0,
+        steps=warm + timed,
+        total_steps=warm + timed,
+        generator=Generator().manual_seed(seed),
+        on_step=note,
+    )
+    return (ends[warm + timed] - ends[warm]) / timed
 
 
 class Throughput:

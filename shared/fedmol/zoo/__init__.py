@@ -1,4 +1,4 @@
-"""The trained model that comes with fedmol."""
+"""The trained models that come with fedmol, by the names of their files here."""
 
 from __future__ import annotations
 
@@ -7,20 +7,28 @@ from pathlib import Path
 
 from fedmol.errors import Exit, FedmolError
 
-SHIPPED = "qm9.safetensors"
+DEFAULT = "qm9"
 
 
-def shipped() -> Path:
-    """The file of the model that comes with fedmol.
+def available() -> list[str]:
+    """The names of the models."""
+    return sorted(path.stem for path in _folder().glob("*.safetensors"))
+
+
+def shipped(name: str = DEFAULT) -> Path:
+    """The file of the model of that name.
 
     Raises:
-        FedmolError: BAD_MODEL if this installation has none.
+        FedmolError: BAD_MODEL if this installation does not have it.
     """
-    path = Path(str(resources.files(__name__) / SHIPPED))
-    if not path.is_file():
+    if name not in available():
         raise FedmolError(
             Exit.BAD_MODEL,
-            f"this installation of fedmol comes without its model: there is no {path}",
-            "install fedmol anew, or name a model.safetensors that training wrote",
+            f"no model {name[:80]!r} comes with this installation of fedmol: it has {', '.join(available()) or 'none'}",
+            "take one of these, or name a model.safetensors that training wrote",
         )
-    return path
+    return _folder() / f"{name}.safetensors"
+
+
+def _folder() -> Path:
+    return Path(str(resources.files(__name__)))

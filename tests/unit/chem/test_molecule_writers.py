@@ -8,7 +8,8 @@ import torch
 from rdkit import Chem
 
 from fedmol.chem import vocabulary as vocabularies
-from fedmol.chem.molecule_writers import IN_PIECES, NO_SCAFFOLD, Entry, entries, isomers_of, listing
+from fedmol.chem.generated_molecules import IN_PIECES, NO_SCAFFOLD, Molecule, molecules_of
+from fedmol.chem.molecule_writers import listing
 from fedmol.chem.scaffold_query import read_scaffold
 from fedmol.chem.smiles_to_graphs import encode
 from fedmol.errors import Exit, FedmolError
@@ -28,9 +29,9 @@ def some_graphs() -> Graphs:
     return concatenate([good, Graphs(atoms, bonds, torch.tensor([2, 3, 3]))])
 
 
-def test_entries_say_what_each_graph_is_worth() -> None:
-    ethanol, pyridine, pieces, charged, broken = entries(some_graphs(), VOCABULARY, known={"CCO"})
-    assert ethanol == Entry("CCO", valid=True, relaxed=True, connected=True, novel=False, reason="")
+def test_they_say_what_each_graph_is_worth() -> None:
+    ethanol, pyridine, pieces, charged, broken = molecules_of(some_graphs(), VOCABULARY, known={"CCO"})
+    assert ethanol == Molecule("CCO", valid=True, relaxed=True, connected=True, novel=False, reason="")
     assert (pyridine.smiles, pyridine.novel) == ("c1ccncc1", True)
     assert (pieces.valid, pieces.connected) == (True, False)
     assert (charged.smiles, charged.valid, charged.relaxed, charged.novel) == ("C=[N+]=C", False, True, None)
@@ -40,7 +41,9 @@ def test_entries_say_what_each_graph_is_worth() -> None:
 
 
 def test_with_a_scaffold_only_whole_molecules_that_contain_it_are_valid() -> None:
-    ethanol, pyridine, pieces, charged, _ = entries(some_graphs(), VOCABULARY, scaffold=read_scaffold("CO", VOCABULARY))
+    ethanol, pyridine, pieces, charged, _ = molecules_of(
+        some_graphs(), VOCABULARY, scaffold=read_scaffold("CO", VOCABULARY)
+    )
     assert (ethanol.valid, ethanol.relaxed, ethanol.reason) == (True, True, "")
     assert (pyridine.valid, pyridine.relaxed, pyridine.reason) == (False, False, NO_SCAFFOLD)
     assert (pieces.valid, pieces.relaxed, pieces.reason) == (False, False, IN_PIECES)
@@ -50,17 +53,17 @@ def test_with_a_scaffold_only_whole_molecules_that_contain_it_are_valid() -> Non
 
 def test_what_lost_its_aromaticity_is_not_what_was_asked_for() -> None:
     graphs = encode(["Cn1ccc(=O)cc1", "CC1C2=CC(=O)C1=CN2"], VOCABULARY).graphs
-    found = entries(graphs, VOCABULARY, scaffold=read_scaffold("O=c1cc[nH]cc1", VOCABULARY))
-    assert [entry.reason for entry in found] == ["", NO_SCAFFOLD]
+    found = molecules_of(graphs, VOCABULARY, scaffold=read_scaffold("O=c1cc[nH]cc1", VOCABULARY))
+    assert [one.reason for one in found] == ["", NO_SCAFFOLD]
 
 
 @pytest.fixture
 def written(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """All entries in the format of the suffix that the test names."""
+    """All molecules in the format of the suffix that the test names."""
     path = tmp_path / f"molecules{request.param}"
     form = listing(path)
     path.write_text(
-        form.head + "".join(form.rows(entry, None) for entry in entries(some_graphs(), VOCABULARY, {"CCO"}))
+        form.head + "".join(form.rows(one, None) for one in molecules_of(some_graphs(), VOCABULARY, {"CCO"}))
     )
     return path
 
@@ -94,8 +97,8 @@ def expanded(tmp_path: Path, suffix: str, most: int) -> Path:
     path = tmp_path / f"isomers{suffix}"
     form = listing(path, stereo=True)
     graphs = concatenate([encode(["CC(O)C(C)F", "CC=CC", "CC"], VOCABULARY).graphs, some_graphs()[4:]])
-    found = [(entry, isomers_of(entry, most)) for entry in entries(graphs, VOCABULARY)]
-    path.write_text(form.head + "".join(form.rows(entry, isomers) for entry, isomers in found))
+    found = [(one, one.stereoisomers(most)) for one in molecules_of(graphs, VOCABULARY)]
+    path.write_text(form.head + "".join(form.rows(one, isomers) for one, isomers in found))
     return path
 
 
@@ -125,10 +128,10 @@ def test_structures_of_isomers_read_back_with_their_stereo(tmp_path: Path) -> No
 
 
 def test_isomers_that_were_not_counted_have_no_number(tmp_path: Path) -> None:
-    entry = Entry("C" + "C(F)" * 20 + "Cl", valid=True, relaxed=True, connected=True, novel=None, reason="")
-    isomers = isomers_of(entry, 2)
-    assert listing(tmp_path / "a.csv", stereo=True).rows(entry, isomers).count(f"{entry.smiles},\n") == 2
-    (tmp_path / "a.sdf").write_text(listing(tmp_path / "a.sdf", stereo=True).rows(entry, isomers))
+    one = Molecule("C" + "C(F)" * 20 + "Cl", valid=True, relaxed=True, connected=True, novel=None, reason="")
+    isomers = one.stereoisomers(2)
+    assert listing(tmp_path / "a.csv", stereo=True).rows(one, isomers).count(f"{one.smiles},\n") == 2
+    (tmp_path / "a.sdf").write_text(listing(tmp_path / "a.sdf", stereo=True).rows(one, isomers))
     assert [mol.HasProp("isomers") for mol in Chem.SDMolSupplier(str(tmp_path / "a.sdf"))] == [0, 0]
 
 

@@ -6,7 +6,7 @@ from rdkit import Chem
 
 from fedmol.chem import scaffold_query
 from fedmol.chem import vocabulary as vocabularies
-from fedmol.chem.molecule_writers import entries
+from fedmol.chem.generated_molecules import molecules_of
 from fedmol.chem.scaffold_query import MOST_FORMS, read_scaffold
 from fedmol.chem.smiles_to_graphs import encode
 from fedmol.diffusion.inpainting import FREE, Fragment
@@ -48,7 +48,7 @@ def test_a_fragment_is_its_molecule_in_every_kekule_form(smiles: str, forms: int
     assert (found.bonds == found.bonds.mT).all()
     assert not found.closed.any()
     want = max(Chem.MolToSmiles(Chem.MolFromSmiles(smiles)).split("."), key=len)
-    assert {entry.smiles for entry in entries(graphs(found), DRUG)} == {want}
+    assert {entry.smiles for entry in molecules_of(graphs(found), DRUG)} == {want}
 
 
 def test_the_first_form_is_the_one_that_molecules_are_coded_in() -> None:

@@ -78,7 +78,7 @@ def test_what_is_proposed_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixt
     ("text", "message"),
     [
         ("vocabulary: {name: ours, atoms: [C, No], max_atoms: 9}", "YAML reads false"),
-        ("{name: ours, atoms: [C, X], max_atoms: 9}", "'X' is no atom type"),
+        ("{name: ours, atoms: [C, X], max_atoms: 9}", "'X' is not an atom type"),
         ("{name: Ours, atoms: [C], max_atoms: 9}", "'Ours' is no name"),
         ("{name: drug, atoms: [C], max_atoms: 9}", "comes with fedmol"),
         ("{name: ours, atoms: 6, max_atoms: 9}", "atoms"),

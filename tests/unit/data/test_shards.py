@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +181,8 @@ def test_a_cache_whose_lengths_differ_is_made_again(tmp_path: Path, name: str) -
         ("atoms", 0, len(CHARGED.atoms)),
         ("bonds", 0, 0),
         ("bonds", 0, len(CHARGED.bonds)),
+        ("bonds", (0, 1), 0),
+        ("bonds", (0, 1), 2),
         ("counts", 0, 2**62),
         ("counts", 0, 0),
         ("bond_counts", 0, -1),
@@ -252,6 +255,40 @@ def test_a_molecule_is_held_out_at_every_site_or_at_none() -> None:
     site = smiles[700:1500][::-1]
     assert held_out(site, 0.1).tolist() == [everywhere[one] for one in site]
     assert 120 < sum(everywhere.values()) < 280
+
+
+def test_a_cache_of_the_former_layout_is_made_again(tmp_path: Path) -> None:
+    """Codes of one byte, and each bond with one class for both ends."""
+    path, cache = shard_file(tmp_path, MIXED), tmp_path / "cache"
+    expected = open_shard(path, "smiles", CHARGED, 0.3, cache)
+    (file,) = cache.iterdir()
+    content = file.read_bytes()
+    arrays, meta = sealed.load(file, 2**20)
+    former = {"atoms": arrays["atoms"].astype(np.int8), "bonds": arrays["bonds"][:, 0]}
+    sealed.save(file, {**arrays, **former}, meta)
+    again = open_shard(path, "smiles", CHARGED, 0.3, cache)
+    assert file.read_bytes() == content
+    assert torch.equal(again.graphs.bonds, expected.graphs.bonds)
+
+
+def test_properties_stay_with_a_shard_on_the_disk_and_in_its_digest(tmp_path: Path) -> None:
+    path, cache = shard_file(tmp_path, MIXED), tmp_path / "cache"
+    shard = open_shard(path, "smiles", CHARGED, 0.3, cache)
+    (file,) = cache.iterdir()
+    arrays, meta = sealed.load(file, 2**20)
+    table = np.array([[1.5, np.nan]] * len(shard), np.float32)
+    sealed.save(file, {**arrays, "properties": table}, meta)
+    measured = open_shard(path, "smiles", CHARGED, 0.3, cache)
+    assert measured.training.properties is not None
+    assert np.array_equal(measured.training.properties, table[: len(measured.training)], equal_nan=True)
+    digests = {shard_digest("run", one.training, one.validation) for one in (shard, measured)}
+    assert len(digests) == 2
+
+
+def test_a_digest_tells_codes_beyond_a_byte_apart() -> None:
+    graphs = encode(["CCO", "CC"], CHARGED).ragged
+    wide = [replace(graphs, atoms=graphs.atoms + more) for more in (0, 127, 128, 256, 384)]
+    assert len({shard_digest("run", one, one) for one in wide}) == 5
 
 
 def test_a_shard_s_digest_is_of_its_graphs_their_order_their_side_and_the_run() -> None:

@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedmol.diffusion import Logits, NoiseModel, nll
+from fedmol.diffusion import Conditions, Logits, NoiseModel, nll
 from fedmol.graphs import Graphs
 
 KEPT = torch.tensor([0.95, 0.8, 0.55, 0.3, 0.1], dtype=torch.float64)
@@ -63,7 +63,9 @@ class Opinions:
         self.table = self.table / 3 + 2 * torch.eye(7, dtype=torch.float64)[[0, 2 + 1, 4 + 2]].sum(0)
         self.calls: list[tuple[Graphs, Tensor]] = []
 
-    def __call__(self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+    def __call__(
+        self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+    ) -> Logits:
         steps = (time * STEPS).round().long()
         self.calls.append((Graphs(atoms, bonds, counts), steps))
         rows = self.table[steps, atoms[:, 0], atoms[:, 1], bonds[:, 0, 1]]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedmol.diffusion import Census, Logits, NoiseModel, sample
+from fedmol.diffusion import Census, Conditions, Logits, NoiseModel, sample
 from fedmol.diffusion.inpainting import FREE, Fragment, Inpainting, between
 from fedmol.diffusion.noise_model import cosine_alphas_bar
 from fedmol.diffusion.samplers import ANCESTRAL, FEW_STEP, Sampler
@@ -19,7 +19,7 @@ FRAGMENT = Fragment(
 FORMS = Fragment(FRAGMENT.atoms, torch.cat([FRAGMENT.bonds, FRAGMENT.bonds.flip(1, 2)]), FRAGMENT.closed)
 
 
-def uniform(atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+def uniform(atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None) -> Logits:
     return Logits(torch.zeros(*atoms.shape, 3), torch.zeros(*bonds.shape, 4))
 
 
@@ -51,7 +51,9 @@ def test_the_graphs_of_a_batch_take_the_forms_in_turn_and_keep_them(sampler: Sam
 def test_the_denoiser_sees_the_form_that_is_kept() -> None:
     seen: list[Tensor] = []
 
-    def watches(atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+    def watches(
+        atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+    ) -> Logits:
         seen.append(bonds[:, :3, :3])
         return uniform(atoms, bonds, counts, time)
 
@@ -76,7 +78,9 @@ def test_the_free_atom_and_what_grows_are_left_to_the_denoiser() -> None:
 def test_the_denoiser_sees_the_fragment_without_noise() -> None:
     seen: list[tuple[Tensor, Tensor]] = []
 
-    def watches(atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+    def watches(
+        atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+    ) -> Logits:
         seen.append((atoms, bonds))
         return uniform(atoms, bonds, counts, time)
 
@@ -99,7 +103,9 @@ def test_an_exact_denoiser_makes_the_rest_fit_the_fragment() -> None:
         torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64),
     )
 
-    def exact(atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+    def exact(
+        atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+    ) -> Logits:
         kept = noise.alphas_bar[(time[0] * noise.steps).round().long()]
 
         def seen(codes: Tensor, limit: Tensor) -> Tensor:  # q(z | x) for every x

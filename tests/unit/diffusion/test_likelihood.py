@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedmol.diffusion import Census, Logits, NoiseModel, loss, nll
+from fedmol.diffusion import Census, Conditions, Logits, NoiseModel, loss, nll
 from fedmol.diffusion.posterior import plug_in_posterior
 from fedmol.graphs import Graphs
 
@@ -23,7 +23,9 @@ class Knows:
     def __init__(self, answer: Graphs, sharpness: float) -> None:
         self.answer, self.sharpness = answer, sharpness
 
-    def __call__(self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+    def __call__(
+        self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+    ) -> Logits:
         batch = len(counts)
         one_hot = torch.nn.functional.one_hot
         return Logits(
@@ -52,7 +54,9 @@ def test_terms_by_hand_for_a_denoiser_that_predicts_the_marginals() -> None:
     kept = torch.tensor([0.9, 0.3], dtype=torch.float64)
     noise = NoiseModel(1, kept, marginal, torch.tensor([1.0, 0.0], dtype=torch.float64), torch.tensor([0.0, 1.0]))
 
-    def denoiser(atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+    def denoiser(
+        atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+    ) -> Logits:
         return Logits(marginal.log().float().expand(len(counts), 1, 2), torch.zeros(len(counts), 1, 1, 2))
 
     found = nll(denoiser, noise, carbon, torch.Generator().manual_seed(0))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from fedmol.diffusion import Census, Logits, NoiseModel, nll, sample
+from fedmol.diffusion import Census, Conditions, Logits, NoiseModel, nll, sample
 from fedmol.diffusion.noise_model import cosine_alphas_bar
 from fedmol.diffusion.samplers import ANCESTRAL, Draw, Sampler, get, time_grid
 from fedmol.errors import Exit, FedmolError
@@ -31,7 +31,9 @@ class Bayes:
     def __init__(self, noise: NoiseModel) -> None:
         self.noise = noise
 
-    def __call__(self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+    def __call__(
+        self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+    ) -> Logits:
         kept = self.noise.alphas_bar[(time * self.noise.steps).round().long()]
 
         def likelihood(seen: Tensor, clean: int, marginal: Tensor) -> Tensor:
@@ -74,7 +76,9 @@ def test_one_atom_alone_follows_the_data_in_any_number_of_steps(sampler: Sampler
         100, cosine_alphas_bar(100), marginal, torch.ones(1, dtype=torch.float64), torch.tensor([0.0, 1.0])
     )
 
-    def exact(atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+    def exact(
+        atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+    ) -> Logits:
         kept = noise.alphas_bar[(time[0] * noise.steps).round().long()]
         seen = kept * torch.nn.functional.one_hot(atoms, 4) + (1 - kept) * marginal[atoms][..., None]
         return Logits((shares * seen).log(), torch.zeros(len(counts), 1, 1, 1))
@@ -102,7 +106,9 @@ def test_samples_are_well_formed_and_repeat_with_their_seed() -> None:
     sizes = Census(torch.tensor([3, 2, 1, 0]), torch.tensor([5, 3, 1, 0, 0]), torch.tensor([0, 1, 2, 3, 0]))
     noise = NoiseModel.from_census(sizes)
 
-    def uniform(atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+    def uniform(
+        atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+    ) -> Logits:
         return Logits(torch.zeros(*atoms.shape, 4), torch.zeros(*bonds.shape, 5))
 
     calls: list[tuple[int, int]] = []
@@ -114,7 +120,7 @@ def test_samples_are_well_formed_and_repeat_with_their_seed() -> None:
     assert (first.bonds == second.bonds).all()
     assert (first.bonds == first.bonds.transpose(1, 2)).all()
     assert (first.bonds[~first.pair_mask] == 0).all()
-    assert first.atoms.dtype == first.bonds.dtype == torch.int8
+    assert (first.atoms.dtype, first.bonds.dtype) == (torch.int16, torch.int8)
     assert first.width == 4
     assert set(first.counts.tolist()) == {1, 2, 3}
     assert calls[43] == (44, 44)
@@ -156,7 +162,9 @@ def test_an_unknown_sampler_is_refused() -> None:
 
 def test_a_module_is_asked_in_evaluation_mode_and_left_as_it_was() -> None:
     class Wary(torch.nn.Module):
-        def forward(self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor) -> Logits:
+        def forward(
+            self, atoms: Tensor, bonds: Tensor, counts: Tensor, time: Tensor, conditions: Conditions | None = None
+        ) -> Logits:
             assert not self.training
             return Logits(torch.zeros(*atoms.shape, 4), torch.zeros(*bonds.shape, 5))
 

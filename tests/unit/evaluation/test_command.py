@@ -75,7 +75,7 @@ def test_what_the_file_held_is_said_and_shown(known: Path, tmp_path: Path) -> No
     assert result.exception is None
     for words in (
         "5 rows",
-        "1 is no valid molecule (line 4)\n    1: not a SMILES",
+        "1 is not a valid molecule (line 4)\n    1: not a SMILES",
         "1 repeat",
         "1 is in several fragments",
         "1 is an ion",

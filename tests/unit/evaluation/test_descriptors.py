@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 from rdkit import Chem
+from scipy.stats import gaussian_kde
 
 from fedmol.evaluation.descriptors import (
     CONTINUOUS,
     DISCRETE,
     INTERNAL,
     continuous,
+    density,
     describe,
     discrete,
     divergences,
@@ -32,6 +34,12 @@ def test_normal_distributions_against_the_closed_form() -> None:
     # KL(N(0, 1) || N(m, s^2)) = ln s + (1 + m^2) / (2 s^2) - 1/2
     found = continuous(normal(0.5, 2), normal(0, 1))
     assert found == pytest.approx(math.log(2) + 1.25 / 8 - 0.5, rel=0.1)
+
+
+@pytest.mark.parametrize("digits", [1, 12])
+def test_the_density_is_that_of_scipy(digits: int) -> None:
+    some, points = normal(0, 1)[:1000].round(digits), np.linspace(-4, 4, 300)
+    assert density(some, points) == pytest.approx(gaussian_kde(some)(points), rel=1e-10)
 
 
 def test_discrete_values_against_the_closed_form() -> None:

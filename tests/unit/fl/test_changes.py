@@ -181,7 +181,7 @@ def test_what_sites_train_by_cannot_begin_in_the_middle_of_a_round(
 def test_a_signature_that_is_no_row_of_bytes_is_refused_with_its_file(tmp_path: Path, signature: str) -> None:
     path = tmp_path / "0001.json"
     path.write_text(json.dumps({"protocol": "2.0", "document": "{}", "signature": signature}))
-    with pytest.raises(FedmolError, match=r"0001\.json is no signed change"):
+    with pytest.raises(FedmolError, match=r"0001\.json is not a signed change"):
         read_signed(path)
 
 

@@ -113,7 +113,7 @@ def test_a_vocabulary_may_be_said_in_full() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"atoms": ["C", "Xx"]}, "model.vocabulary: 'Xx' is no atom type"),
+        ({"atoms": ["C", "Xx"]}, "model.vocabulary: 'Xx' is not an atom type"),
         ({"atoms": ["C", False]}, "model.vocabulary.atoms.1: YAML reads false"),
         ({"max_atoms": 100_000}, "model.vocabulary: max_atoms is 100000"),
         ({"name": "qm9"}, "model.vocabulary: qm9 is the name of a vocabulary that comes with fedmol"),

@@ -18,6 +18,7 @@ from fedmol.fl.tasks import NEGATIVE_NLL, SECONDS, VALIDATE
 from fedmol.fl.uploads import UploadStore
 from fedmol.telemetry.events.round_events import RoundFinished
 from fedmol.telemetry.events.run_events import StateDamaged, StateRebuilt
+from fedmol.telemetry.log import EventLog, LogPosition, digest, parse
 from tests.support.in_memory import Build, Federation
 
 ROUNDS = 4
@@ -63,7 +64,7 @@ class Killed(BaseException):
     "place",
     [
         "fedmol.fl.uploads.Reception.keep",
-        "fedmol.fl.strategies.FedAvg.step",
+        "fedmol.fl.strategies.fedavg.FedAvg.step",
         "fedmol.fl.strategies.fedadam.FedAdam.step",
         "fedmol.fl.strategies.scaffold.Scaffold.step",
         "fedmol.fl.checkpoints.Checkpoints.save",
@@ -91,6 +92,56 @@ def test_a_kill_at_every_commit_point(
         assert one.content == undisturbed.content, nth
         assert [event.round for event in one.said(RoundFinished)] == list(range(1, ROUNDS + 1)), nth
         shutil.rmtree(one.work)
+
+
+@pytest.mark.parametrize("place", ["EventLog.write", "EventLog.sync"])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_sites_are_told_of_the_log_is_on_the_disk_and_stays(
+    federation: Build, monkeypatch: pytest.MonkeyPatch, place: str, when: str
+) -> None:
+    """Over a kill at every call a round is always told with the same line, which is not lost any more."""
+    synced, sync = 0, EventLog.sync
+
+    def note(log: EventLog) -> None:
+        nonlocal synced
+        lines = len(log.path.read_bytes().splitlines())
+        sync(log)
+        synced = lines
+
+    monkeypatch.setattr(EventLog, "sync", note)
+    nth, killed = 0, True
+    while killed:
+        one, told, killed, nth = federation(rounds=2), dict[int, LogPosition](), False, nth + 1
+        with monkeypatch.context() as patch:
+            name = place.rpartition(".")[2]
+            patch.setattr(EventLog, name, _killing(getattr(EventLog, name), nth, when))
+            try:
+                one.play(1)
+                _tell(one, told, synced)
+                one.play(2)
+            except Killed:
+                killed = True
+        synced = 0  # whatever was not synced may be lost with the power
+        one.restart()
+        _tell(one, told, synced)
+        one.play(2)
+        _tell(one, told, synced)
+        lines = one.events.path.read_bytes().splitlines()
+        assert 2 in told
+        for round, position in told.items():
+            assert digest(lines[position.seq]) == position.head
+            event = parse(lines[position.seq])
+            assert (event.kind, event.round) == (RoundFinished.kind, round)
+        shutil.rmtree(one.work)
+
+
+def _tell(one: Federation, told: dict[int, LogPosition], synced: int) -> None:
+    closing, round = one.engine.opening("a").closing, one.engine.round - 1
+    if closing is None:
+        assert round == 0
+        return
+    assert told.setdefault(round, closing) == closing
+    assert closing.seq < synced
 
 
 def _find(path: str) -> Any:

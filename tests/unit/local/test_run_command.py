@@ -57,7 +57,7 @@ def test_what_ends_the_evaluation_keeps_the_model_and_says_so(
     assert run(["run", "--run-id", "trial"]) == exit
     said = capsys.readouterr().err
     assert "the model is finished and kept in runs/trial/aggregator/model.safetensors" in said
-    assert "go on with: fedmol run --resume --run-id trial --runs runs" in said
+    assert "continue with: fedmol run --resume --run-id trial --runs runs" in said
 
 
 def test_a_defect_in_the_evaluation_keeps_the_model_and_says_so(

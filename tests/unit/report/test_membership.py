@@ -115,7 +115,7 @@ def test_the_report_tells_of_the_run_that_happened(log: Log) -> None:
         "west was missing from round 6",
         "east was removed from round 3 on",
         "west was added from round 6 on",
-        "That plays the run as it began. Its settings were then changed, 3 times",
+        "This repeats the run as it started. Its settings were changed 3 times",
     ):
         assert said in text
     assert re.search(r"east .*removed from round 3 on .* 2 of 18 none", text)

@@ -61,7 +61,7 @@ def test_a_site_s_page_shows_what_left_it(site_log: EventLog) -> None:
 def test_what_is_not_there_yet_is_said(story: Story) -> None:
     story.start()
     page = _page(story.folder)
-    for said in ("None yet", "No round has finished", "has not come yet", "no site was refused"):
+    for said in ("None yet", "No round has finished", "has not connected yet", "no site was refused"):
         assert said in page
 
 
@@ -177,7 +177,7 @@ def test_the_numbers_of_very_short_rounds_do_not_cover_each_other() -> None:
 def test_a_damaged_evaluation_is_said_and_hides_nothing_else(story: Story) -> None:
     story.start()
     (story.folder / "evaluation.json").write_text("{")
-    assert "evaluation.json cannot be used: it is no evaluation" in _page(story.folder)
+    assert "evaluation.json cannot be used: it is not an evaluation" in _page(story.folder)
 
 
 def test_an_evaluation_is_read_by_the_names_that_it_is_written_with() -> None:

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from fedmol.pki import certificates
 from fedmol.sidecar.app import create_app
 from fedmol.sidecar.log_watch import Watch
-from fedmol.telemetry.events.round_events import ModelValidated
+from fedmol.telemetry.events.round_events import LogAnchored, ModelValidated
 from fedmol.telemetry.events.run_events import RunStopped
 from fedmol.telemetry.events.site_events import SiteRefused
 from fedmol.telemetry.log import EventLog
@@ -81,6 +81,18 @@ def test_a_site_tells_of_both_directions_and_of_its_own_validation(site_log: Eve
     assert Scrape(watching(site_log.path.parent)).value("fedmol_validation_nll", site="north") == 81.5
     assert scrape.value("fedmol_updates_total", site="north", outcome="refused") is None
     assert scrape.value("fedmol_rounds_target") is None  # a site does not know it, and zero would be a lie
+
+
+def test_a_site_tells_how_far_it_keeps_what_the_aggregator_signed_of_its_log(site_log: EventLog) -> None:
+    assert Scrape(watching(site_log.path.parent)).value("fedmol_log_anchored_round") is None
+    for round in (1, 2):
+        digests = dict.fromkeys(("head", "model_digest"), "a" * 64)
+        site_log.write(LogAnchored(log_seq=9 * round, **digests, certificate="PEM", signature="ab"), round=round)
+    watch = watching(site_log.path.parent)
+    assert Scrape(watch).value("fedmol_log_anchored_round") == 2
+    client = TestClient(create_app(watch))
+    assert client.get("/v1/status").json()["anchored_round"] == 2
+    assert "signed of its own log up to round 2" in client.get("/").text
 
 
 def test_a_scrape_before_the_first_event_says_that_there_is_no_log(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def _run(folder: Path) -> Run:
 
 def test_a_site_that_has_not_come_is_connecting(story: Story) -> None:
     story.start()
-    assert _states(story.folder)["north"] == ("connecting", "has not come yet")
+    assert _states(story.folder)["north"] == ("connecting", "has not connected yet")
 
 
 def test_a_site_is_shown_where_it_is_in_its_work(story: Story) -> None:

@@ -72,7 +72,7 @@ def _refused(path: Path) -> str:
         ("noise_steps", 10**400),
         ("atom_types", 10**9),
         ("bond_types", -5),
-        ("format", 4),
+        ("format", 5),
         ("preset", "../small"),
         ("preset", ["small"]),
         ("vocabulary", "x" * 10**6),

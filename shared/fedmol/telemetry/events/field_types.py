@@ -62,7 +62,7 @@ def moment(text: str) -> datetime:
     """A time as the log writes it. Raises ValueError for one that a run cannot have."""
     time = datetime.fromisoformat(text)
     if time.tzinfo is None or not _EARLIEST <= f"{time.year:04d}" < _LATEST:
-        raise ValueError("the time of an event is none that a run can have")
+        raise ValueError("the time of an event is out of range")
     return time
 
 

@@ -95,13 +95,13 @@ class SiteReturned(Record, kind="site_returned", incident="site back"):
 
 
 class SiteHung(Record, kind="site_hung", incident="site hung"):
-    """In a site's log: its own watchdog has found that its work does not go on."""
+    """In a site's log: its own watchdog has found that its work makes no progress."""
 
     seconds: Seconds = None  # without any movement
     detail: Text = ""
 
     def words(self) -> str:
-        return self.detail or "its work does not go on"
+        return self.detail or "its work makes no progress"
 
 
 class SiteRefused(Repeated, kind="site_refused", incident="peer refused"):

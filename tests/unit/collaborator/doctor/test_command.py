@@ -41,7 +41,7 @@ def test_a_site_whose_aggregator_is_not_there_is_examined_all_the_same(
         *("same versions", "same model", "same settings", "seconds per round"),
     }
     said = capsys.readouterr()
-    assert "nobody listens" in said.out
+    assert "nothing listens" in said.out
     assert "error: site north is not ready: connection\n" in said.err
     assert Exit.NOT_READY.page in said.err
     assert north.key.read_text().splitlines()[1] not in said.out + said.err + (tmp_path / "found.json").read_text()

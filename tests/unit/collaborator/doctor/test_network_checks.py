@@ -51,7 +51,7 @@ def test_a_closed_port() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     finding = network_checks.connect("127.0.0.1", port)
-    assert (finding.state, "nobody listens" in finding.found) == ("failed", True)
+    assert (finding.state, "nothing listens" in finding.found) == ("failed", True)
     assert "whether the aggregator runs" in finding.cure
 
 

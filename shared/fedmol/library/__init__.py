@@ -1,0 +1,1 @@
+"""What `import fedmol` offers, and what the commands `fedmol train`, `sample` and `evaluate` call."""
