@@ -95,7 +95,7 @@ class Federation:
             "round": number,
             "samples": 64,
             "known": 1000,
-            "quality": {"validity": rate, "uniqueness_strict": rate, "novelty_strict": rate},
+            "quality": {"validity": rate, "uniqueness": rate, "novelty": rate},
             "examples": [{"smiles": smiles, "novel": True} for smiles in known[first : first + _SHOWN]],
         }
         files.write_text(RunFolder(self.folder).preview, json.dumps(preview))

@@ -79,6 +79,12 @@ def _interface() -> Made:
     return {Path("docs/sidecar/openapi.json"): interface()}
 
 
+def _events() -> Made:
+    from tools import events_page
+
+    return {Path("docs/events.md"): events_page.page()}
+
+
 def _plan() -> Made:
     from fedmol.fl.federation import load
     from fedmol_collaborator.openfl_adapter.plan import as_yaml
@@ -139,6 +145,7 @@ SOURCES = (
     Source("charts", _charts, ("k8s/*/templates/shared/*", "k8s/*/files/**/*")),
     Source("manifests", _manifests, ("k8s/manifests/**/*",)),
     Source("the sidecar's interface", _interface),
+    Source("kinds of events", _events),
     Source("OpenFL's plan", _plan),
     Source("what leaves a site", _what_leaves),
     Source("pages of results", _results),

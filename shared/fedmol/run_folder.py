@@ -39,6 +39,9 @@ class RunFolder:
 
     path: Path
 
+    def __str__(self) -> str:
+        return str(self.path)
+
     # of every party
     owner = Entry("owner.json")  # see `fedmol.folder_owner`
     lock = Entry("lock")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tomllib
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -113,6 +114,14 @@ def _is_module(name: str) -> bool:
         return find_spec(name) is not None
     except ModuleNotFoundError:
         return False
+
+
+def test_every_room_of_the_library_is_described() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    layers = [layer for contract in contracts for layer in contract.get("layers", ())]
+    rooms = {room for layer in layers for room in layer.split(" | ")}
+    table = (ROOT / "docs/developer.md").read_text().partition("### The rooms")[2].partition("###")[0]
+    assert set(re.findall(r"`([a-z_]+)`", table)) >= rooms
 
 
 def test_the_readme_is_short_and_its_pictures_are_small() -> None:

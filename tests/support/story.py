@@ -96,7 +96,7 @@ def watching(folder: Path, later: float = 0.0, results: Path | None = None) -> W
 
 def evaluation() -> dict[str, object]:
     """The part of evaluation.json that is looked at."""
-    rates = {"validity": (9, 10), "uniqueness_strict": (8, 9), "novelty_strict": (2, 8)}
+    rates = {"validity": (9, 10), "uniqueness": (8, 9), "novelty": (2, 8)}
     return {
         "samples": 10,
         "known": 100,

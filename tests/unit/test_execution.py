@@ -296,11 +296,31 @@ def test_gradients_hold_under_a_gpus_rules_of_casting(preset: str) -> None:
     assert 0 < (gradients[1] - gradients[0]).norm() < 0.1 * gradients[0].norm()
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler")
+@pytest.mark.parametrize(
+    "backend",
+    [
+        "aot_eager",  # all of torch.compile but the last step, in which a C++ compiler makes kernels for minutes
+        pytest.param(
+            "inductor",
+            marks=[
+                pytest.mark.long,
+                pytest.mark.slow,
+                pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler"),
+            ],
+        ),
+    ],
+)
 @pytest.mark.filterwarnings("default")  # torch warns of itself
-def test_compiled_blocks_train_as_eager_ones_do() -> None:
+def test_compiled_blocks_train_as_eager_ones_do(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """What compiling changes is the order of roundings: in float32 nearly nothing."""
+    compiled: list[object] = []
+
+    def by_backend(function: object, **asked: object) -> object:
+        compiled.append(function)
+        return compiling(function, backend=backend, **asked)  # type: ignore[call-overload]
+
+    compiling = torch.compile
+    monkeypatch.setattr(torch, "compile", by_backend)
     losses: list[float] = []
     alike = molecules(least=9)  # blocks are compiled once for each number of atoms
     for how in (EAGER, NAMES["compiled"]):
@@ -310,4 +330,5 @@ def test_compiled_blocks_train_as_eager_ones_do() -> None:
         how.prepare(model)
         assert list(model.state_dict()) == names
         losses.append(trained(how, last=4, of=model, on=alike)[1])
+    assert len(compiled) == 1
     assert losses[1] == pytest.approx(losses[0], rel=1e-3)

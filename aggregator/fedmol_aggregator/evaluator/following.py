@@ -64,7 +64,7 @@ class Evaluator:
         settings = EvaluationSettings(samples=self.molecules)
         found = evaluate(model, None, self._known, settings, self.run.settings().seed)
         self.results.preview(round, found)
-        valid, distinct = found.quality.validity, found.quality.uniqueness_strict
+        valid, distinct = found.quality.validity, found.quality.uniqueness
         log.info("round %d: %d of %d molecules valid, %d different", round, valid.count, valid.total, distinct.count)
 
     def _conclude(self) -> None:

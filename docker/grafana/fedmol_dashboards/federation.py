@@ -127,7 +127,7 @@ def _samples() -> timeseries.Panel:
     about = "Molecules drawn from the newest model. Many that were trained on: it repeats what it has seen."
     drawn = (
         Query(f"fedmol_sample_validity_ratio{{{_HERE}}}", "valid"),
-        Query(f"fedmol_sample_uniqueness_ratio{{{_HERE}}}", "distinct, of the valid"),
+        Query(f"fedmol_sample_uniqueness_ratio{{{_HERE}}}", "distinct, of the relaxed-valid"),
         Query(f"fedmol_sample_train_hits_ratio{{{_HERE}}}", "trained on, of the distinct"),
     )
     return lines("Samples", about, Place(24), *drawn, unit="percentunit").min(0).max(1)

@@ -37,9 +37,11 @@ class _Rate(BaseModel):
 
 
 class _Quality(BaseModel):
+    """As the report's tiles have it: uniqueness and novelty as published, of the relaxed-valid samples."""
+
     validity: _Rate
-    uniqueness_strict: _Rate
-    novelty_strict: _Rate
+    uniqueness: _Rate
+    novelty: _Rate
 
 
 class _Evaluation(BaseModel):
@@ -84,8 +86,8 @@ def _read(path: Path, changed: int, size: int, inode: int) -> MoleculesView:
         round=said.round,
         samples=said.samples,
         validity=said.quality.validity.share,
-        uniqueness=said.quality.uniqueness_strict.share,
-        novelty=said.quality.novelty_strict.share if said.known else None,
+        uniqueness=said.quality.uniqueness.share,
+        novelty=said.quality.novelty.share if said.known else None,
         molecules=said.examples[:SHOWN],
         problem=None,
     )

@@ -163,7 +163,9 @@ def _samples(watch: Watch) -> Iterator[Metric]:
     found = watch.molecules
     hits = None if found.novelty is None else 1 - found.novelty
     yield from _gauge("sample_validity_ratio", "Share of the newest samples that is valid.", found.validity)
-    yield from _gauge("sample_uniqueness_ratio", "Share of the valid samples that is distinct.", found.uniqueness)
+    yield from _gauge(
+        "sample_uniqueness_ratio", "Share of the relaxed-valid samples that is distinct.", found.uniqueness
+    )
     yield from _gauge("sample_train_hits_ratio", "Share of the distinct samples that was trained on.", hits)
 
 

@@ -7,7 +7,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -228,10 +229,16 @@ def undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signal.signal", lambda *_: None)
 
 
-def _start(state: State, out: Path, *more: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def _started(state: State, out: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """The program, which is killed with the block if it has not ended."""
     arguments = ["--work", str(state.work), "--out", str(out), *more]
     command = [sys.executable, "-m", "fedmol_aggregator.evaluator", *arguments]
-    return subprocess.Popen(command, stderr=subprocess.PIPE)
+    with subprocess.Popen(command, stderr=subprocess.PIPE) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _wait_for(what: Callable[[], bool]) -> None:
@@ -242,7 +249,7 @@ def _wait_for(what: Callable[[], bool]) -> None:
 
 
 def test_asked_to_stop_it_stops_at_once_and_leaves_nothing_half_made(state: State, out: Path) -> None:
-    with _start(state.finish(1), out, "--molecules-per-round", "1000000") as process:
+    with _started(state.finish(1), out, "--molecules-per-round", "1000000") as process:
         _wait_for((out / "events.jsonl").exists)  # now it samples, for an hour
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=PATIENCE) == Exit.TERMINATED
@@ -250,7 +257,7 @@ def test_asked_to_stop_it_stops_at_once_and_leaves_nothing_half_made(state: Stat
 
 
 def test_when_the_run_is_over_it_can_stay_until_it_is_asked_to_stop(state: State, out: Path) -> None:
-    with _start(state.finish(1, 2, 3).end(), out, "--stay") as process:
+    with _started(state.finish(1, 2, 3).end(), out, "--stay") as process:
         assert process.stderr is not None
         assert any("waiting to be stopped" in line.decode() for line in process.stderr)
         assert (out / "report.html").exists()

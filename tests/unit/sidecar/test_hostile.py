@@ -101,7 +101,7 @@ def test_results_that_are_no_files_are_not_followed(story: Story, name: str, put
 def test_results_of_any_content_are_shown_or_named(tmp_path: Path) -> None:
     path = tmp_path / "preview.json"
     rate = {"count": 1, "total": 1}
-    quality = {"validity": rate, "uniqueness_strict": rate, "novelty_strict": rate}
+    quality = {"validity": rate, "uniqueness": rate, "novelty": rate}
     right = {
         "round": 1,
         "samples": 1,

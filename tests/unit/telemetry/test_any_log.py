@@ -16,15 +16,19 @@ from rich.console import Console
 
 from fedmol.fl.federation import dump, parse
 from fedmol.local.display import Display
+from fedmol.report.metrics_csv import metrics
 from fedmol.report.pages import render
 from fedmol.report.run_record import read_record
+from fedmol.report.summary import outcome
 from fedmol.sidecar import views
 from fedmol.sidecar.live_page import Page
 from fedmol.sidecar.log_watch import Watch
 from fedmol.sidecar.prometheus import RunCollector
 from fedmol.telemetry.events import KINDS
 from fedmol.telemetry.log import FIRST, digest
+from fedmol.telemetry.state import Run
 from fedmol.telemetry.verdict import site_state
+from fedmol_aggregator.evaluator.watched_run import Run as WatchedRun
 
 _SITES = ("north", "south", "<b>west", "[/x]")
 _ODD: list[Any] = [
@@ -130,14 +134,32 @@ def test_any_log_is_shown_and_everybody_says_the_same(folder: Path, events: list
     display = Display(Console(file=io.StringIO(), force_terminal=True, width=200))
     with display:
         display.show(watch.reader.__class__(folder / "events.jsonl").read())
-    assert {name: (site.state, site.steps_total) for name, site in display.run.sites.items()} == {
-        name: (site.state, site.steps_total) for name, site in run.sites.items()
-    }
+    assert (display.run.sites, display.run.rounds, display.run.incidents) == (run.sites, run.rounds, run.incidents)
     if watch.reader.unreadable == 0:
-        record = read_record(folder)
-        render(record)
-        assert record.run.misread == run.misread
-        if len(run.rounds) == run.rounds_finished and all(one.seconds is not None for one in run.rounds.values()):
-            assert {one.number: one.loss for one in record.rounds}.items() >= {
-                number: one.loss for number, one in run.rounds.items() if one.loss is not None
-            }.items()
+        _the_account_says_the_same(folder, run, status)
+        followed = WatchedRun(folder)
+        followed.look()
+        assert followed.round == max((one.number for one in run.finished_rounds), default=None)
+
+
+def _the_account_says_the_same(folder: Path, run: Run, status: views.StatusView) -> None:
+    """Report and metrics.csv, of the whole run, and the page, of its newest part."""
+    record = read_record(folder)
+    whole, html = record.run, render(record)
+    assert (whole.sites, whole.rounds, whole.refusals) == (run.sites, run.rounds, run.refusals)
+    assert (whole.misread, whole.misread_line) == (run.misread, run.misread_line)
+    assert (whole.outcome, whole.stopped, whole.missing) == (status.outcome, run.stopped, status.missing)
+    assert whole.incidents.known[-len(run.incidents.known) or len(whole.incidents.known) :] == run.incidents.known
+    assert sum(one.times for one in whole.incidents.distinct()) == sum(one.times for one in whole.incidents.known)
+    assert f"{len(record.rounds)} of " in html
+    assert len(record.rounds) == status.rounds_finished
+    going_on = "open" if run.stopped is None else "stopped"
+    ended = {None: going_on, "quorum": "quorum"}.get(status.outcome, "complete")
+    assert outcome(record).state == ended
+    table = metrics(record)
+    written = {(row.round, row.site, row.metric): row.value for row in table.itertuples()}
+    for one in map(views.round_detail, run.finished_rounds):
+        assert written.get((one.number, "all", "loss")) == one.loss
+        assert {site: written[one.number, site, "nll"] for site in one.site_nll} == one.site_nll
+    received = {(number, site) for number, one in run.rounds.items() for site in one.updates}
+    assert {(number, site) for number, site, metric in written if metric == "bytes"} == received

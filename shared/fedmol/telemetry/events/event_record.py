@@ -68,8 +68,8 @@ _KINDS: dict[str, type[Record]] = {}
 class Repeated(Record):
     """What adds up, see `fedmol.telemetry.repeats`: it is written up to a minute after it happened."""
 
-    times: Times = 1
-    last: Moment | None = None  # when it last happened; None: when the event was written
+    times: Times = 1  # that it happened
+    last: Moment | None = None  # when it last happened; without it, when the event was written
 
 
 class OfLaterVersion(Record):

@@ -71,22 +71,22 @@ def _checked(text: str) -> str:
     return text
 
 
-Text = Annotated[str, _cut(LONGEST_TEXT), Field(max_length=LONGEST_TEXT)]
-Name = Annotated[str, _cut(LONGEST_NAME), Field(max_length=LONGEST_NAME)]
-Digest = Annotated[str, Field(pattern="^[0-9a-f]{0,64}$")]
-Count = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=LARGEST)]
-Number = Annotated[  # None: it was not finite
-    Annotated[float, Field(ge=-_GREATEST, le=_GREATEST)] | None, _finite(_GREATEST)
-]
-Seconds = Annotated[Annotated[float, Field(ge=-_LONGEST_TIME, le=_LONGEST_TIME)] | None, _finite(_LONGEST_TIME)]
-Names = Annotated[list[Name], Field(max_length=MOST_SITES)]
-Counts = Annotated[Mapping[Name, Count], Field(max_length=MOST_SITES)]  # by site
-Numbers = Annotated[Mapping[Name, Number], Field(max_length=MOST_SITES)]
-Digests = Annotated[Mapping[Name, Digest], Field(max_length=MOST_SITES)]
-Histogram = Annotated[list[Count], Field(max_length=2**13)]
-Times = Annotated[Count, Field(ge=1)]
-Moment = Annotated[str, Field(max_length=LONGEST_MOMENT), AfterValidator(_checked)]  # as in the head of an event
-Manifest = Annotated[Mapping[Name, Any], Field(max_length=1000)]
+Text = Annotated[str, _cut(LONGEST_TEXT), Field(max_length=LONGEST_TEXT)]  # text, 512 characters at most
+Name = Annotated[str, _cut(LONGEST_NAME), Field(max_length=LONGEST_NAME)]  # text, 64 characters at most
+Digest = Annotated[str, Field(pattern="^[0-9a-f]{0,64}$")]  # SHA-256 in hex
+Count = Annotated[int, BeforeValidator(_whole), Field(ge=0, le=LARGEST)]  # whole number
+_Number = Annotated[float, Field(ge=-_GREATEST, le=_GREATEST)]
+Number = Annotated[_Number | None, _finite(_GREATEST)]  # number, or null
+_Seconds = Annotated[float, Field(ge=-_LONGEST_TIME, le=_LONGEST_TIME)]
+Seconds = Annotated[_Seconds | None, _finite(_LONGEST_TIME)]  # seconds, or null
+Names = Annotated[list[Name], Field(max_length=MOST_SITES)]  # list of names
+Counts = Annotated[Mapping[Name, Count], Field(max_length=MOST_SITES)]  # whole numbers by site
+Numbers = Annotated[Mapping[Name, Number], Field(max_length=MOST_SITES)]  # numbers by site
+Digests = Annotated[Mapping[Name, Digest], Field(max_length=MOST_SITES)]  # SHA-256 by section or site
+Histogram = Annotated[list[Count], Field(max_length=2**13)]  # list of whole numbers, by class
+Times = Annotated[Count, Field(ge=1)]  # whole number
+Moment = Annotated[str, Field(max_length=LONGEST_MOMENT), AfterValidator(_checked)]  # time, ISO 8601, as in the head
+Manifest = Annotated[Mapping[Name, Any], Field(max_length=1000)]  # values of settings by name
 
 
 def known(figures: Mapping[str, float | None]) -> dict[str, float]:

@@ -15,15 +15,15 @@ class RunStarted(Record, kind="run_started"):
     """The aggregator has started, or started again. The first one of a log says what the run is bound to."""
 
     sites: Names
-    rounds: Count
-    quorum: Count  # sites
-    parameters: Count
-    model_bytes: Count
+    rounds: Count  # that the run is to have
+    quorum: Count  # sites without which no round is closed
+    parameters: Count  # of the model
+    model_bytes: Count  # of all that travels with it
     manifest: Manifest = {}
 
 
 class RunBound(Record, kind="run_bound"):
-    """What the run is bound to, as the site was told it."""
+    """In a site's log: what the run is bound to, as the site was told it."""
 
     manifest: Manifest
 
@@ -31,8 +31,8 @@ class RunBound(Record, kind="run_bound"):
 class Changed(Record):
     """What a change of the coordinator says, see `fedmol.fl.changes`."""
 
-    rounds: Count | None = None
-    quorum: Count | None = None
+    rounds: Count | None = None  # in all
+    quorum: Count | None = None  # sites
     deadline: Seconds = None
     grace: Seconds = None
     join_deadline: Seconds = None
@@ -43,9 +43,9 @@ class Changed(Record):
 
 
 class SettingsChanged(Record, kind="settings_changed", incident="settings changed"):
-    """In the head: the round from which on it holds. The aggregator's log has it as it was signed."""
+    """A change of the coordinator holds from the round in the head on. The aggregator's log has it as it was signed."""
 
-    number: Count
+    number: Count  # of the change, counted from 1
     changes: Changed
     document: Annotated[str, Field(max_length=2**14)] | None = None  # that was signed
     signature: Annotated[str, Field(max_length=2**10)] | None = None  # hex
@@ -56,6 +56,8 @@ class SettingsChanged(Record, kind="settings_changed", incident="settings change
 
 
 class ChangeRefused(Record, kind="change_refused", incident="change refused"):
+    """A change of the coordinator cannot hold, and was put aside."""
+
     file: Text
     reason: Name  # the exit's slug
     detail: Text
@@ -65,6 +67,8 @@ class ChangeRefused(Record, kind="change_refused", incident="change refused"):
 
 
 class ClockStopped(Record, kind="clock_stopped", incident="clock stopped"):
+    """The aggregator was not running for a while, as when its machine sleeps."""
+
     seconds: Seconds  # that the process, or the machine, did not run
 
     def words(self) -> str:
@@ -72,6 +76,8 @@ class ClockStopped(Record, kind="clock_stopped", incident="clock stopped"):
 
 
 class StateDamaged(Record, kind="state_damaged", incident="damaged file"):
+    """A file of the party's state cannot be used."""
+
     file: Text
     detail: Text
 
@@ -80,6 +86,8 @@ class StateDamaged(Record, kind="state_damaged", incident="damaged file"):
 
 
 class StateRebuilt(Record, kind="state_rebuilt", incident="file made again"):
+    """A damaged file was made again, from what else there is."""
+
     file: Text
 
     def words(self) -> str:
@@ -87,16 +95,18 @@ class StateRebuilt(Record, kind="state_rebuilt", incident="file made again"):
 
 
 class RunFinished(Record, kind="run_finished"):
-    """A site's own log has only the model's digest."""
+    """All rounds are over. A site's log has only the model's digest."""
 
     outcome: Name = "complete"  # or "quorum": not every site counted in every round
     missing: Names = []  # at the end
-    missed_rounds: Counts = {}  # how many
+    missed_rounds: Counts = {}  # how many each did not count in
     rounds: Count = 0
-    model_digest: Digest | None = None
+    model_digest: Digest | None = None  # of the final model
 
 
 class RunStopped(Record, kind="run_stopped", incident="stopped"):
+    """The program ended with an error, or was asked to."""
+
     reason: Name  # the exit's slug
     detail: Text = ""
 
@@ -111,7 +121,7 @@ class ModelDelivered(Record, kind="model_delivered"):
 
 
 class ModelReceived(Record, kind="model_received"):
-    """The final model is here."""
+    """In a site's log: the final model is here."""
 
     model_digest: Digest
     file_digest: Digest

@@ -32,29 +32,33 @@ class Histograms(Record):
 
 
 class SiteJoined(Record, kind="site_joined"):
+    """A site has brought its counts."""
+
     molecules: Count  # to train on
     census: Histograms = Histograms()
 
 
 class AgreementReached(Record, kind="agreement"):
-    molecules: Counts
+    """All sites train by this from now on."""
+
+    molecules: Counts  # to train on
     weights: Numbers  # of the sites, by their molecules
-    local_steps: Count  # a round
+    local_steps: Count  # of each site in a round
     census: Histograms = Histograms()  # of all sites together
     shards: Digests = {}
 
 
 class AgreementAccepted(Record, kind="agreed"):
-    """The agreement as a site was told it."""
+    """In a site's log: the agreement as the site was told it."""
 
-    local_steps: Count  # a round
+    local_steps: Count  # of each site in a round
     census: Digest
     molecules: Counts
     shards: Digests
 
 
 class PhaseEntered(Record, kind="phase"):
-    """A site goes on with the phase of its work that the head names."""
+    """In a site's log: it goes on with the phase of its work that the head names."""
 
 
 class Training(Record):
@@ -62,7 +66,7 @@ class Training(Record):
 
     step: Count = 0  # of the round
     steps: Count = 0  # that the round has
-    loss: Number = None
+    loss: Number = None  # of the step
     molecules_per_second: Number = None
     seconds_left: Seconds = None  # of the round's training
 
@@ -74,10 +78,12 @@ class SiteProgress(Training, kind="site_progress"):
 
 
 class TrainingStep(Training, kind="training_step", of_a_round=True):
-    """One of the steps of training: about every two seconds one is logged."""
+    """In a site's log: one of the steps of training. About every two seconds one is logged."""
 
 
 class SiteLost(Record, kind="site_lost", incident="site lost"):
+    """A site was silent for too long, and is not waited for any more."""
+
     silent_seconds: Seconds
 
     def words(self) -> str:
@@ -89,7 +95,7 @@ class SiteReturned(Record, kind="site_returned", incident="site back"):
 
 
 class SiteHung(Record, kind="site_hung", incident="site hung"):
-    """A site's own pulse has found that its work makes no progress."""
+    """In a site's log: its own watchdog has found that its work makes no progress."""
 
     seconds: Seconds = None  # without any movement
     detail: Text = ""
@@ -109,9 +115,9 @@ class SiteRefused(Repeated, kind="site_refused", incident="peer refused"):
 
 
 class MessageSent(Record, kind="message_sent"):
-    """A site's messages that hold the same fields, since they were told last."""
+    """In a site's log: messages that left it and hold the same fields, since the last such event."""
 
-    call: Name
+    call: Name  # of the aggregator's interface
     times: Times
     bytes: Count  # of all of them
     holds: Annotated[list[Name], Field(max_length=100)]  # names of fields

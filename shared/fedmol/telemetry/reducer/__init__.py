@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from fedmol.telemetry.events.event_record import Misread
+from fedmol.telemetry.events.run_events import RunStarted
 from fedmol.telemetry.log import AnyEvent
 from fedmol.telemetry.reducer import round_handlers, run_handlers, site_handlers
 from fedmol.telemetry.reducer.handling import Surplus, handle
@@ -23,7 +24,7 @@ def apply(run: Run, event: AnyEvent) -> None:
     run.last_event = time
     if run.began is None:
         run.run, run.owner, run.began = event.run, event.site, time
-        run.role = "aggregator" if event.kind == "run_started" else "site"
+        run.role = "aggregator" if event.kind == RunStarted.kind else "site"
     if isinstance(event.body, Misread):
         run.misfit(event.seq + 1, event.body.what)
         return
