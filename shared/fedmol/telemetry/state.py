@@ -52,7 +52,7 @@ class Bounds:
 
 
 NEWEST = Bounds(rounds=2000, figures=60_000, details=DETAILED_ROUNDS, incidents=50, news=100)
-WHOLE = Bounds(*[sys.maxsize] * 4, news=0)
+WHOLE = Bounds(rounds=sys.maxsize, figures=sys.maxsize, details=sys.maxsize, incidents=sys.maxsize, news=0)
 
 
 @dataclass(slots=True)
