@@ -34,7 +34,7 @@ help: ## show this list
 	@echo "  PYTHON=...       the Python, 3.11 or 3.12, that .venv is made from"
 
 .PHONY: run
-run: $(STAMP) ## play a federation on this machine; DATA=qm9 BUDGET=<minutes> ARGS="--baseline"
+run: $(STAMP) ## run a federation on this machine; DATA=qm9 BUDGET=<minutes> ARGS="--baseline"
 	@$(BIN)/fedmol run --settings $(SETTINGS) $(if $(DATA),--data "$(DATA)") $(if $(BUDGET),--budget $(BUDGET)) $(ARGS)
 
 .PHONY: test
@@ -47,23 +47,23 @@ coverage: $(STAMP) ## measure what the unit tests reach, and write docs/results/
 	@$(BIN)/python -m benchmarks.coverage $(TIER_unit) $(ARGS)
 
 .PHONY: bench
-bench: $(STAMP) ## measure speed and memory beside a plain DiGress, into bench/; DATA=qm9 ARGS="--full"
+bench: $(STAMP) ## measure speed and memory against a plain DiGress, into bench/; DATA=qm9 ARGS="--full"
 	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)") $(ARGS)
 
 .PHONY: bench-federation
-bench-federation: $(STAMP) ## measure a round's cost beside its floor, ten minutes, and write docs/results/federation.md
+bench-federation: $(STAMP) ## measure a round's cost against its floor in ten minutes, and write docs/results/federation.md
 	@$(BIN)/python -m benchmarks.federation $(ARGS)
 
 .PHONY: bench-security
-bench-security: $(STAMP) ## measure honest uploads and the log under attack, seven minutes, and write docs/results/security.md
+bench-security: $(STAMP) ## measure honest uploads and the log under attack in seven minutes, and write docs/results/security.md
 	@$(BIN)/python -m benchmarks.security $(ARGS)
 
 .PHONY: soak
-soak: $(STAMP) ## play 50 whole runs that are disturbed at random, half an hour, and write docs/results/soak.md; ARGS="--runs 5"
+soak: $(STAMP) ## run 50 whole federations, disturbed at random, in half an hour, and write docs/results/soak.md; ARGS="--runs 5"
 	@$(BIN)/python -m benchmarks.soak $(ARGS)
 
 .PHONY: gpu
-gpu: $(STAMP) ## test and measure everything on a GPU, nine minutes, into bench/gpu/; ARGS=--small on any machine
+gpu: $(STAMP) ## test and measure everything on a GPU in nine minutes, into bench/gpu/; ARGS=--small on any machine
 	@$(BIN)/python -m benchmarks.gpu $(ARGS)
 
 .PHONY: gpu-molecules
@@ -71,11 +71,11 @@ gpu-molecules: $(STAMP) ## encode QM9 for a machine with a GPU but without RDKit
 	@$(BIN)/python -m benchmarks.gpu.molecules qm9 --out bench/gpu/qm9.safetensors
 
 .PHONY: gpu-results
-gpu-results: $(STAMP) ## judge what `make gpu` made and write docs/results/gpu.md; RUN=<folder>
+gpu-results: $(STAMP) ## evaluate what `make gpu` made and write docs/results/gpu.md; RUN=<folder>
 	@$(BIN)/python -m benchmarks.gpu.evaluate $(if $(RUN),"$(RUN)")
 
 .PHONY: generate
-generate: $(STAMP) $(HELM) ## write every committed file that follows from others: compose files, charts, dashboards, tables
+generate: $(STAMP) $(HELM) ## write every generated file that is committed: compose files, charts, dashboards, tables
 	@$(GENERATE)
 
 .PHONY: verify
@@ -83,11 +83,11 @@ verify: $(STAMP) $(HELM) ## name the files that `make generate` would write, wit
 	@$(GENERATE) --check
 
 .PHONY: images
-images: ## build both container images; TORCH=cpu|cuda, PIP_EXTRA_INDEX_URL=<where pip may look besides>
+images: ## build both container images; TORCH=cpu|cuda, PIP_EXTRA_INDEX_URL=<where pip may also look>
 	REVISION=$$(git rev-parse --short HEAD 2>/dev/null || echo unknown) TORCH=$(TORCH) docker compose build aggregator $(SITE)
 
 .PHONY: lock-images
-lock-images: $(STAMP) $(HELM) ## look up the digests of the images that ours build on and run beside, and pin them
+lock-images: $(STAMP) $(HELM) ## look up the digests of third-party images, and pin them
 	@$(BIN)/python -m fedmol.containers.images
 	@$(GENERATE)
 
@@ -98,7 +98,7 @@ sbom: ## write the bills of materials (CycloneDX) of both images into build/sbom
 			--output type=local,dest=build/sbom/$$image . ; done
 
 .PHONY: up
-up: $(STAMP) images ## play a federation in containers; SITES=4 DATA=qm9 ARGS="--monitoring"
+up: $(STAMP) images ## run a federation in containers; SITES=4 DATA=qm9 ARGS="--monitoring"
 	@$(BIN)/fedmol up --settings $(SETTINGS) $(if $(SITES),--sites $(SITES)) $(if $(filter-out qm9,$(DATA)),--data "$(DATA)") $(ARGS)
 
 .PHONY: lint
@@ -109,7 +109,7 @@ lint: $(STAMP) ## style, types and import rules
 	$(BIN)/lint-imports
 
 .PHONY: format
-format: $(STAMP) ## put the code into the form that lint asks for
+format: $(STAMP) ## format the code as lint requires
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 

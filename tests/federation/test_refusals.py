@@ -119,6 +119,10 @@ REFUSALS = {
 
 @pytest.mark.parametrize("case", REFUSALS)
 def test_refused(waiting: Stage, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _is_refused(waiting, case, tmp_path, monkeypatch)
+
+
+def _is_refused(waiting: Stage, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arrange, exit, reason = REFUSALS[case]
     intruder: Party = waiting.intruder("model", **arrange(waiting, tmp_path))
     if (tmp_path / "fedmol").exists():
@@ -137,7 +141,8 @@ def test_refused(waiting: Stage, case: str, tmp_path: Path, monkeypatch: pytest.
 def test_the_others_go_on_also_with_a_comment_in_the_source_of_one(
     waiting: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Runs last: after all the refusals the federation's own sites train to the end."""
+    """Last in this file: after a refusal, or all of them, the federation's own sites train to the end."""
+    _is_refused(waiting, "unknown-run", tmp_path, monkeypatch)
     first, *others = waiting.sites
     waiting.start(*others)
     with (other_package(tmp_path) / "models" / "denoiser.py").open("a") as source:

@@ -44,7 +44,7 @@ def test_the_vocabulary_of_format_3_is_in_the_file() -> None:
     ("entry", "value", "message"),
     [
         ("atoms", ["C", "N", "O", "P", "N+"], "digest"),
-        ("atoms", ["C", "N", "O", "As", "N++"], "no atom type"),
+        ("atoms", ["C", "N", "O", "As", "N++"], "not an atom type"),
         ("atoms", ["C", "N", "O", "As", "C"], "twice"),
         ("atoms", "CNOAsC", "list"),
         ("atoms", ["C"] * 10**5, "list"),

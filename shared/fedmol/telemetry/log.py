@@ -149,6 +149,12 @@ def parse(line: bytes) -> AnyEvent:
 
 def parse_chained(line: bytes) -> tuple[AnyEvent, str]:
     """The event of one line, and the hash of the line before that it carries. Raises as `parse` does."""
+    head, fields, previous = _parts(line)
+    return Event(**head, body=told(head["kind"], head["round"], fields)), previous
+
+
+def _parts(line: bytes) -> tuple[dict[str, Any], dict[str, Any], str]:
+    """Head, fields, and the hash of the line before. Raises as `parse` does."""
     if len(line) > LONGEST_LINE:
         raise ValueError("longer than a line of the log may be")
     try:
@@ -160,7 +166,7 @@ def parse_chained(line: bytes) -> tuple[AnyEvent, str]:
     head = {key: said.pop(key) for key in _HEAD}
     _check_head(head)
     previous = said.pop("previous")
-    return Event(**head, body=told(head["kind"], head["round"], said)), previous
+    return head, said, previous
 
 
 def _check_head(head: dict[str, Any]) -> None:
@@ -262,8 +268,8 @@ def _follow_chain(path: Path) -> tuple[int, str, int]:
     previous, count, length = FIRST, 0, 0
     for count, line in lines(path):
         try:
-            event, said = parse_chained(line)
-            follows = (event.seq, said) == (count - 1, previous)
+            head, _, said = _parts(line)
+            follows = (head["seq"], said) == (count - 1, previous)
         except _DAMAGE:
             follows = False
         if not follows:
