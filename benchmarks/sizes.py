@@ -1,7 +1,7 @@
 """What an installation takes: `python -m benchmarks.sizes`.
 
 Of a commit, the library's environment (`pip install ./shared` into a new virtual environment, with the locked CPU build
-of torch) and, with --images, both container images (`docker compose build`). With --before, the figures stand as those
+of torch) and, with --images, both container images. With --before, the figures stand as those
 of an earlier commit beside the newer ones. What is not measured anew stays as it was.
 """
 
@@ -59,13 +59,11 @@ def size_of(folder: Path) -> int:
 
 
 def measure_images(source: Path) -> Figures:
-    """The size of each image as Docker gives it, and the Python packages in it."""
-    site = re.search(r"^ *- name: *(\S+)", (source / "federation.yaml").read_text(), flags=re.MULTILINE)
-    assert site is not None
-    _run(["docker", "compose", "build", "--quiet", "aggregator", site[1]], source)
+    """The size of each image as Docker gives it, and the Python packages in it. Images that have a name keep it."""
     figures: Figures = {}
     for name in IMAGES:
-        image = f"fedmol-{name}:0.1.0"
+        build = ["docker", "buildx", "build", "--quiet", "--load", "--file", "docker/Dockerfile", "--target", name, "."]
+        image = _run(build, source).strip()
         size = int(_run(["docker", "image", "inspect", "--format", "{{.Size}}", image], source))
         ran = ["docker", "run", "--rm", "--network", "none", "--entrypoint", "python", image, "-c", _LIST]
         figures |= _figures(name, size, _run(ran, source).split())

@@ -86,7 +86,7 @@ def test_the_log_tells_all_changes_and_the_same_again_gives_the_same_bytes(stage
         }
         missed = {event.round: event.body.missing for event in run.events(RoundFinished)}
         assert missed == {2: ["c"], 3: ["c"], **{round: [] for round in (1, *range(4, 11))}}
-        assert [(event.round, event.body.changes) for event in run.events(SettingsChanged)] == [
+        assert [(event.round, event.body.changes.said()) for event in run.events(SettingsChanged)] == [
             (3, {"remove": ["d"], "quorum": 2}),
             (4, {"quorum": 3}),
             (5, {"add": ["e"], "quorum": 4}),

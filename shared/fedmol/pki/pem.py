@@ -131,7 +131,8 @@ def content(path: Path) -> bytes:
         raise FedmolError(
             Exit.CERTIFICATE_MISSING,
             f"there is no {path}",
-            "make it with `fedmol certs request`, `sign` and `install`, or name the right folder",
+            "name the right folder; `fedmol certs ca` makes an authority, `fedmol certs request`, `sign` and `install` "
+            "a site's certificate",
         ) from None
     except OSError as error:
         reason = error.strerror or str(error)

@@ -38,7 +38,6 @@ ROUND_SECONDS = (1, 2, 5, 10, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600)  #
 DETAILED_ROUNDS = 30  # the newest ones, whose timelines are kept
 _SPANS, _SPANS_EACH = 2000, 6  # of a round, and more for each site
 _MISFITS = 20  # events that are not what their kind is, of which is told what is wrong
-_NEWS = 100
 
 
 @dataclass(frozen=True)
@@ -49,10 +48,11 @@ class Bounds:
     figures: int  # of sites in rounds
     details: int  # rounds, the newest ones, of which is kept what each site's update was
     incidents: int
+    news: int  # lines for people that nobody has taken yet
 
 
-NEWEST = Bounds(rounds=2000, figures=60_000, details=DETAILED_ROUNDS, incidents=50)
-WHOLE = Bounds(*[sys.maxsize] * 4)
+NEWEST = Bounds(rounds=2000, figures=60_000, details=DETAILED_ROUNDS, incidents=50, news=100)
+WHOLE = Bounds(rounds=sys.maxsize, figures=sys.maxsize, details=sys.maxsize, incidents=sys.maxsize, news=0)
 
 
 @dataclass(slots=True)
@@ -210,13 +210,14 @@ class Run:
     outbound: OutboundTotals = field(default_factory=OutboundTotals)  # of a site, by its own log
     refusals: dict[str, int] = field(default_factory=dict)  # by reason
     incidents: Incidents = field(init=False)
-    news: deque[str] = field(default_factory=lambda: deque(maxlen=_NEWS))  # for people
+    news: deque[str] = field(init=False)  # the reader takes them away
     misread: int = 0  # events whose fields were not what their kind has
     misread_line: int | None = None  # of the log, the first one
     misfits: list[str] = field(default_factory=list)  # what is wrong with the first ones
 
     def __post_init__(self) -> None:
         self.incidents = Incidents(self.bounds.incidents)
+        self.news = deque(maxlen=self.bounds.news)
 
     @property
     def open(self) -> bool:

@@ -96,7 +96,8 @@ def _round_finished(run: Run, event: Event[RoundFinished], time: float) -> None:
         if was_silent(run, one, site, time):
             one.enter(site.name, "silent", max(site.seen or one.began, one.began))
     one.close(time)
-    run.say(_told(run, one))
+    if run.bounds.news:  # what it takes to tell grows with the rounds that are kept
+        run.say(_told(run, one))
 
 
 def _told(run: Run, one: Round) -> str:
