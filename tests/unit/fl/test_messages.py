@@ -166,7 +166,7 @@ def _kinds(union: Any) -> tuple[Any, ...]:
 def test_the_agreement_of_an_earlier_protocol_is_refused_by_name(tmp_path: Path) -> None:
     path = tmp_path / "agreement.json"
     path.write_bytes(json.dumps(json.loads(recorded("1")["Welcome-go"])["agreement"]).encode())
-    with pytest.raises(FedmolError, match=r"agreement\.json is not an agreement of protocol 2\.0") as caught:
+    with pytest.raises(FedmolError, match=r"agreement\.json is not an agreement of protocol 2\.1") as caught:
         read_agreement(path)
     assert caught.value.exit is Exit.STATE_UNUSABLE
 
