@@ -1,8 +1,8 @@
 """What an installation takes: `python -m benchmarks.sizes`.
 
 Of a commit, the library's environment (`pip install ./shared` into a new virtual environment, with the locked CPU build
-of torch) and, with --images, both container images. With --before, the figures stand as those
-of an earlier commit beside the newer ones. What is not measured anew stays as it was.
+of torch) and, with --images, both container images. With --before, the figures stand as those of an earlier commit
+beside the newer ones. What is not measured anew stays as it was.
 """
 
 from __future__ import annotations
@@ -94,8 +94,10 @@ and the CPU build of torch. Docker gives the sizes of the images, which contain 
 
 | what | MB | Python packages | MB before | packages before |
 | --- | ---: | ---: | ---: | ---: |
-{"".join(_rows(figures))}
-{"".join(_changes(figures))}"""
+{"".join(_rows(figures))}{"".join(_changes(figures))}
+What is large in the images is torch and what OpenFL imports when a site starts (pandas, scikit-learn, SciPy). Both share
+one layer with all of it.
+"""
 
 
 def _rows(figures: Figures) -> Iterator[str]:
