@@ -95,8 +95,8 @@ and the CPU build of torch. Docker gives the sizes of the images, which contain 
 | what | MB | Python packages | MB before | packages before |
 | --- | ---: | ---: | ---: | ---: |
 {"".join(_rows(figures))}{"".join(_changes(figures))}
-What is large in the images is torch and what OpenFL imports when a site starts (pandas, scikit-learn, SciPy). Both share
-one layer with all of it.
+What is large in the images is torch and what OpenFL imports when a site starts (pandas, scikit-learn, SciPy). Both
+share one layer with all of it.
 """
 
 
