@@ -14,7 +14,7 @@ from benchmarks.federation.cases import counts
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.messages import JOIN, LARGEST_CONTROL, SERVICE
 from fedmol.fl.refusals import decode_error
-from fedmol.fl.versions import SEMANTICS
+from fedmol.fl.versions import PROTOCOL, SEMANTICS, written
 from fedmol.telemetry.events.site_events import SiteJoined, SiteRefused
 from tests.golden.messages import recorded
 from tests.support.attacker import ATTACKER, refusal
@@ -219,7 +219,7 @@ def test_a_site_of_protocol_1_is_told_both_versions_in_a_form_that_it_can_show(e
     detail = json.loads(answer.details())
     assert detail["exit"] == Exit.MODEL_DIFFERS.slug  # the nearest that its code knows
     assert "protocol 1," in detail["message"]
-    assert "protocol 2.0" in detail["message"]
+    assert f"protocol {written(PROTOCOL)}" in detail["message"]
 
 
 def test_a_message_that_is_too_long_is_not_looked_at(enrollment: Light) -> None:
