@@ -17,7 +17,7 @@ def test_runs_that_failed_are_named(tmp_path: Path) -> None:
     page.publish(page.document([right, wrong], "c" * 40), tmp_path)
     said = (tmp_path / page.PAGE).read_text()
     assert said == page.render(page.load(tmp_path))
-    assert "1 of 2 right" in said
+    assert "1 of 2 passed" in said
     assert "with 2 disturbances and 3 restarts" in said
     assert "Seed 2 failed: it hangs" in said
     assert "| full disk | 0 | 1 | 0 | 0 |" in said

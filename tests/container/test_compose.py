@@ -187,5 +187,5 @@ def test_a_program_that_is_asked_to_stop_does_so_at_once(finished: Stack) -> Non
 
 
 def test_down_leaves_nothing(finished: Stack) -> None:
-    finished.close()
+    finished.down()
     wait_until(lambda: finished.left() == [], "the engine has forgotten everything", 60)

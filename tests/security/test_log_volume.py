@@ -96,7 +96,7 @@ def test_reports_of_any_content_are_refused_by_name_and_add_up(one: Light) -> No
             assert refusal.exit in (Exit.MESSAGE_REFUSED, Exit.UNKNOWN_RUN)
     one.play()
     page = _shown(one)
-    assert "peer refused" in page
+    assert "Peer refused" in page
     _stop(one)
     refused = [event for event in one.stage.events(SiteRefused) if event.site == ATTACKER]
     assert sum(event.body.times for event in refused) == 20 * len(_MALFORMED)

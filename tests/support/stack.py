@@ -119,5 +119,11 @@ class Stack:
         networks, volumes = client.networks.list(filters={"label": mark}), client.volumes.list(filters={"label": mark})
         return [str(one.name) for found in (containers, networks, volumes) for one in found]
 
-    def close(self) -> None:
+    def down(self) -> None:
         self.compose("--profile", "*", "down", "--volumes", "--remove-orphans", "--timeout", "5")
+
+    def close(self) -> None:
+        """Containers go first: Compose finds no order in what an interrupted `down` left, and removes nothing."""
+        self.compose("--profile", "*", "kill", "--remove-orphans")
+        self.compose("--profile", "*", "rm", "--force")
+        self.down()
