@@ -65,12 +65,20 @@ def _finished(run: Run) -> str:
 
 
 def seconds_left(run: Run, now: float) -> float | None:
-    """At the mean pace of the last five rounds; None before one has ended, or when the run is not going on."""
+    """At the mean pace of the last five rounds, the current one not before its sites have trained as long as they say.
+
+    None before one has ended, or when the run is not going on.
+    """
     paces = [one.seconds for one in run.rounds.values() if one.seconds is not None][-5:]
     if not paces or not run.open or run.rounds_target is None:
         return None
+    pace = sum(paces) / len(paces)
+    later = run.rounds_target - run.rounds_finished - 1
     current = run.rounds.get(run.round)
     begun = now - current.began if current and current.ended is None else 0.0
-    pace = sum(paces) / len(paces)
-    left = run.rounds_target - run.rounds_finished
-    return max(0.0, pace * left - min(begun, pace))
+    training = [
+        site.seconds_left - (now - site.seen)
+        for site in run.sites.values()
+        if site.state == "training" and site.seconds_left is not None and site.seen is not None
+    ]
+    return max(0.0, pace * later + max(0.0, pace - begun, *training))

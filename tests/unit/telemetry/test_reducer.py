@@ -175,6 +175,13 @@ def test_the_time_left_is_that_of_the_rounds_left(story: Story) -> None:
     assert seconds_left(watch.run, watch.clock()) == pytest.approx(4.0)
 
 
+def test_a_round_that_takes_longer_than_those_before_is_over_when_its_sites_say(story: Story) -> None:
+    story.start().gather().play(1)
+    story.progress("north", 2, "training", step=3, steps=300, seconds_left=25.0)
+    watch = watching(story.folder, later=5.0)
+    assert seconds_left(watch.run, watch.clock()) == pytest.approx(2.0 + 20.0, abs=0.1)
+
+
 def test_events_that_are_not_what_their_kind_has_are_counted_and_passed_over(story: Story) -> None:
     path = story.start().log.path
     append(path, "update_received", site="north", round=1)
