@@ -41,7 +41,7 @@ def drawing(results: Results) -> str:
             "Sampling by default, times plain in 500 steps",
             {BASELINE: 1.0} | {n: s.ratio.median for n, s in results.sampling_by_default.items()},
         ),
-        _bars("Peak memory of training, share of plain's", {n: one.share for n, one in results.memory.items()}),
+        _bars("Peak memory of training, share of plain's", {n: figure.share for n, figure in results.memory.items()}),
         *_descents(results),
     ]
     return sheet(panels)

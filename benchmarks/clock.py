@@ -82,9 +82,9 @@ def _repetitions(clock: Clock, work: Work, turn: float) -> int:
 
 def rates(seconds: Sequence[float], amount: float) -> Spread:
     """`amount` per second."""
-    return Spread.of([amount / one for one in seconds])
+    return Spread.of([amount / elapsed for elapsed in seconds])
 
 
 def ratios(baseline: Sequence[float], seconds: Sequence[float]) -> Spread:
     """How many times less time than the baseline, round by round."""
-    return Spread.of([base / one for base, one in zip(baseline, seconds, strict=True)])
+    return Spread.of([base / elapsed for base, elapsed in zip(baseline, seconds, strict=True)])

@@ -65,8 +65,10 @@ def share(counts: Mapping[str, int]) -> float:
 def render(found: Figures) -> str:
     """docs/results/coverage.md."""
     total = found[f"room/{TOTAL}"]
-    rooms = "".join(_rows((name, one) for name, one in found.items() if name.startswith("room/") and one != total))
-    little = "".join(_rows((f"`{name}`", one) for name, one in found.items() if name.startswith("module/")))
+    rooms = "".join(
+        _rows((name, figure) for name, figure in found.items() if name.startswith("room/") and figure != total)
+    )
+    little = "".join(_rows((f"`{name}`", figure) for name, figure in found.items() if name.startswith("module/")))
     named = (
         f"""
 Modules of which less than {formats.percent(LITTLE, 0)} is reached:
@@ -91,14 +93,14 @@ late, and far from its cause. That a line runs does not say that a test would no
 
 
 def _rows(chosen: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[str]:
-    for name, one in chosen:
-        yield f"| {name.replace('room/', '').replace('module/', '')} | {_cells(one)} |\n"
+    for name, figure in chosen:
+        yield f"| {name.replace('room/', '').replace('module/', '')} | {_cells(figure)} |\n"
 
 
-def _cells(one: Mapping[str, Any]) -> str:
-    counts = [one["modules"]] if "modules" in one else []
-    cells = [*counts, one["statements"], one["branches"]]
-    return " | ".join([*map(formats.count, cells), formats.percent(one["value"])])
+def _cells(figure: Mapping[str, Any]) -> str:
+    counts = [figure["modules"]] if "modules" in figure else []
+    cells = [*counts, figure["statements"], figure["branches"]]
+    return " | ".join([*map(formats.count, cells), formats.percent(figure["value"])])
 
 
 def _measure(tests: tuple[str, ...]) -> Mapping[str, Any]:
@@ -119,7 +121,7 @@ def _measure(tests: tuple[str, ...]) -> Mapping[str, Any]:
 def coverage(tests: tuple[str, ...], out: Path) -> None:
     """Run the tests in these folders, and count what they reach of the product."""
     told = {"command": "make coverage", "commit": origin.commit(clean=out == origin.ROOT / "docs/results")}
-    found = {name: {**one, **told} for name, one in figures(_measure(tests)).items()}
+    found = {name: {**figure, **told} for name, figure in figures(_measure(tests)).items()}
     files.write_text(out / DATA, json.dumps(found, indent=1, allow_nan=False) + "\n")
     files.write_text(out / PAGE, render(found))
     click.echo(render(found))

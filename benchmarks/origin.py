@@ -37,8 +37,8 @@ def changed_since(earlier: str) -> bool:
 
 
 def machine() -> str:
-    one = describe(torch.device("cpu"))
-    return f"{one.processor}, {one.cores} cores, {one.system}"
+    described = describe(torch.device("cpu"))
+    return f"{described.processor}, {described.cores} cores, {described.system}"
 
 
 def _git(*arguments: str) -> str:

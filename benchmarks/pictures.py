@@ -46,8 +46,8 @@ def sheet(smiles: list[str]) -> str:
     """An SVG document with a picture of each molecule, in rows."""
     width, height = COLUMNS * CELL[0], ROWS * CELL[1]
     cells = [
-        svg(one, CELL).replace("<svg ", f'<svg x="{k % COLUMNS * CELL[0]}" y="{k // COLUMNS * CELL[1]}" ', 1)
-        for k, one in enumerate(smiles)
+        svg(text, CELL).replace("<svg ", f'<svg x="{k % COLUMNS * CELL[0]}" y="{k // COLUMNS * CELL[1]}" ', 1)
+        for k, text in enumerate(smiles)
     ]
     return "\n".join(
         [

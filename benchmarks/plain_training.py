@@ -55,16 +55,16 @@ def molecules(graphs: Graphs, atom_types: int, bond_types: int) -> list[Molecule
 
 def collate(batch: Sequence[Molecule]) -> Dense:
     """One dense batch, padded to its largest molecule, with "no bond" between atoms that no bond joins."""
-    counts = torch.tensor([len(one.x) for one in batch], device=batch[0].x.device)
+    counts = torch.tensor([len(graph.x) for graph in batch], device=batch[0].x.device)
     n = int(counts.max())
     slots = torch.arange(n, device=counts.device)
     mask = slots < counts[:, None]
     x = batch[0].x.new_zeros(len(batch), n, batch[0].x.shape[1])
-    x[mask] = torch.cat([one.x for one in batch])
-    owner = torch.cat([torch.full_like(one.ends[0], k) for k, one in enumerate(batch)])
-    first, second = torch.cat([one.ends for one in batch], 1)
+    x[mask] = torch.cat([graph.x for graph in batch])
+    owner = torch.cat([torch.full_like(graph.ends[0], k) for k, graph in enumerate(batch)])
+    first, second = torch.cat([graph.ends for graph in batch], 1)
     e = x.new_zeros(len(batch), n, n, batch[0].kinds.shape[1])
-    e[owner, first, second] = torch.cat([one.kinds for one in batch]).float()
+    e[owner, first, second] = torch.cat([graph.kinds for graph in batch]).float()
     e[..., 0] = (mask[:, :, None] & mask[:, None] & (slots[:, None] != slots) & (e.sum(-1) == 0)).float()
     return Dense(x, e, mask)
 

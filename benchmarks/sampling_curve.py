@@ -81,12 +81,14 @@ class Judge:
             novelty=quality.novelty_strict.share,
             in_test=len(set(valid) & self.smiles) / max(1, len(set(valid))),
             fcd=None if self.activations is None else chemnet.frechet(_activations(valid), self.activations),
-            distances={one.name: one.total_variation for one in distances(graphs, self.test, self.vocabulary)},
+            distances={
+                distance.name: distance.total_variation for distance in distances(graphs, self.test, self.vocabulary)
+            },
         )
 
 
 def _valid(readings: Iterable[Reading]) -> list[str]:
-    return [one.smiles for one in readings if one.smiles is not None]
+    return [reading.smiles for reading in readings if reading.smiles is not None]
 
 
 def _activations(smiles: list[str]) -> chemnet.Activations:
@@ -153,15 +155,15 @@ def drawing(points: list[Point]) -> str:
 def table(points: list[Point]) -> Table:
     """The same to read."""
     shown = Table("sampler", "steps", "per CPU-s", "valid", "connected", "unique", "novel", "in test", "rings", "FCD")
-    for one in sorted(points, key=lambda point: (point.sampler, point.steps)):
-        shares = (one.validity, one.connected, one.uniqueness, one.novelty, one.in_test)
+    for measured in sorted(points, key=lambda point: (point.sampler, point.steps)):
+        shares = (measured.validity, measured.connected, measured.uniqueness, measured.novelty, measured.in_test)
         shown.add_row(
-            one.sampler,
-            str(one.steps),
-            f"{one.per_second:,.1f}",
+            measured.sampler,
+            str(measured.steps),
+            f"{measured.per_second:,.1f}",
             *(f"{share:.4f}" for share in shares),
-            f"{one.distances['rings']:.4f}",
-            "" if one.fcd is None else f"{one.fcd:.3f}",
+            f"{measured.distances['rings']:.4f}",
+            "" if measured.fcd is None else f"{measured.fcd:.3f}",
         )
     return shown
 

@@ -55,7 +55,7 @@ class Latency:
 
     @staticmethod
     def of(seconds: Sequence[float], size: int) -> Latency:
-        ordered = sorted(1000 * one for one in seconds)
+        ordered = sorted(1000 * elapsed for elapsed in seconds)
         p50, p99 = (ordered[math.ceil(share * len(ordered)) - 1] for share in (0.5, 0.99))
         return Latency(len(ordered), p50, p99, ordered[-1], size)
 
@@ -188,8 +188,8 @@ def _going_on(federation: Federation, pace: float) -> Iterator[None]:
 def tables(memory: list[Memory], latencies: dict[str, Latency]) -> Iterator[Table]:
     """The same to read."""
     grown = Table("rounds", "events", "log, MB", "memory, MB")
-    for one in memory:
-        grown.add_row(f"{one.rounds}", f"{one.events:,}", f"{one.log / 1e6:.1f}", f"{one.resident / 1e6:.1f}")
+    for row in memory:
+        grown.add_row(f"{row.rounds}", f"{row.events:,}", f"{row.log / 1e6:.1f}", f"{row.resident / 1e6:.1f}")
     yield grown
     asked = Table("path", "asked", "p50, ms", "p99, ms", "longest, ms", "kB")
     for path, found in latencies.items():
@@ -223,8 +223,8 @@ def sidecar(sites: int, rounds: int, seconds: float, pace: float, listeners: int
     document = {
         "machine": asdict(describe(torch.device("cpu"))),
         "asked_for": {"sites": sites, "rounds": rounds, "seconds": seconds, "pace": pace, "listeners": listeners},
-        "memory": [asdict(one) for one in memory],
-        "latency_ms": {path: asdict(one) for path, one in latencies.items()},
+        "memory": [asdict(row) for row in memory],
+        "latency_ms": {path: asdict(latency) for path, latency in latencies.items()},
     }
     files.write_text(out / "sidecar.json", json.dumps(document, indent=1) + "\n")
     console.print(f"written: {out / 'sidecar.json'}")

@@ -84,8 +84,8 @@ def _run(command: list[str], folder: Path) -> str:
 
 def render(figures: Figures) -> str:
     """docs/results/sizes.md."""
-    made = sorted({str(one["commit"])[:7] for name, one in figures.items() if not name.startswith(BEFORE)})
-    before = sorted({str(one["commit"])[:7] for name, one in figures.items() if name.startswith(BEFORE)})
+    made = sorted({str(figure["commit"])[:7] for name, figure in figures.items() if not name.startswith(BEFORE)})
+    before = sorted({str(figure["commit"])[:7] for name, figure in figures.items() if name.startswith(BEFORE)})
     return f"""# What an installation takes
 
 Made by `{COMMAND} --images` at {", ".join(made)}, and by `{COMMAND} --images --before {" ".join(before)}` for
@@ -113,7 +113,7 @@ def _rows(figures: Figures) -> Iterator[str]:
 def _changes(figures: Figures) -> Iterator[str]:
     for name, title in (
         (LIBRARY, "An installation of the library"),
-        *((one, f"The image of the {one}") for one in IMAGES),
+        *((image, f"The image of the {image}") for image in IMAGES),
     ):
         now, then = (figures.get(f"{prefix}{name}/packages") for prefix in ("", BEFORE))
         if now and then:
@@ -144,11 +144,11 @@ def main(before: str | None, images: bool, out: Path) -> None:
     prefix = "" if before is None else BEFORE
     path = out / _DATA
     figures: Figures = json.loads(path.read_text()) if path.exists() else {}
-    figures |= {prefix + name: {**one, **told} for name, one in found.items()}
+    figures |= {prefix + name: {**figure, **told} for name, figure in found.items()}
     files.write_text(path, json.dumps(figures, indent=1, allow_nan=False) + "\n")
     files.write_text(out / _PAGE, render(figures))
-    for name, one in found.items():
-        click.echo(f"{prefix}{name}: {one['value']:,.0f}")
+    for name, figure in found.items():
+        click.echo(f"{prefix}{name}: {figure['value']:,.0f}")
 
 
 def _git(*arguments: str) -> str:

@@ -68,7 +68,7 @@ def _charged(smiles: str) -> str | None:
 
 def _tautomer(smiles: str, rng: random.Random) -> str | None:
     found = rdMolStandardize.TautomerEnumerator().Enumerate(Chem.MolFromSmiles(smiles))
-    others = sorted({str(Chem.MolToSmiles(one)) for one in found} - {smiles})
+    others = sorted({str(Chem.MolToSmiles(tautomer)) for tautomer in found} - {smiles})
     return rng.choice(others) if others else None
 
 
@@ -105,7 +105,7 @@ def measure(name: str, table: Table, vocabulary_name: str, number: int, seed: in
     for recipe in RECIPES:
         vocabulary = vocabularies.get(vocabulary_name, recipe)
         began = time.process_time()
-        here = shard_of([one for one, _, _ in pairs], vocabulary)
+        here = shard_of([smiles for smiles, _, _ in pairs], vocabulary)
         seconds = time.process_time() - began
         there = shard_of([other for _, other, _ in pairs], vocabulary)
         low, high = (rate := Rate(len({*here.smiles} & {*there.smiles}), len(pairs))).interval
@@ -124,8 +124,8 @@ def render(figures: dict[str, dict[str, Any]]) -> str:
         for recipe in RECIPES
         for same in [figures[f"{source}/{recipe}/same"]]
     )
-    made = {str(one["commit"])[:7] for one in figures.values()}
-    most = max(int(one["of"]) for name, one in figures.items() if name.endswith("/same"))
+    made = {str(figure["commit"])[:7] for figure in figures.values()}
+    most = max(int(figure["of"]) for name, figure in figures.items() if name.endswith("/same"))
     return f"""# The same substances at two sites
 
 {most:,} substances of each source. One site has RDKit's canonical SMILES of them, the other each as a salt, in a
@@ -153,7 +153,7 @@ def main(data: Path, number: int, out: Path) -> None:
     for name, file, vocabulary in (("MOSES", "moses.csv.gz", "drug"), ("QM9", "qm9.csv.gz", "qm9-charged")):
         found |= measure(name, read_table(data / file), vocabulary, number, seed=0)
     told = {"command": COMMAND, "commit": commit, "machine": origin.machine()}
-    figures = {name: {**one, **told} for name, one in found.items()}
+    figures = {name: {**figure, **told} for name, figure in found.items()}
     files.write_text(out / _DATA, json.dumps(figures, indent=1, allow_nan=False) + "\n")
     files.write_text(out / _PAGE, render(figures))
 

@@ -129,9 +129,9 @@ class Suite:
             BASELINE: Plain(graphs, noise, batch, self.device),
         }
         validation = self.stock.validation.to(self.device)
-        for name, one in contenders.items():
+        for name, contender in contenders.items():
             results.time_to_nll[name] = descent(
-                one,
+                contender,
                 noise.to(self.device),
                 validation,
                 clock,

@@ -32,10 +32,10 @@ def training(
     contenders: Mapping[str, Contender], clock: Clock, batch: int, rounds: int, turn: float, peak: float
 ) -> dict[str, TrainingSpeed]:
     """Whole steps: taking a batch, noise, features, loss, gradients and the optimiser. `peak` in operations/s."""
-    seconds = alternate(clock, {name: one.train for name, one in contenders.items()}, rounds, turn)
+    seconds = alternate(clock, {name: contender.train for name, contender in contenders.items()}, rounds, turn)
     speeds = {}
-    for name, one in contenders.items():
-        operations = _operations(one) / batch
+    for name, contender in contenders.items():
+        operations = _operations(contender) / batch
         rate = rates(seconds[name], batch)
         share = operations * rate.median / peak
         speeds[name] = TrainingSpeed(rate, ratios(seconds[BASELINE], seconds[name]), operations / 1e6, share)
@@ -46,10 +46,12 @@ def sampling_in_full(
     contenders: Mapping[str, Contender], clock: Clock, molecules: int, steps: int, rounds: int, turn: float
 ) -> dict[str, Speed]:
     """Ancestral sampling in 500 steps, reckoned from about `steps` of them: each costs one call of the network."""
-    calls = {name: _calls(one, molecules, steps) for name, one in contenders.items()}
-    works = {name: repeated(partial(one.sample_steps, molecules, steps)) for name, one in contenders.items()}
+    calls = {name: _calls(contender, molecules, steps) for name, contender in contenders.items()}
+    works = {
+        name: repeated(partial(contender.sample_steps, molecules, steps)) for name, contender in contenders.items()
+    }
     seconds = alternate(clock, works, rounds, turn)
-    whole = {name: [one * FULL_STEPS / calls[name] for one in seconds[name]] for name in contenders}
+    whole = {name: [elapsed * FULL_STEPS / calls[name] for elapsed in seconds[name]] for name in contenders}
     return {name: Speed(rates(whole[name], molecules), ratios(whole[BASELINE], whole[name])) for name in contenders}
 
 
@@ -57,10 +59,10 @@ def sampling_by_default(
     baseline: Plain, presets: Mapping[str, Preset], clock: Clock, molecules: int, steps: int, rounds: int
 ) -> dict[str, Speed]:
     """fedmol's default sampler, run to its end, beside the baseline's 500 steps reckoned from `steps` of them."""
-    works = {name: repeated(partial(one.sample_default, molecules)) for name, one in presets.items()}
+    works = {name: repeated(partial(preset.sample_default, molecules)) for name, preset in presets.items()}
     works[BASELINE] = repeated(partial(baseline.sample_steps, molecules, steps))
     seconds = alternate(clock, works, rounds, turn=0)
-    whole = [one * FULL_STEPS / steps for one in seconds.pop(BASELINE)]
+    whole = [elapsed * FULL_STEPS / steps for elapsed in seconds.pop(BASELINE)]
     return {name: Speed(rates(taken, molecules), ratios(whole, taken)) for name, taken in seconds.items()}
 
 

@@ -45,40 +45,40 @@ class _Class:
 def page() -> str:
     """The page as Markdown."""
     sources = {name: (FOLDER / f"{name}.py").read_text() for name in ("event_record", *_SUBJECTS)}
-    classes = {one.name: one for source in sources.values() for one in _classes(source)}
+    classes = {record.name: record for source in sources.values() for record in _classes(source)}
     types, parts = _types(_TYPES.read_text()), [_HEAD]
     for name in _SUBJECTS:
         parts.append(f"## {(ast.get_docstring(ast.parse(sources[name])) or name).rstrip('.')}\n")
-        parts += [_section(one, classes, types) for one in _classes(sources[name])]
-    written = {one.kind for one in classes.values() if one.kind}
+        parts += [_section(record, classes, types) for record in _classes(sources[name])]
+    written = {record.kind for record in classes.values() if record.kind}
     if written != set(KINDS):
         raise ValueError(f"kinds that no record in {FOLDER} has: {sorted(set(KINDS) ^ written)}")
     return "\n".join(parts)
 
 
-def _section(one: _Class, classes: dict[str, _Class], types: dict[str, str]) -> str:
-    fields = list(_all_fields(one, classes))
-    if not one.kind and any(one.name in other.bases for other in classes.values()):
+def _section(record: _Class, classes: dict[str, _Class], types: dict[str, str]) -> str:
+    fields = list(_all_fields(record, classes))
+    if not record.kind and any(record.name in other.bases for other in classes.values()):
         return ""  # its fields stand with the kinds that have them
-    about = [one.about] if one.about else []
-    if one.incident:
-        about.append(f"An incident: *{one.incident}*.")
-    if one.of_a_round:
+    about = [record.about] if record.about else []
+    if record.incident:
+        about.append(f"An incident: *{record.incident}*.")
+    if record.of_a_round:
         about.append("The head names a round.")
     rows = [
         f"| `{name}` | {_described(kind, types)} | {'' if needed else 'optional'} | {comment} |"
         for name, kind, needed, comment in fields
     ]
     table = ["| Field | Type | | Meaning |", "| --- | --- | --- | --- |", *rows, ""] if rows else []
-    title = f"`{one.kind}`" if one.kind else f"{one.name}, a part of others"
+    title = f"`{record.kind}`" if record.kind else f"{record.name}, a part of others"
     return "\n".join([f"### {title}", "", " ".join(about), "", *table]).replace("\n\n\n", "\n\n")
 
 
-def _all_fields(one: _Class, classes: dict[str, _Class]) -> Iterator[tuple[str, str, bool, str]]:
-    for base in one.bases:
+def _all_fields(record: _Class, classes: dict[str, _Class]) -> Iterator[tuple[str, str, bool, str]]:
+    for base in record.bases:
         if base in classes:
             yield from _all_fields(classes[base], classes)
-    yield from one.fields
+    yield from record.fields
 
 
 def _classes(source: str) -> Iterator[_Class]:
@@ -93,7 +93,7 @@ def _classes(source: str) -> Iterator[_Class]:
                 said.get("of_a_round", False),
                 " ".join((ast.get_docstring(node) or "").split()),
                 tuple(ast.unparse(base) for base in node.bases),
-                tuple(_field(one, comments) for one in node.body if isinstance(one, ast.AnnAssign)),
+                tuple(_field(statement, comments) for statement in node.body if isinstance(statement, ast.AnnAssign)),
             )
 
 

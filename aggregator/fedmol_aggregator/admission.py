@@ -51,10 +51,10 @@ class Certificate:
 @lru_cache(maxsize=256)
 def read_certificate(pem: bytes) -> Certificate:
     """The certificate that TLS has found valid when the connection was opened."""
-    one = x509.load_pem_x509_certificate(pem)
-    names = one.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    certificate = x509.load_pem_x509_certificate(pem)
+    names = certificate.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
     name = str(names[0].value) if len(names) == 1 else None
-    return Certificate(name, one.serial_number, one.not_valid_after_utc, _fingerprint(one))
+    return Certificate(name, certificate.serial_number, certificate.not_valid_after_utc, _fingerprint(certificate))
 
 
 def _fingerprint(certificate: x509.Certificate) -> str | None:

@@ -26,14 +26,14 @@ def agree(training: TrainingSettings, counts: Mapping[str, Counts]) -> Agreement
     sites = dict(sorted(counts.items()))
     return Agreement(
         census=CensusCounts(**{kind: _sum(kind, sites.values()) for kind in CensusCounts.model_fields}),
-        molecules={site: one.molecules for site, one in sites.items()},
-        local_steps=local_steps(training, [one.seconds_per_step for one in sites.values()]),
-        shards={site: one.shard for site, one in sites.items()},
+        molecules={site: joined.molecules for site, joined in sites.items()},
+        local_steps=local_steps(training, [joined.seconds_per_step for joined in sites.values()]),
+        shards={site: joined.shard for site, joined in sites.items()},
     )
 
 
 def _sum(kind: str, counts: Collection[Counts]) -> tuple[int, ...]:
-    return tuple(sum(column) for column in zip(*(getattr(one.census, kind) for one in counts), strict=True))
+    return tuple(sum(column) for column in zip(*(getattr(count.census, kind) for count in counts), strict=True))
 
 
 def local_steps(training: TrainingSettings, seconds_per_step: Collection[float | None]) -> int:
@@ -43,7 +43,7 @@ def local_steps(training: TrainingSettings, seconds_per_step: Collection[float |
     site that says it is slow takes at most three quarters of the steps; one that really is as slow takes longer than
     the budget. Of two sites the lower median is the faster one.
     """
-    seconds = [one for one in seconds_per_step if one is not None]
+    seconds = [measured for measured in seconds_per_step if measured is not None]
     if training.budget_minutes is None or not seconds:
         return training.local_steps
     slowest = min(max(seconds), SLOWEST * lower_median(seconds))

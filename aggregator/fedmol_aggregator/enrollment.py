@@ -174,7 +174,7 @@ class Enrollment:
 
     def _members(self) -> dict[str, Counts]:
         """Who has joined, but for sites that were removed since, or are to come later; by name."""
-        return {site: one for site, one in sorted(self.joined.items()) if site in self.settings.site_names}
+        return {site: joined for site, joined in sorted(self.joined.items()) if site in self.settings.site_names}
 
     def _take_in(self, site: str, counts: Counts) -> None:
         """Before the agreement a site's newest counts are what it brings; after it, they have to fit."""

@@ -33,11 +33,11 @@ class ProgressLog:
         """Whether this report is to be told, which is noted. `round` is the open one, whatever the site says."""
         now = self.clock()
         with self._lock:
-            one = self._sites.setdefault(site, _Site(BURST, now))
-            fresh = (now - one.counted) / EVERY + PHASES * (round > one.round)
-            one.left, one.counted, one.round = min(BURST, one.left + fresh), now, max(round, one.round)
-            patience = EVERY if one.left > BURST / 2 else _STILL_EVERY
-            if one.left < 1 or (phase == one.phase and now - one.told < patience):
+            known = self._sites.setdefault(site, _Site(BURST, now))
+            fresh = (now - known.counted) / EVERY + PHASES * (round > known.round)
+            known.left, known.counted, known.round = min(BURST, known.left + fresh), now, max(round, known.round)
+            patience = EVERY if known.left > BURST / 2 else _STILL_EVERY
+            if known.left < 1 or (phase == known.phase and now - known.told < patience):
                 return False
-            one.left, one.told, one.phase = one.left - 1, now, phase
+            known.left, known.told, known.phase = known.left - 1, now, phase
             return True

@@ -64,8 +64,8 @@ def measure(case: Case, folder: Path) -> Cost:
     return Cost(
         case,
         initial.nbytes,
-        Side([one for one, _ in measured], ours.peak_bytes, ours.digest()),
-        Side([one for _, one in measured], floor.peak_bytes, floor.digest),
+        Side([here for here, _ in measured], ours.peak_bytes, ours.digest()),
+        Side([least for _, least in measured], floor.peak_bytes, floor.digest),
     )
 
 

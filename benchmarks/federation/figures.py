@@ -37,8 +37,8 @@ def figures_of(costs: Iterable[Cost], origin: Mapping[str, str]) -> Figures:
 def _measured(cost: Cost) -> Iterator[tuple[str, Value]]:
     ours, floor = cost.ours, cost.floor
     pairs = list(zip(ours.turns, floor.turns, strict=True))
-    yield "cpu_over_floor", _spread([one.cpu_seconds / other.cpu_seconds for one, other in pairs])
-    yield "wall_over_floor", _spread([one.seconds / other.seconds for one, other in pairs])
+    yield "cpu_over_floor", _spread([own.cpu_seconds / other.cpu_seconds for own, other in pairs])
+    yield "wall_over_floor", _spread([own.seconds / other.seconds for own, other in pairs])
     yield "memory_models", _exactly((ours.peak_bytes - ALLOWANCE) / cost.model_bytes)
     for name, side in (("", ours), ("floor_", floor)):
         yield f"{name}cpu_seconds", _spread([turn.cpu_seconds for turn in side.turns])
@@ -50,8 +50,8 @@ def _measured(cost: Cost) -> Iterator[tuple[str, Value]]:
 def _worst(named: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, dict[str, Any]]]:
     for what in TARGETS:
         for sites in SITES:
-            found = {name: one for name, one in named.items() if name.startswith(f"case/{sites}/")}
-            found = {name.split("/")[2]: one for name, one in found.items() if name.endswith(f"/{what}")}
+            found = {name: figure for name, figure in named.items() if name.startswith(f"case/{sites}/")}
+            found = {name.split("/")[2]: figure for name, figure in found.items() if name.endswith(f"/{what}")}
             if found:
                 model = max(found, key=lambda model: found[model]["value"])
                 yield f"{what}_{sites}_sites", {**found[model], "model": model}

@@ -43,16 +43,16 @@ def render(figures: Figures) -> str:
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), undefined=StrictUndefined, keep_trailing_newline=True
     )
-    own = {name: one for name, one in figures.items() if not name.startswith(_BEFORE)}
-    old = {name.removeprefix(_BEFORE): one for name, one in figures.items() if name.startswith(_BEFORE)}
+    own = {name: figure for name, figure in figures.items() if not name.startswith(_BEFORE)}
+    old = {name.removeprefix(_BEFORE): figure for name, figure in figures.items() if name.startswith(_BEFORE)}
     return templates.get_template("federation.md.j2").render(
-        machines=sorted({one["machine"] for one in own.values()}),
-        commits=sorted({one["commit"][:7] for one in own.values()}),
-        commands=sorted({one["command"] for one in own.values()}),
+        machines=sorted({figure["machine"] for figure in own.values()}),
+        commits=sorted({figure["commit"][:7] for figure in own.values()}),
+        commands=sorted({figure["command"] for figure in own.values()}),
         headlines=list(_headlines(own)),
         cases=list(_cases(own)),
         old=list(_old(old)),
-        old_commits=sorted({one["commit"][:7] for one in old.values()}),
+        old_commits=sorted({figure["commit"][:7] for figure in old.values()}),
     )
 
 
@@ -68,16 +68,21 @@ def _headlines(figures: Figures) -> Iterator[Row]:
 def _cases(figures: Figures) -> Iterator[Row]:
     for name in dict.fromkeys(name.rpartition("/")[0] for name in figures if name.startswith("case/")):
         _, sites, model = name.split("/")
-        one = {what.removeprefix(f"{name}/"): figure for what, figure in figures.items() if what.startswith(f"{name}/")}
-        allowed = ALLOWANCE + TARGETS["memory_models"][1] * one["model_bytes"]["value"]
+        case = {
+            what.removeprefix(f"{name}/"): figure for what, figure in figures.items() if what.startswith(f"{name}/")
+        }
+        allowed = ALLOWANCE + TARGETS["memory_models"][1] * case["model_bytes"]["value"]
         yield (
             sites,
             model,
-            *(formats.fixed(one[key]["value"], 3) for key in ("cpu_seconds", "floor_cpu_seconds")),
-            _interval(one["cpu_over_floor"]),
-            *(formats.fixed(one[key]["value"], 3) for key in ("seconds", "floor_seconds")),
-            _interval(one["wall_over_floor"]),
-            *(formats.size(value) for value in (one["peak_bytes"]["value"], allowed, one["floor_peak_bytes"]["value"])),
+            *(formats.fixed(case[key]["value"], 3) for key in ("cpu_seconds", "floor_cpu_seconds")),
+            _interval(case["cpu_over_floor"]),
+            *(formats.fixed(case[key]["value"], 3) for key in ("seconds", "floor_seconds")),
+            _interval(case["wall_over_floor"]),
+            *(
+                formats.size(value)
+                for value in (case["peak_bytes"]["value"], allowed, case["floor_peak_bytes"]["value"])
+            ),
         )
 
 

@@ -114,30 +114,30 @@ class Server(ABC):
 
 class Floor(Server):
     def __init__(self, parties: list[Party], certificates: Path, initial: Path) -> None:
-        address, total = f"localhost:{free_port()}", sum(one.molecules for one in parties)
-        weights = json.dumps({one.site: one.molecules / total for one in parties})
+        address, total = f"localhost:{free_port()}", sum(party.molecules for party in parties)
+        weights = json.dumps({party.site: party.molecules / total for party in parties})
         command = [sys.executable, "-m", "benchmarks.federation.floor", address, str(certificates), weights]
         super().__init__(parties, [*command, str(initial)], initial.with_name("floor.log"), stdout=subprocess.PIPE)
         self.digest = ""
-        self._channels = [channel(address, one.certificates, one.certificates / "ca.crt") for one in parties]
-        self._members = [FloorMember(one) for one in self._channels]
+        self._channels = [channel(address, party.certificates, party.certificates / "ca.crt") for party in parties]
+        self._members = [FloorMember(line) for line in self._channels]
 
     def open(self) -> None:
         self._told()
 
     def __exit__(self, *_: object) -> None:
-        for one in self._channels:
-            one.close()
+        for line in self._channels:
+            line.close()
         super().__exit__()
 
     def play(self, round: int) -> Turn:
         began, before = time.monotonic(), self.cpu_seconds()
-        sending = [self._pool.submit(self._take_part, *one) for one in zip(self._members, self.parties, strict=True)]
+        sending = [self._pool.submit(self._take_part, *pair) for pair in zip(self._members, self.parties, strict=True)]
         self._told()
         turn = Turn(time.monotonic() - began, self.cpu_seconds() - before)
         self.digest = self._told()
-        for one in sending:
-            one.result(_PATIENCE)
+        for sent in sending:
+            sent.result(_PATIENCE)
         self.look_at_memory()
         return turn
 
@@ -162,9 +162,9 @@ class Aggregator(Server):
         command = [sys.executable, "-m", "fedmol_aggregator", *(f"--{name}={value}" for name, value in options.items())]
         super().__init__(parties, command, settings_file.with_name("aggregator.log"))
         address = f"{settings.network.address}:{settings.network.port}"
-        self._members = [Member(address, one.certificates, one.site, RUN) for one in parties]
+        self._members = [Member(address, party.certificates, party.site, RUN) for party in parties]
         self._hellos = [joining.model_copy(update={"peer": member.peer}) for member in self._members]
-        self._shards = [counts(settings, one.molecules) for one in parties]
+        self._shards = [counts(settings, party.molecules) for party in parties]
 
     def open(self) -> None:
         self._wait_until(self._serves)
@@ -175,8 +175,8 @@ class Aggregator(Server):
             member.tasks()
 
     def __exit__(self, *_: object) -> None:
-        for one in self._members:
-            one.channel.close()
+        for member in self._members:
+            member.channel.close()
         super().__exit__()
 
     def play(self, round: int) -> Turn:

@@ -91,7 +91,7 @@ def _all_stages(asked: argparse.Namespace) -> int:
     worst, end = 0, time.monotonic() + patience * RUN_SECONDS
     for place, name in enumerate(asked.stages):
         began = time.monotonic()
-        later = sum(STAGES[one].seconds for one in asked.stages[place + 1 :])
+        later = sum(STAGES[stage].seconds for stage in asked.stages[place + 1 :])
         limit = max(0.0, min(patience * (STAGES[name].seconds + _GRACE), end - began - later))
         code, ended = _in_its_process(name, asked, device, limit)
         record.add("stage", name=name, seconds=time.monotonic() - began, ended=ended)

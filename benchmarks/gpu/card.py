@@ -76,6 +76,6 @@ def ceilings(device: torch.device, small: bool) -> dict[str, dict[str, float]]:
     products = seconds_of(lambda: left @ right, device, calls=calls)
     copies = seconds_of(lambda: target.copy_(source), device, calls=calls)
     return {
-        "bfloat16_tflops": spread([2 * n**3 / one / 1e12 for one in products]),
-        "copy_gigabytes_per_second": spread([2 * size / one / 1e9 for one in copies]),
+        "bfloat16_tflops": spread([2 * n**3 / product / 1e12 for product in products]),
+        "copy_gigabytes_per_second": spread([2 * size / copy / 1e9 for copy in copies]),
     }

@@ -97,13 +97,16 @@ def judge(folder: Path, real: Molecules) -> Evaluation:
         return chemnet.activations(smiles, [1] * len(smiles), lambda _: None)
 
     types = vocabularies.get(real.vocabulary)
-    known = {one.smiles for one in read_graphs(real.training, types) if one.smiles is not None}
-    test = [one.smiles for one in read_graphs(real.test, types) if one.smiles is not None]
+    known = {graph.smiles for graph in read_graphs(real.training, types) if graph.smiles is not None}
+    test = [graph.smiles for graph in read_graphs(real.test, types) if graph.smiles is not None]
     reference: Any = None
     judged: dict[str, dict[str, dict[str, float]]] = {}
     for name, graphs in _sets(folder, real).items():
         readings = read_graphs(graphs, types)
-        quality, smiles = measure(readings, known), [one.smiles for one in readings if one.smiles is not None]
+        quality, smiles = (
+            measure(readings, known),
+            [reading.smiles for reading in readings if reading.smiles is not None],
+        )
         rates = {
             "validity": quality.validity,
             "uniqueness": quality.uniqueness_strict,
@@ -118,7 +121,9 @@ def judge(folder: Path, real: Molecules) -> Evaluation:
         if len(smiles) >= _FEWEST_FOR_FCD <= len(test):
             reference = activations(test) if reference is None else reference
             judged[name]["fcd"] = {"value": chemnet.frechet(activations(smiles), reference)}
-        print(f"{name}: " + ", ".join(f"{key} {one['value']:.4f}" for key, one in judged[name].items()), flush=True)
+        print(
+            f"{name}: " + ", ".join(f"{key} {figure['value']:.4f}" for key, figure in judged[name].items()), flush=True
+        )
     return judged
 
 

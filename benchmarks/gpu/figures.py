@@ -127,7 +127,7 @@ def _judged(evaluation: Evaluation) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 def _headlines(found: list[Entry], evaluation: Evaluation) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    training = [one for one in _with_rate(found, "training_speed") if one["preset"] == "base"]
+    training = [entry for entry in _with_rate(found, "training_speed") if entry["preset"] == "base"]
     if training:
         best = max(training, key=_rate)
         yield "training_molecules_per_second", best["molecules_per_second"] | _setting(best, "batch", "execution")
@@ -138,7 +138,7 @@ def _headlines(found: list[Entry], evaluation: Evaluation) -> Iterator[tuple[str
         yield f"{key}_5_minutes", value
     valid = {steps for steps, name in _SPEED_SETS.items() if name in evaluation}
     valid = {steps for steps in valid if evaluation[_SPEED_SETS[steps]]["validity"]["value"] >= VALID}
-    sampling = [one for one in _with_rate(found, "sampling_speed") if one["steps"] in valid]
+    sampling = [entry for entry in _with_rate(found, "sampling_speed") if entry["steps"] in valid]
     if sampling:
         best = max(sampling, key=_rate)
         setting = _setting(best, "steps", "batch", "execution")
@@ -146,7 +146,7 @@ def _headlines(found: list[Entry], evaluation: Evaluation) -> Iterator[tuple[str
 
 
 def _with_rate(found: list[Entry], kind: str) -> list[Entry]:
-    return [one for one in found if one["kind"] == kind and one["molecules_per_second"]["value"] is not None]
+    return [entry for entry in found if entry["kind"] == kind and entry["molecules_per_second"]["value"] is not None]
 
 
 def _rate(entry: Entry) -> float:

@@ -37,14 +37,14 @@ def choice(found: Iterable[Entry], preset: str, fallback: tuple[int, str]) -> tu
     molecules (McCandlish et al. 2018, "An Empirical Model of Large-Batch Training", section 2.2); b / (molecules per
     second) is its time. So the larger (molecules per second) / (b + B), the better.
     """
-    speeds = [one for one in found if one["kind"] == "training_speed" and one["preset"] == preset]
-    measured = [one for one in speeds if one["molecules_per_second"]["value"] is not None]
+    speeds = [entry for entry in found if entry["kind"] == "training_speed" and entry["preset"] == preset]
+    measured = [entry for entry in speeds if entry["molecules_per_second"]["value"] is not None]
     if not measured:
         return fallback
 
-    def worth(one: Entry) -> float:
-        rate: float = one["molecules_per_second"]["value"]
-        return rate / (one["batch"] + USEFUL_BATCH)  # type: ignore[no-any-return]
+    def worth(entry: Entry) -> float:
+        rate: float = entry["molecules_per_second"]["value"]
+        return rate / (entry["batch"] + USEFUL_BATCH)  # type: ignore[no-any-return]
 
     best = max(measured, key=worth)
     return best["batch"], best["execution"]
@@ -138,8 +138,8 @@ def _likelihood(context: Context, denoiser: Denoiser) -> None:
     context.record.add(
         "nll",
         molecules=len(chosen),
-        published=_interval([one.published for one in blocks]),
-        sampler=_interval([one.sampler for one in blocks]),
+        published=_interval([block.published for block in blocks]),
+        sampler=_interval([block.sampler for block in blocks]),
     )
 
 

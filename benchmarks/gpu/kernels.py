@@ -40,9 +40,13 @@ def measure(context: Context, preset: str, batch: int, execution: str) -> None:
         take_steps(steps)
     wanted = DeviceType.CUDA if on_gpu else DeviceType.CPU
     found = profiler.key_averages()
-    averages = [one for one in found if one.device_type == wanted and not one.is_user_annotation]
-    averages = [one for one in averages if not one.key.startswith("Memcpy HtoD")]  # of the molecules, before the steps
-    times = {one.key: one.self_device_time_total if on_gpu else one.self_cpu_time_total for one in averages}
+    averages = [average for average in found if average.device_type == wanted and not average.is_user_annotation]
+    averages = [
+        average for average in averages if not average.key.startswith("Memcpy HtoD")
+    ]  # of the molecules, before the steps
+    times = {
+        average.key: average.self_device_time_total if on_gpu else average.self_cpu_time_total for average in averages
+    }
     total = sum(times.values())
     longest = sorted(times, key=lambda key: times[key], reverse=True)[:_TOP]
     context.record.add(
@@ -50,7 +54,7 @@ def measure(context: Context, preset: str, batch: int, execution: str) -> None:
         preset=preset,
         batch=batch,
         execution=execution,
-        per_step=sum(one.count for one in averages) / steps,
+        per_step=sum(average.count for average in averages) / steps,
         kernel_milliseconds=total / steps / 1e3,
         shares={key[:90]: times[key] / max(total, 1e-9) for key in longest},
     )

@@ -105,7 +105,7 @@ def _wrong(tensors: dict[str, Tensor]) -> str | None:
     if set(tensors) != {"atoms", "pairs", "counts"}:
         return f"it has the tensors {', '.join(sorted(tensors))} instead of atoms, counts and pairs"
     atoms, pairs, counts = tensors["atoms"], tensors["pairs"], tensors["counts"]
-    if {one.dtype for one in tensors.values()} != {torch.uint8}:
+    if {tensor.dtype for tensor in tensors.values()} != {torch.uint8}:
         return "its tensors are not of bytes"
     rows, width = (*atoms.shape, 0)[:2] if atoms.ndim else (0, 0)
     if not rows or atoms.ndim != 2 or pairs.shape != (rows, width * (width - 1) // 2) or counts.shape != (rows,):
@@ -189,7 +189,7 @@ def encode(source: str) -> Molecules:
 
 def save(path: Path, molecules: Molecules) -> None:
     """Write the file that `load` reads."""
-    meta = {one.name: getattr(molecules, one.name) for one in fields(molecules) if one.name not in _PARTS}
+    meta = {field.name: getattr(molecules, field.name) for field in fields(molecules) if field.name not in _PARTS}
     save_graphs(path, {name: getattr(molecules, name) for name in _PARTS}, meta)
 
 

@@ -74,16 +74,21 @@ def page_of(figures: Figures, note: str = "") -> str:
         devices=sorted({_device(figure) for figure in figures.values() if figure.get("device")}),
         headlines=list(_headlines(figures)),
         stages=list(_stages(figures)),
-        missing=[(k, name, one["why"]) for k in ("failed", "skipped") for name, one in _under(figures, k)],
+        missing=[(k, name, figure["why"]) for k in ("failed", "skipped") for name, figure in _under(figures, k)],
         card=list(_card(figures)),
         speeds=list(_speeds(figures)),
-        sampled=[(*name.split("/")[:3], _interval(one, 0)) for name, one in _under(figures, "sampling")],
+        sampled=[(*name.split("/")[:3], _interval(figure, 0)) for name, figure in _under(figures, "sampling")],
         profiles=list(_profiles(figures)),
         checks=[
-            (*name.split("/", 1), _small(one["value"]), _small(one["bound"]), "yes" if one["good"] else "**no**")
-            for name, one in _under(figures, "check")
+            (
+                *name.split("/", 1),
+                _small(figure["value"]),
+                _small(figure["bound"]),
+                "yes" if figure["good"] else "**no**",
+            )
+            for name, figure in _under(figures, "check")
         ],
-        passed=sum(one["good"] for _, one in _under(figures, "check")),
+        passed=sum(figure["good"] for _, figure in _under(figures, "check")),
     )
 
 
@@ -162,5 +167,7 @@ def _profiles(figures: Figures) -> Iterator[dict[str, Any]]:
             "milliseconds": formats.fixed(milliseconds),
             "step": formats.fixed(step),
             "busy": formats.percent(milliseconds / step, 0) if step and milliseconds is not None else "",
-            "kernels": [(f"`{k}`", formats.percent(one["value"])) for k, one in _under(figures, f"kernels/{of}/share")],
+            "kernels": [
+                (f"`{k}`", formats.percent(figure["value"])) for k, figure in _under(figures, f"kernels/{of}/share")
+            ],
         }

@@ -49,7 +49,7 @@ def run_compiled(context: Context) -> None:
 
 
 def _executions(context: Context, compiled: bool) -> None:
-    for name in (name for name, one in NAMES.items() if one.compiled == compiled):
+    for name in (name for name, execution in NAMES.items() if execution.compiled == compiled):
         if name in context.available_executions():
             context.attempt(f"execution {name}", _execution, name)
         else:
@@ -114,7 +114,7 @@ def _computed(
     torch.autograd.backward(value)
     gradients = [p.grad.flatten() for p in denoiser.parameters() if p.grad is not None]
     return {
-        "logits": torch.cat([one.detach().flatten() for one in logits]),
+        "logits": torch.cat([logit.detach().flatten() for logit in logits]),
         "loss": value.detach()[None],
         "gradients": torch.cat(gradients),
     }
@@ -220,4 +220,4 @@ def _waits_in(context: Context, steps: int) -> Counter[str]:
             context.train(denoiser, config, steps)
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    return Counter(f"{one.filename.rpartition('/fedmol/')[2]}:{one.lineno}" for one in caught)
+    return Counter(f"{warning.filename.rpartition('/fedmol/')[2]}:{warning.lineno}" for warning in caught)

@@ -49,7 +49,7 @@ def measure(context: Context, steps: int, batch: int, execution: str) -> None:
     def draw() -> Graphs:
         return sample(model.denoiser, model.noise, count, generator, steps, batch, execution=NAMES[execution])
 
-    rates = [count / one for one in seconds_of(draw, context.device, _REPEATS)]
+    rates = [count / elapsed for elapsed in seconds_of(draw, context.device, _REPEATS)]
     context.record.add(
         "sampling_speed", steps=steps, batch=batch, execution=execution, molecules_per_second=spread(rates)
     )

@@ -72,7 +72,7 @@ def measure(context: Context, preset: str, batch: int, execution: str, peak: flo
         torch.cuda.reset_peak_memory_stats()
     seconds, steps = steps_measured(context, preset, batch, execution)
     peak_memory = torch.cuda.max_memory_allocated() if context.device.type == "cuda" else None
-    rates = [batch * steps / one for one in seconds]
+    rates = [batch * steps / elapsed for elapsed in seconds]
     operations = operations_per_molecule(context, preset)
     rate = spread(rates)
     context.record.add(

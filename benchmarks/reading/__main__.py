@@ -56,7 +56,7 @@ def main(data: Path | None, chosen: tuple[str, ...], number: int, out: Path) -> 
     options = [] if chosen == WHOLE else [f" --source {source}" for source in chosen]
     options += [] if number == NUMBER else [f" --number {number}"]
     told = {"command": f"python -m benchmarks.reading{''.join(options)}", "commit": commit, "machine": origin.machine()}
-    page.publish({name: {**one, **told} for name, one in figures.items()}, out)
+    page.publish({name: {**figure, **told} for name, figure in figures.items()}, out)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ _SHARE = 0.05  # for validation
 
 def rows(card: DataCard) -> dict[str, Any]:
     """What became of the rows, which have to add up."""
-    rejected = {reason: one.count for reason, one in card.rejected.items()}
+    rejected = {reason: rejection.count for reason, rejection in card.rejected.items()}
     assert card.read == card.kept + card.duplicates + sum(rejected.values()) + card.blank, card
     return {
         "value": card.read,
@@ -84,9 +84,9 @@ def _peaks(pid: int) -> Iterator[tuple[int, int]]:
         family = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     except psutil.NoSuchProcess:
         return
-    for one in family:
-        if peak := _peak(one.pid):
-            yield one.pid, peak
+    for process in family:
+        if peak := _peak(process.pid):
+            yield process.pid, peak
 
 
 def _peak(pid: int | str) -> int:
@@ -116,7 +116,7 @@ def main() -> None:
 def _processor_seconds() -> float:
     """Of this process and those that it has seen end."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
 def dialects(molecules: Sequence[str], vocabulary: str) -> Figures:

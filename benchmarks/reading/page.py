@@ -26,7 +26,7 @@ def render(figures: Figures) -> str:
     """The page."""
     sources = sorted({name.split("/")[0] for name in figures} - {DIALECT})
     commands, commits, machines = (
-        ", ".join(sorted({one[key][:most] for one in figures.values()}))
+        ", ".join(sorted({figure[key][:most] for figure in figures.values()}))
         for key, most in (("command", None), ("commit", 7), ("machine", None))
     )
     return f"""# Reading molecules
@@ -51,7 +51,7 @@ libraries that they share count once for each.
 ## The same rows in every dialect
 
 {_dialect_rows(figures)} rows: molecules of one source, and among them rows that are no molecule of the vocabulary
-({", ".join(f"`{one}`" for one in BAD)}), blank rows, and molecules once more. Each form has to have the same rows in
+({", ".join(f"`{text}`" for text in BAD)}), blank rows, and molecules once more. Each form has to have the same rows in
 each column, and the same molecules in the end. A Parquet cell without a value is no blank row but is
 rejected as empty. "To text" is reading the file up to the SMILES of each row; "to graphs" is that and everything after
 it, in one process.
@@ -73,7 +73,7 @@ def _accounts(figures: Figures, sources: list[str]) -> Iterator[str]:
 
 
 def _reasons(figures: Figures, sources: list[str]) -> Iterator[str]:
-    rejected = [(source, *one) for source in sources for one in figures[f"{source}/rows"]["rejected"].items()]
+    rejected = [(source, *figure) for source in sources for figure in figures[f"{source}/rows"]["rejected"].items()]
     if rejected:
         yield "\n| source | rejected for | rows |\n| --- | --- | ---: |\n"
     for source, reason, count in rejected:

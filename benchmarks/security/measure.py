@@ -114,12 +114,12 @@ class Federation:
     def join(self) -> None:
         from concurrent.futures import ThreadPoolExecutor
 
-        def one(member: Member) -> None:
+        def join(member: Member) -> None:
             hello = self.joining.model_copy(update={"peer": peer_name(member.site)})
             member.join(hello, counts(self.settings, _MOLECULES))
 
         with ThreadPoolExecutor(len(self.members)) as pool:
-            list(pool.map(one, self.members))
+            list(pool.map(join, self.members))
 
     def round(self) -> Felt:
         """The honest sites report one after another; the round closes without the attacker."""

@@ -45,8 +45,8 @@ def render(figures: Figures) -> str:
         rows=list(_rows(figures)),
         noise=NOISE,
         noise_rows=list(_noise_rows(figures)),
-        machines=sorted({one["machine"] for one in figures.values()}),
-        commits=sorted({one["commit"][:7] for one in figures.values()}),
+        machines=sorted({figure["machine"] for figure in figures.values()}),
+        commits=sorted({figure["commit"][:7] for figure in figures.values()}),
         faults={row: len(tests) for row, tests in json.loads(FAULTS.read_text()).items() if not row.startswith("D")},
     )
 

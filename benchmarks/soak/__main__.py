@@ -37,7 +37,7 @@ def soak(runs: int, seed: int, at_once: int, out: Path | None, work: Path) -> No
         if which_settings(number) not in models:
             models[which_settings(number)] = undisturbed(number, work / f"undisturbed-{number}")
 
-    def one(number: int) -> Played:
+    def run(number: int) -> Played:
         folder = work / f"seed-{number}"
         played = play(number, folder, models[which_settings(number)])
         if not played.failures:
@@ -46,29 +46,29 @@ def soak(runs: int, seed: int, at_once: int, out: Path | None, work: Path) -> No
 
     every = []
     with ThreadPoolExecutor(at_once) as pool:
-        for played in pool.map(one, seeds):
+        for played in pool.map(run, seeds):
             every.append(played)
             _tell(played)
             page.publish(page.document(every, commit), out or page.FOLDER)  # so that what is broken off counts
-    failed = [one.seed for one in every if one.failures]
+    failed = [run.seed for run in every if run.failures]
     if failed:
         raise FedmolError(Exit.INTERNAL, f"{len(failed)} of {runs} runs failed: {failed}", f"their logs are in {work}")
 
 
 def undisturbed(seed: int, folder: Path) -> bytes:
     """The model with which the run of `seed` ends when nothing disturbs it."""
-    one = play(seed, folder, None)
-    if one.failures:
-        raise FedmolError(Exit.INTERNAL, f"a run without disturbances failed: {one.failures}", f"see {folder}")
+    played = play(seed, folder, None)
+    if played.failures:
+        raise FedmolError(Exit.INTERNAL, f"a run without disturbances failed: {played.failures}", f"see {folder}")
     model = RunFolder(folder).aggregator.model.read_bytes()
     shutil.rmtree(folder)
     return model
 
 
-def _tell(one: Played) -> None:
-    what = ", ".join(f"{each.kind} of {each.whom} ({each.moment})" for each in one.happened)
-    click.echo(f"seed {one.seed}: {'FAILED' if one.failures else 'right'} after {one.seconds:.0f} s: {what}")
-    for failure in one.failures:
+def _tell(played: Played) -> None:
+    what = ", ".join(f"{each.kind} of {each.whom} ({each.moment})" for each in played.happened)
+    click.echo(f"seed {played.seed}: {'FAILED' if played.failures else 'right'} after {played.seconds:.0f} s: {what}")
+    for failure in played.failures:
         click.echo(f"  {failure}")
 
 

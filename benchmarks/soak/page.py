@@ -31,15 +31,15 @@ def document(played: list[Played], commit: str) -> Document:
         "machine": origin.machine(),
         "runs": [
             {
-                "seed": one.seed,
-                "sites": one.sites,
-                "rounds": one.rounds,
-                "seconds": round(one.seconds, 1),
-                "disturbances": [[each.kind.value, each.moment, each.whom] for each in one.happened],
-                "codes": one.codes,
-                "failures": one.failures,
+                "seed": run.seed,
+                "sites": run.sites,
+                "rounds": run.rounds,
+                "seconds": round(run.seconds, 1),
+                "disturbances": [[each.kind.value, each.moment, each.whom] for each in run.happened],
+                "codes": run.codes,
+                "failures": run.failures,
             }
-            for one in played
+            for run in played
         ],
     }
 
@@ -52,7 +52,7 @@ def load(folder: Path = FOLDER) -> Document | None:
 
 def publish(found: Document, folder: Path = FOLDER) -> None:
     """Write the data, and the page that quotes them."""
-    runs = ",\n  ".join(json.dumps(one) for one in found["runs"])
+    runs = ",\n  ".join(json.dumps(run) for run in found["runs"])
     head = json.dumps({**found, "runs": []}, indent=1).removesuffix("[]\n}")
     files.write_text(folder / DATA, f"{head}[\n  {runs}\n ]\n}}\n")
     files.write_text(folder / PAGE, render(found))
@@ -68,11 +68,11 @@ def render(found: Document | None) -> str:
 
 def _figures(found: Document) -> dict[str, Any]:
     runs = found["runs"]
-    seconds = [one["seconds"] for one in runs]
-    ends = Counter(code for one in runs for codes in one["codes"].values() for code in codes)
+    seconds = [run["seconds"] for run in runs]
+    ends = Counter(code for run in runs for codes in run["codes"].values() for code in codes)
     return {
-        "failed": [one for one in runs if one["failures"]],
-        "disturbances": sum(len(one["disturbances"]) for one in runs),
+        "failed": [run for run in runs if run["failures"]],
+        "disturbances": sum(len(run["disturbances"]) for run in runs),
         "restarts": sum(times for code, times in ends.items() if code != 0),
         "ends": sorted(ends.items()),
         "usual": formats.fixed(median(seconds), 0),
@@ -84,7 +84,7 @@ def _figures(found: Document) -> dict[str, Any]:
 
 def _rows(runs: list[Document]) -> Iterator[list[str]]:
     happened = Counter(
-        (kind, moment if moment in _MOMENTS else _MOMENTS[1]) for one in runs for kind, moment, _ in one["disturbances"]
+        (kind, moment if moment in _MOMENTS else _MOMENTS[1]) for run in runs for kind, moment, _ in run["disturbances"]
     )
     for kind in Kind:
         yield [kind.value, *(str(happened[kind.value, moment]) for moment in _MOMENTS)]

@@ -108,9 +108,13 @@ class _Run:
             now = time.monotonic()
             for step in range(federation.step + 1):
                 began.setdefault(step, now)
-            for one in [one for one in plan if one.step in began and now >= began[one.step] + one.after]:
-                plan.remove(one)
-                self._disturb(one)
+            for disturbance in [
+                disturbance
+                for disturbance in plan
+                if disturbance.step in began and now >= began[disturbance.step] + disturbance.after
+            ]:
+                plan.remove(disturbance)
+                self._disturb(disturbance)
             for due in [end for end in self._ends if now >= end[0]]:
                 self._ends.remove(due)
                 due[1]()
@@ -119,31 +123,33 @@ class _Run:
                 return self._stuck()
         return []
 
-    def _disturb(self, one: Disturbance) -> None:
+    def _disturb(self, disturbance: Disturbance) -> None:
         federation = self.federation
         running = federation.running()
-        if one.kind in LINES:
+        if disturbance.kind in LINES:
             running = [name for name in running if name != AGGREGATOR]
         if not running:
             return
         whom = self.chance.choice(running)
-        everybody = one.kind is Kind.POWER
+        everybody = disturbance.kind is Kind.POWER
         said = "everybody" if everybody else whom
-        self.happened.append(Happened(one.kind, moment(federation.step, federation.rounds), said, one.seconds))
-        if everybody or one.kind is Kind.KILL:
+        self.happened.append(
+            Happened(disturbance.kind, moment(federation.step, federation.rounds), said, disturbance.seconds)
+        )
+        if everybody or disturbance.kind is Kind.KILL:
             for name in running if everybody else [whom]:
                 federation.signal(name, signal.SIGKILL)
-        elif one.kind is Kind.STOP:
+        elif disturbance.kind is Kind.STOP:
             federation.signal(whom, signal.SIGTERM)
-        elif one.kind is Kind.PAUSE:
+        elif disturbance.kind is Kind.PAUSE:
             federation.signal(whom, signal.SIGSTOP)
-            self._end(one.seconds, lambda: federation.signal(whom, signal.SIGCONT))
-        elif one.kind is Kind.FULL:
+            self._end(disturbance.seconds, lambda: federation.signal(whom, signal.SIGCONT))
+        elif disturbance.kind is Kind.FULL:
             federation.fill_disk(whom)
-            self._end(one.seconds, lambda: federation.free_disk(whom))
+            self._end(disturbance.seconds, lambda: federation.free_disk(whom))
         else:
-            federation.lines.become(whom, _STATES[one.kind])
-            self._end(one.seconds, lambda: federation.lines.become(whom, State.UP))
+            federation.lines.become(whom, _STATES[disturbance.kind])
+            self._end(disturbance.seconds, lambda: federation.lines.become(whom, State.UP))
 
     def _end(self, seconds: float, end: Callable[[], None]) -> None:
         self._ends.append((time.monotonic() + seconds, end))

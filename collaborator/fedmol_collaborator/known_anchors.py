@@ -79,8 +79,8 @@ class KnownAnchors:
             raise _broken(round, f"names line {_line(anchor)}, and that of round {held.round} line {_line(held)}")
 
 
-def _line(one: LogAnchor | AnchoredLine) -> str:
-    return f"{one.log_seq + 1} ({one.head[:12]})"
+def _line(anchor: LogAnchor | AnchoredLine) -> str:
+    return f"{anchor.log_seq + 1} ({anchor.head[:12]})"
 
 
 def _newest(events: EventLog) -> AnchoredLine | None:

@@ -56,7 +56,7 @@ class KnownChanges:
 
     def learn(self, signed: Iterable[SignedChange]) -> None:
         """Those that are new with the opening of a round. Raises as `take_up` does."""
-        self._note([self.changes.take(one, self.authority) for one in signed])
+        self._note([self.changes.take(change, self.authority) for change in signed])
 
     def _note(self, fresh: Collection[Change]) -> None:
         if not fresh:

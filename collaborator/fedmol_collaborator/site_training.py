@@ -124,7 +124,9 @@ class SiteTraining:
         seconds = time.monotonic() - began
         self.reporter.phase("sending", round)
         sections = {MODEL: done.update, **done.sections}
-        tensors = [TensorSent(name=name, shape=list(one.shape), bytes=one.nbytes) for name, one in sections.items()]
+        tensors = [
+            TensorSent(name=name, shape=list(section.shape), bytes=section.nbytes) for name, section in sections.items()
+        ]
         self.reporter.events.write(UpdateSent(tensors=tensors, bytes=self.payload.nbytes), round=round)
         self._sent.add(round)
         return Trained(sections, done.metrics["loss"], seconds)

@@ -112,7 +112,7 @@ def _last_opened(events: EventLog) -> tuple[int, dict[str, str]] | None:
     """The latest round of this run that was opened for this site, with the digests of its sections."""
     opened = queries.logged(events.path, RoundOpened, events.run)
     rounds = [(event.round, dict(event.body.digests)) for event in opened if event.round is not None]
-    return max(rounds, key=lambda one: one[0], default=None)
+    return max(rounds, key=lambda pair: pair[0], default=None)
 
 
 def _short(digests: dict[str, str]) -> str:

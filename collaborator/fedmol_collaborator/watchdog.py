@@ -93,7 +93,7 @@ class Watchdog:
         silent = self.clock() - self._moved
         frame = sys._current_frames().get(self._main or 0)
         stack = traceback.extract_stack(frame)[-_FRAMES:]
-        where = " < ".join(f"{os.path.basename(one.filename)}:{one.lineno} {one.name}" for one in reversed(stack))
+        where = " < ".join(f"{os.path.basename(call.filename)}:{call.lineno} {call.name}" for call in reversed(stack))
         faulthandler.dump_traceback()
         log.error("%s has not moved for %.0f s: the site is hung at %s", self._phase, silent, where)
         self.events.write(SiteHung(seconds=round(silent, 1), detail=f"{self._phase}: {where}"))

@@ -49,7 +49,7 @@ def received_from(port: int) -> dict[int, int]:
     """What has come on each connection to a peer's `port`, in bytes, by the socket's inode."""
     found = {}
     for number, inode in sockets():
-        with suppress(OSError), own(number, inode) as one:
-            if one.family in (socket.AF_INET, socket.AF_INET6) and one.getpeername()[1] == port:
+        with suppress(OSError), own(number, inode) as connection:
+            if connection.family in (socket.AF_INET, socket.AF_INET6) and connection.getpeername()[1] == port:
                 found[inode] = bytes_received(number, inode)
     return found

@@ -29,12 +29,12 @@ def check_depth(content: bytes) -> None:
     """Raises DocumentError if JSON is nested more than `DEEPEST` levels deep; sees to no other of its rules."""
     depth = 0
     for mark in _MARKS.finditer(content):
-        one = mark[0]
-        if one in _OPENS:
+        sign = mark[0]
+        if sign in _OPENS:
             depth += 1
             if depth > DEEPEST:
                 raise DocumentError(f"it is nested more than {DEEPEST} levels deep")
-        elif one in _CLOSES:
+        elif sign in _CLOSES:
             depth -= 1
 
 

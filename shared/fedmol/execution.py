@@ -108,7 +108,7 @@ class Capture:
 
     def __call__(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         if self._inputs is None:
-            self._inputs = tuple(one.clone() for one in inputs)
+            self._inputs = tuple(tensor.clone() for tensor in inputs)
         else:
             for place, given in zip(self._inputs, inputs, strict=True):
                 place.copy_(given, non_blocking=True)

@@ -103,9 +103,9 @@ def misses(rounds: Mapping[str, int]) -> str:
 def ranges(numbers: list[int]) -> str:
     """2, 4-6, with en dashes, from sorted numbers."""
     spans: list[list[int]] = []
-    for one in numbers:
-        if spans and one == spans[-1][1] + 1:
-            spans[-1][1] = one
+    for this in numbers:
+        if spans and this == spans[-1][1] + 1:
+            spans[-1][1] = this
         else:
-            spans.append([one, one])
+            spans.append([this, this])
     return ", ".join(str(a) if a == b else f"{a}\N{EN DASH}{b}" for a, b in spans)

@@ -95,9 +95,9 @@ def _wrong_call(error: click.ClickException, name: str) -> FedmolError:
 def _usage(context: click.Context) -> str:
     """The form of a call, with what has to be given: `fedmol train [OPTIONS] FILE`."""
     needed = [
-        f"{max(one.opts, key=len)} {one.make_metavar(context)}"
-        for one in context.command.get_params(context)
-        if isinstance(one, click.Option) and one.required
+        f"{max(parameter.opts, key=len)} {parameter.make_metavar(context)}"
+        for parameter in context.command.get_params(context)
+        if isinstance(parameter, click.Option) and parameter.required
     ]
     return " ".join([context.command_path, *context.command.collect_usage_pieces(context), *needed])
 

@@ -59,7 +59,7 @@ def save(
 
     `over` is a file beside it to write over, see `fedmol.files.replacing`.
     """
-    arrays = {name: arrays[name] for name in sorted(arrays, key=lambda one: (-arrays[one].itemsize, one))}  # aligned
+    arrays = {name: arrays[name] for name in sorted(arrays, key=lambda key: (-arrays[key].itemsize, key))}  # aligned
     contents = {name: np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for name, array in arrays.items()}
     header = _header(arrays, meta)
     hashed = blake3(header)

@@ -43,8 +43,8 @@ def checked(kind: type[T], document: Any, origin: str) -> T:
     try:
         settings = kind.model_validate(document)
     except ValidationError as error:
-        for one in first_causes(error.errors()):
-            wrong.setdefault(entry(document, one["loc"], one["type"] == "missing"), what_is_wrong(one, kind))
+        for cause in first_causes(error.errors()):
+            wrong.setdefault(entry(document, cause["loc"], cause["type"] == "missing"), what_is_wrong(cause, kind))
     if wrong or settings is None:
         listed = "\n".join(f"  {place}: {what}" for place, what in wrong.items())
         raise FedmolError(
@@ -57,8 +57,10 @@ def checked(kind: type[T], document: Any, origin: str) -> T:
 
 def first_causes(errors: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     """Without those that only follow from an error further within: a list is too short when its items are wrong."""
-    places = {one["loc"] for one in errors}
-    return [one for one in errors if not any(place[: len(one["loc"])] == one["loc"] != place for place in places)]
+    places = {error["loc"] for error in errors}
+    return [
+        error for error in errors if not any(place[: len(error["loc"])] == error["loc"] != place for place in places)
+    ]
 
 
 def what_is_wrong(error: ErrorDetails, kind: type[BaseModel]) -> str:

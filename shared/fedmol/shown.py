@@ -23,7 +23,7 @@ def plain(text: str, longest: int = LONGEST) -> str:
     text = _cut(text, longest)
     if text.isprintable():
         return text
-    return "".join(one if _shows(one) else _HOLDS_PLACE for one in _BLANK.sub(" ", text))
+    return "".join(character if _shows(character) else _HOLDS_PLACE for character in _BLANK.sub(" ", text))
 
 
 def plain_lines(text: str, longest: int = LONGEST) -> str:
@@ -35,5 +35,5 @@ def _cut(text: str, longest: int) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
-def _shows(one: str) -> bool:
-    return one.isprintable() or one in "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"
+def _shows(character: str) -> bool:
+    return character.isprintable() or character in "\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{THIN SPACE}"

@@ -40,7 +40,7 @@ class Run:
     @property
     def round(self) -> int | None:
         """The newest that is finished."""
-        return max((one.number for one in self._known.finished_rounds), default=None)
+        return max((finished_round.number for finished_round in self._known.finished_rounds), default=None)
 
     @property
     def finished(self) -> bool:

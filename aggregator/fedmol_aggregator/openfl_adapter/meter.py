@@ -61,8 +61,8 @@ class Meter:
         for number, inode in sockets():
             with suppress(OSError):  # gRPC has closed it meanwhile
                 if inode not in known:
-                    with own(number, inode) as one:
-                        known[inode] = self._name(one)
+                    with own(number, inode) as connection:
+                        known[inode] = self._name(connection)
                 name = self._names[inode] = known[inode]
                 if name is None:
                     continue
@@ -73,17 +73,17 @@ class Meter:
                 state.received, state.seen = received, now
                 present[name] = state
                 if state.backlog > LARGEST_BACKLOG:
-                    with suppress(OSError), own(number, inode) as one:
-                        one.shutdown(socket.SHUT_RDWR)
+                    with suppress(OSError), own(number, inode) as connection:
+                        connection.shutdown(socket.SHUT_RDWR)
                     self.cut(name)
         self._connections = present
 
-    def _name(self, one: socket.socket) -> str | None:
+    def _name(self, connection: socket.socket) -> str | None:
         """The peer's address as gRPC writes it, if the socket is a connection to our port."""
         try:
-            if one.family not in (socket.AF_INET, socket.AF_INET6) or one.getsockname()[1] != self.port:
+            if connection.family not in (socket.AF_INET, socket.AF_INET6) or connection.getsockname()[1] != self.port:
                 return None
-            host, port = one.getpeername()[:2]
+            host, port = connection.getpeername()[:2]
         except OSError:
             return None
         host = host.removeprefix("::ffff:")

@@ -88,7 +88,7 @@ class FederationServer:
         """Answer calls while the block lasts. Raises FedmolError ADDRESS_IN_USE."""
         server, over = self._listen(), threading.Event()
         repeats = self.peer_checks.refusal_log.repeats, self.engine.refusals.repeats
-        for watch in (self.clock.watch, self.streams.watch, self.meter.watch, *(one.watch for one in repeats)):
+        for watch in (self.clock.watch, self.streams.watch, self.meter.watch, *(repeat.watch for repeat in repeats)):
             threading.Thread(target=watch, args=(over,), name="watch", daemon=True).start()
         try:
             yield
@@ -96,8 +96,8 @@ class FederationServer:
             server.stop(grace=2).wait()
             over.set()
             with suppress(OSError):  # the disk is full, which is why the block ends
-                for one in repeats:
-                    one.settle(everything=True)
+                for repeat in repeats:
+                    repeat.settle(everything=True)
 
     def play(self, stop: threading.Event, take_changes: Callable[[], None]) -> None:
         """Close rounds until the last one is done or `stop` is set. `take_changes` is called again and again.

@@ -61,7 +61,7 @@ def shard(settings: Settings, path: Path) -> Finding:
     )
     figures = {"molecules_kept": float(card.kept), "rows_rejected": float(card.rejected_rows)}
     if card.rejected:
-        reasons = ", ".join(f"{one.count:,}: {reason}" for reason, one in list(card.rejected.items())[:3])
+        reasons = ", ".join(f"{rejection.count:,}: {reason}" for reason, rejection in list(card.rejected.items())[:3])
         cure = f"nothing, if they may stay out; `fedmol data card {path.name}` names every reason and line"
         if card.foreign_rows:
             cure += f"; or ask the coordinator for another vocabulary: {_fitting(settings.data, path)}"

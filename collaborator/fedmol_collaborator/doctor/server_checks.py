@@ -44,7 +44,7 @@ def admission(network: NetworkSettings, files: CertificateFiles, site: str, outb
 
 def clock(soundings: list[Sounding]) -> Finding:
     """This machine's clock against the aggregator's, as precisely as half a round trip allows."""
-    best = min(soundings, key=lambda one: one.seconds)
+    best = min(soundings, key=lambda sounding: sounding.seconds)
     skew = best.sent + best.seconds / 2 - best.standing.time
     known = max(best.seconds / 2, 0.0005)
     figures = {"clock_skew_seconds": skew, "clock_skew_known_to_seconds": known}
@@ -57,7 +57,7 @@ def clock(soundings: list[Sounding]) -> Finding:
 
 
 def round_trip(soundings: list[Sounding]) -> Finding:
-    seconds = median(one.seconds for one in soundings)
+    seconds = median(sounding.seconds for sounding in soundings)
     found = f"{seconds * 1000:.1f} ms, median of {len(soundings)} calls"
     if seconds > _LONG:
         cure = "look for what delays calls: a VPN, a proxy, a line in use; every round takes several calls"

@@ -58,7 +58,10 @@ class SiteTaskRunner(TaskRunner):  # type: ignore[misc]
         return _metric_tensors(metrics, col_name, round_num, ("metric",)) | sections, {}
 
     def _vectors(self, tensors: dict[str, Any]) -> dict[str, Vector]:
-        return {name: decode(self.sections[name], np.asarray(one).view(np.uint8).data) for name, one in tensors.items()}
+        return {
+            name: decode(self.sections[name], np.asarray(tensor).view(np.uint8).data)
+            for name, tensor in tensors.items()
+        }
 
 
 def _encoded(section: Section, vector: Vector) -> NDArray[Any]:

@@ -186,20 +186,20 @@ def code_block(texts: Sequence[str], vocabulary: Vocabulary) -> Block:
                 rejected.setdefault(str(reason), []).append(row)
     dropped: dict[str, list[int]] = {}
     changed: dict[str, list[int]] = {}
-    for place, one in enumerate(coded):
-        for what in one.dropped:
+    for place, molecule in enumerate(coded):
+        for what in molecule.dropped:
             dropped.setdefault(what, []).append(place)
-        for what in one.changed:
+        for what in molecule.changed:
             changed.setdefault(what, []).append(place)
     return Block(
-        np.array([len(one.atoms) for one in coded], np.int16),
-        np.concatenate([np.zeros(0, np.int16), *(one.atoms for one in coded)]),
-        np.array([len(one.bonds) for one in coded], np.int16),
-        np.concatenate([np.zeros((0, 2), np.int16), *(one.ends for one in coded)]),
-        np.concatenate([np.zeros(0, np.int8), *(one.bonds for one in coded)]),
-        [one.smiles for one in coded],
-        {place: one.original for place, one in enumerate(coded) if one.original != one.smiles},
-        [one.scaffold for one in coded],
+        np.array([len(molecule.atoms) for molecule in coded], np.int16),
+        np.concatenate([np.zeros(0, np.int16), *(molecule.atoms for molecule in coded)]),
+        np.array([len(molecule.bonds) for molecule in coded], np.int16),
+        np.concatenate([np.zeros((0, 2), np.int16), *(molecule.ends for molecule in coded)]),
+        np.concatenate([np.zeros(0, np.int8), *(molecule.bonds for molecule in coded)]),
+        [molecule.smiles for molecule in coded],
+        {place: molecule.original for place, molecule in enumerate(coded) if molecule.original != molecule.smiles},
+        [molecule.scaffold for molecule in coded],
         dropped,
         changed,
         rows,

@@ -45,22 +45,22 @@ def listing(path: Path, stereo: bool = False) -> Listing:
     return Listing(_line(*_COLUMNS, *_STEREO_COLUMNS), form.rows) if stereo and form.head else form
 
 
-def _smiles_lines(one: Molecule, isomers: Stereoisomers | None) -> str:
-    return "".join(f"{smiles}\n" for smiles in _written(one, isomers)) if one.valid else ""
+def _smiles_lines(molecule: Molecule, isomers: Stereoisomers | None) -> str:
+    return "".join(f"{smiles}\n" for smiles in _written(molecule, isomers)) if molecule.valid else ""
 
 
-def _written(one: Molecule, isomers: Stereoisomers | None) -> tuple[str, ...]:
-    return isomers.smiles if isomers else (one.smiles,)
+def _written(molecule: Molecule, isomers: Stereoisomers | None) -> tuple[str, ...]:
+    return isomers.smiles if isomers else (molecule.smiles,)
 
 
 _COLUMNS = ("smiles", "valid", "relaxed", "connected", "novel", "reason")
 _STEREO_COLUMNS = ("drawn", "isomers")
 
 
-def _table_rows(one: Molecule, isomers: Stereoisomers | None) -> str:
-    flags = map(_flag, (one.valid, one.relaxed, one.connected, one.novel))
-    cells = (*flags, one.reason, *((one.smiles, _total(isomers)) if isomers else ()))
-    return "".join(_line(smiles, *cells) for smiles in _written(one, isomers))
+def _table_rows(molecule: Molecule, isomers: Stereoisomers | None) -> str:
+    flags = map(_flag, (molecule.valid, molecule.relaxed, molecule.connected, molecule.novel))
+    cells = (*flags, molecule.reason, *((molecule.smiles, _total(isomers)) if isomers else ()))
+    return "".join(_line(smiles, *cells) for smiles in _written(molecule, isomers))
 
 
 def _flag(value: bool | None) -> str:
@@ -77,14 +77,14 @@ def _line(*cells: str) -> str:
     return text.getvalue()
 
 
-def _structures(one: Molecule, isomers: Stereoisomers | None) -> str:
-    if not one.valid:
+def _structures(molecule: Molecule, isomers: Stereoisomers | None) -> str:
+    if not molecule.valid:
         return ""
-    more = "" if one.novel is None else _field("novel", _flag(one.novel))
+    more = "" if molecule.novel is None else _field("novel", _flag(molecule.novel))
     if isomers:
-        more += _field("drawn", one.smiles)
+        more += _field("drawn", molecule.smiles)
         more += _field("isomers", _total(isomers)) if isomers.total else ""
-    return "".join(_structure(smiles, more) for smiles in _written(one, isomers))
+    return "".join(_structure(smiles, more) for smiles in _written(molecule, isomers))
 
 
 def _structure(smiles: str, more: str) -> str:

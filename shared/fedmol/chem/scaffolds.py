@@ -27,4 +27,4 @@ def scaffold(smiles: str) -> str | None:
 def scaffolds(smiles: Sequence[str]) -> list[str | None]:
     """`scaffold` of each, in order."""
     with rdBase.BlockLogs():
-        return [scaffold(one) for one in smiles]
+        return [scaffold(text) for text in smiles]

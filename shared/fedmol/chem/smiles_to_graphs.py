@@ -84,11 +84,11 @@ def written(
 ) -> list[tuple[str, str] | tuple[None, str]]:
     """The canonical SMILES of each by the recipe, see `fedmol.chem.standardise`; or None, and why it is rejected."""
 
-    def one(text: str) -> tuple[str, str] | tuple[None, str]:
+    def canonical(text: str) -> tuple[str, str] | tuple[None, str]:
         try:
             return read_by(recipe, text, most_atoms)[0].smiles, ""
         except RejectedError as reason:
             return None, str(reason)
 
     with rdBase.BlockLogs():
-        return [one(text) for text in smiles]
+        return [canonical(text) for text in smiles]

@@ -71,7 +71,7 @@ def standardised(molecule: Molecule, recipe: Recipe, most_atoms: int) -> tuple[M
     except (ValueError, RuntimeError):  # RDKit's errors for molecules and for its own assumptions
         raise RejectedError(UNSTANDARDISED) from None
     if smiles == molecule.smiles:
-        return molecule, tuple(one for one in changed if one in _TOLD)
+        return molecule, tuple(change for change in changed if change in _TOLD)
     return replace(molecule, mol=_mol(smiles), smiles=smiles), tuple(changed)
 
 
@@ -150,7 +150,7 @@ class _Tools:
 
     def __init__(self) -> None:
         self.sulfoxides = rd.NormalizerFromData(_SULFOXIDES, rd.CleanupParameters())
-        acids, others = (rd.FragmentRemoverFromData(patterns(one)) for one in (ACIDS, BASES | SOLVENTS))
+        acids, others = (rd.FragmentRemoverFromData(patterns(names)) for names in (ACIDS, BASES | SOLVENTS))
         self.removers = [acids.remove, rd.FragmentRemover().remove, others.remove]  # RDKit's own are acids and solvents
         self._all = rd.FragmentRemoverFromData(patterns(ACIDS | BASES | SOLVENTS), leave_last=False)
         self._all_of_rdkit = rd.FragmentRemover("", leave_last=False)

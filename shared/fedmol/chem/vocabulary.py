@@ -122,7 +122,7 @@ def made(
         True
     """
     types = tuple(map(AtomType.of, atoms))
-    twice = [one.label for one in types if types.count(one) > 1]
+    twice = [kind.label for kind in types if types.count(kind) > 1]
     if twice:
         raise ValueError(f"the atom type {twice[0]} is there twice")
     if not 1 <= len(types) <= MOST_TYPES:

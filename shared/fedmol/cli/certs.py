@@ -119,7 +119,7 @@ def sign(
 ) -> None:
     """At the coordinator: sign a site's REQUEST."""
     opening = passphrase.existing(authority, passphrase_file)
-    former = {one.key for one in issued.read(authority) if one.name == site}
+    former = {issue.key for issue in issued.read(authority) if issue.name == site}
     fingerprint = certificates.sign(authority, request, site, out, validity, opening)
     click.echo(f"fingerprint of the key: {fingerprint}")
     if former and fingerprint not in former:
@@ -143,8 +143,8 @@ def install(certificate: Path, ca_certificate: Path, folder: Path) -> None:
 def list_(authority: Path) -> None:
     """List the certificates that the authority has signed."""
     certificate_info.describe(authority / "ca.crt")
-    for one in issued.read(authority):
-        click.echo(f"{one.time:%Y-%m-%d}  {one.name:<20} until {one.until:%Y-%m-%d}  serial {one.serial}")
+    for issue in issued.read(authority):
+        click.echo(f"{issue.time:%Y-%m-%d}  {issue.name:<20} until {issue.until:%Y-%m-%d}  serial {issue.serial}")
 
 
 @certs.command()

@@ -136,7 +136,7 @@ def _draft(document: dict[str, Any]) -> Change:
     try:
         return Change.model_validate(document)
     except ValidationError as error:
-        wrong = "; ".join(f"{_option(str(one['loc'][0]))}: {one['msg']}" for one in error.errors())
+        wrong = "; ".join(f"{_option(str(cause['loc'][0]))}: {cause['msg']}" for cause in error.errors())
         raise FedmolError(Exit.USAGE, wrong, "see fedmol change --help for what can change") from None
 
 

@@ -48,8 +48,10 @@ def _rows(card: DataCard) -> list[tuple[str, str]]:
     def listed(counts: dict[str, int] | dict[int, int]) -> str:
         return ", ".join(f"{name}: {n:,}" for name, n in counts.items())
 
-    rejected = [("rejected", f"{one.count:,}: {reason}, {one.where}") for reason, one in card.rejected.items()]
-    scaffolds = ", ".join(f"{one.smiles or 'no ring'}: {one.count:,}" for one in card.largest_scaffolds)
+    rejected = [
+        ("rejected", f"{rejection.count:,}: {reason}, {rejection.where}") for reason, rejection in card.rejected.items()
+    ]
+    scaffolds = ", ".join(f"{scaffold.smiles or 'no ring'}: {scaffold.count:,}" for scaffold in card.largest_scaffolds)
     return [
         *([("column", f"{card.column}, in a table without a header")] if card.column.isdecimal() else []),
         ("rows read", f"{card.read:,}"),

@@ -71,10 +71,10 @@ def compare(logs: tuple[Path, ...], authorities: tuple[Path, ...]) -> None:
 
 def _show(audit: Audit) -> None:
     """Raises FedmolError LOG_TAMPERED where there is tampering."""
-    tampering = [f"{one.path}: {one.what}" for one in audit.tampering]
+    tampering = [f"{finding.path}: {finding.what}" for finding in audit.tampering]
     for title, sentences in (("Found:", audit.facts), ("Not proven:", audit.unproven), ("Tampering:", tampering)):
         if sentences:
-            click.echo("\n  ".join([title, *(plain(one) for one in sentences)]))
+            click.echo("\n  ".join([title, *(plain(sentence) for sentence in sentences)]))
     if tampering:
         raise FedmolError(
             Exit.LOG_TAMPERED,

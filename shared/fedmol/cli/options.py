@@ -51,7 +51,7 @@ class OutputFile(click.ParamType[Path]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
         path = Path(value)
         try:
-            folder = next(one for one in path.absolute().parents if one.exists())
+            folder = next(parent for parent in path.absolute().parents if parent.exists())
             if not folder.is_dir():
                 raise NotADirectoryError(0, f"{folder} is a file, not a folder")
             check_replaceable(path)

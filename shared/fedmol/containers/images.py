@@ -52,7 +52,7 @@ def lock(dockerfile: Path) -> None:
     Raises:
         FedmolError: NO_ENGINE when a registry, or Docker itself, does not answer; nothing is written then.
     """
-    looked_up = {name: Image(image=one.image, digest=_look_up(one.image)) for name, one in images().items()}
+    looked_up = {name: Image(image=image.image, digest=_look_up(image.image)) for name, image in images().items()}
     files.write_bytes(LOCK, _READER.dump_json(looked_up, indent=2) + b"\n")
     base = f"ARG PYTHON={looked_up['python'].reference}"
     files.write_text(dockerfile, re.sub(r"^ARG PYTHON=.*$", base, dockerfile.read_text(), flags=re.MULTILINE))

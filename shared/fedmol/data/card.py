@@ -164,12 +164,15 @@ def largest_scaffolds(scaffolds: Iterable[str]) -> tuple[int, tuple[ScaffoldCoun
     """How many different Murcko scaffolds there are, and the ten most frequent."""
     tally = Counter(scaffolds)
     first = sorted(tally.items(), key=lambda item: (-item[1], item[0]))[:10]
-    return len(tally), tuple(ScaffoldCount(smiles=one, count=n) for one, n in first)
+    return len(tally), tuple(ScaffoldCount(smiles=smiles, count=n) for smiles, n in first)
 
 
 def why_rejected(rejected: Mapping[str, Rejection], read: int) -> list[str]:
     """One line for each reason why some of the rows that were read are rejected."""
-    return [f"{one.count:,} of {read:,} rows are left out: {why} ({one.where})" for why, one in rejected.items()]
+    return [
+        f"{rejection.count:,} of {read:,} rows are left out: {why} ({rejection.where})"
+        for why, rejection in rejected.items()
+    ]
 
 
 def left_out(card: DataCard) -> list[str]:

@@ -128,10 +128,10 @@ def dialect(path: Path, lines: list[str], column: str) -> Dialect:
         raise bad_data(f"{path} has no header", "name a file with molecules in it")
     choices = [told["delimiter"]] if told is not None else _DELIMITERS
     headers = [_header(lines, start, delimiter) for delimiter in choices]
-    fitting = [one for one in headers if columns.find(one.names, column)]
+    fitting = [header for header in headers if columns.find(header.names, column)]
     if not fitting:
-        columns.require(path, max((one.names for one in headers), key=len), column)
-    best = max(fitting, key=lambda one: _fit(lines, one, column))
+        columns.require(path, max((header.names for header in headers), key=len), column)
+    best = max(fitting, key=lambda header: _fit(lines, header, column))
     if _numbered(lines, best):
         best = best._replace(names=["", *best.names])
     return _dialect(best, columns.require(path, best.names, column))

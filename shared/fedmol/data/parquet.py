@@ -35,7 +35,7 @@ def open_column(path: Path, content: bytes, column: str) -> tuple[str, Iterator[
         file.flush()
         try:
             with duckdb.connect(config={"threads": 1}) as database:
-                kinds = {str(one[0]): str(one[1]) for one in database.execute(_COLUMNS, [file.name]).fetchall()}
+                kinds = {str(row[0]): str(row[1]) for row in database.execute(_COLUMNS, [file.name]).fetchall()}
                 name = list(kinds)[columns.require(path, list(kinds), column)]
                 if kinds[name] not in _TEXT:
                     raise bad_data(

@@ -66,9 +66,11 @@ def propose(name: str, kinds: Kinds, keep: float) -> Proposal:
     """
     total = kinds.total()
     left, spared = Kinds(kinds), (1 - keep) * total + 1e-9
-    lost = _drop(left, [one for one in kinds if one[1] > LARGEST or not all(kind.can_be_coded for kind in one[0])])
+    lost = _drop(
+        left, [shape for shape in kinds if shape[1] > LARGEST or not all(kind.can_be_coded for kind in shape[0])]
+    )
     while left:
-        rarest = min(_candidates(left), key=lambda one: (sum(left[kind] for kind in one), len(one)))
+        rarest = min(_candidates(left), key=lambda group: (sum(left[kind] for kind in group), len(group)))
         cost = sum(left[kind] for kind in rarest)
         if lost + cost > spared and len(_types(left)) <= MOST_TYPES:
             break
@@ -110,7 +112,7 @@ def _missing(kinds: Kinds, vocabulary: Vocabulary) -> tuple[int, dict[AtomType, 
             lost += count
         elif not vocabulary.keeps_charges and any(kind.charge for kind in types):
             neutral += count
-    return lost, dict(sorted(lacking.items(), key=lambda one: (-one[1], one[0].label))), larger, neutral
+    return lost, dict(sorted(lacking.items(), key=lambda pair: (-pair[1], pair[0].label))), larger, neutral
 
 
 def _as_coded(kind: AtomType, vocabulary: Vocabulary) -> AtomType:

@@ -84,7 +84,7 @@ def _training_first(held_out: Tensor) -> Tensor:
 
 def _positions(smiles: list[str]) -> NDArray[np.float64]:
     """A number in [0, 1) that depends on the molecule alone."""
-    heads = (hashlib.sha256(one.encode()).digest()[:8] for one in smiles)
+    heads = (hashlib.sha256(text.encode()).digest()[:8] for text in smiles)
     return np.fromiter((int.from_bytes(head, "big") / _HASH_RANGE for head in heads), np.float64, len(smiles))
 
 
@@ -135,8 +135,8 @@ def _different(encoded: Encoded) -> tuple[Tensor, list[str], int]:
     dropped or changed. What it takes to find them is freed before graphs are chosen."""
     first: dict[str, int] = {}
     alike = 0
-    for place, one in enumerate(encoded.smiles):
-        before = first.setdefault(one, place)
+    for place, text in enumerate(encoded.smiles):
+        before = first.setdefault(text, place)
         alike += encoded.originals.get(before) != encoded.originals.get(place)
     return torch.tensor(list(first.values()), dtype=torch.int64), list(first), alike
 

@@ -144,5 +144,5 @@ def write_table(path: Path, smiles: Sequence[str], column: str = "smiles") -> No
         FedmolError: BAD_DATA if nothing can be written there.
     """
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([[column], *([one] for one in smiles)])
+    csv.writer(text, lineterminator="\n").writerows([[column], *([molecule] for molecule in smiles)])
     write_file(path, text.getvalue().encode(), 0o600)

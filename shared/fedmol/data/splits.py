@@ -42,8 +42,8 @@ def _shuffled(total: int, weights: Sequence[float], rng: np.random.Generator) ->
 def _groups(scaffolds: Iterable[str | None], rng: np.random.Generator) -> list[Indices]:
     """Rows by Murcko scaffold, in random order; a row that cannot be read is a group of its own."""
     members: dict[str, list[int]] = {}
-    for row, one in enumerate(scaffolds):
-        members.setdefault(f"?{row}" if one is None else one, []).append(row)
+    for row, scaffold in enumerate(scaffolds):
+        members.setdefault(f"?{row}" if scaffold is None else scaffold, []).append(row)
     groups = [np.array(rows, np.int64) for rows in members.values()]
     return [groups[k] for k in rng.permutation(len(groups))]
 

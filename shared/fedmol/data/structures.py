@@ -30,7 +30,7 @@ def rows_of(lines: list[str]) -> Iterator[Row]:
 
 
 def _row(line: int, block: list[str]) -> Row:
-    if sum(one.startswith(_MOLFILE_END) for one in block) > 1:  # RDKit would read the first, and nobody the others
+    if sum(text.startswith(_MOLFILE_END) for text in block) > 1:  # RDKit would read the first, and nobody the others
         return Row(line, fault=RECORD)
     try:
         return Row(line, _smiles(block))

@@ -99,7 +99,7 @@ def _read(path: Path, kind: str, open_packed: Callable[[Any], Any], packed: obje
 def _from_zip(path: Path, content: bytes, most: int) -> tuple[str, bytes]:
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
-        members = [one for one in archive.infolist() if not one.is_dir() and not _is_litter(one.filename)]
+        members = [entry for entry in archive.infolist() if not entry.is_dir() and not _is_litter(entry.filename)]
     except _DAMAGES as error:
         raise bad_data(
             f"{path} is a damaged zip file: {error}", "copy the file again from where it came from"

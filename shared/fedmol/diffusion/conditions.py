@@ -74,7 +74,7 @@ class Conditions:
 def standardised(table: Tensor, properties: Sequence[Property]) -> Tensor:
     """A table of measured values (B, K), each column in its property's unit, as `Conditions.of` takes it."""
     mean, scale = (
-        torch.tensor([getattr(one, name) for one in properties], dtype=torch.float64, device=table.device)
+        torch.tensor([getattr(prop, name) for prop in properties], dtype=torch.float64, device=table.device)
         for name in ("mean", "scale")
     )
     return ((table.double() - mean) / scale).float()

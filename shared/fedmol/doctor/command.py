@@ -59,7 +59,7 @@ def doctor(
     Console().print(table(party, results))
     if report is not None:
         files.write_text(report, document(party, results))
-    if any(one.abandoned for one in results):
+    if any(result.abandoned for result in results):
         atexit.register(_leave)
     if found := failures(results):
         raise FedmolError(

@@ -19,19 +19,19 @@ def table(party: str, results: Sequence[Result]) -> Table:
     grid.add_column("check", no_wrap=True)
     grid.add_column("result", no_wrap=True)
     grid.add_column("what was found, and what to do", overflow="fold")
-    for one in results:
-        state, style = one.finding.state, _STYLES[one.finding.state]
+    for result in results:
+        state, style = result.finding.state, _STYLES[result.finding.state]
         shown = state.upper() if state == "failed" else state  # to be told apart without colours, too
-        grid.add_row(Text(one.name), Text(shown, style), _words(one))
+        grid.add_row(Text(result.name), Text(shown, style), _words(result))
     return grid
 
 
-def _words(one: Result) -> Text:
+def _words(result: Result) -> Text:
     # Text, not strings: rich would take brackets in what was found for markup.
-    text = Text(one.finding.found, "dim" if one.finding.state == "skipped" else "")
-    if one.finding.cure:
+    text = Text(result.finding.found, "dim" if result.finding.state == "skipped" else "")
+    if result.finding.cure:
         text.append("\ncure: ", "bold")
-        text.append(one.finding.cure)
+        text.append(result.finding.cure)
     return text
 
 
@@ -39,17 +39,17 @@ def document(party: str, results: Sequence[Result]) -> str:
     """JSON: whether all is well, and every check with its figures in base units."""
     checks = [
         {
-            "name": one.name,
-            "result": one.finding.state,
-            "found": one.finding.found,
-            "cure": one.finding.cure or None,
-            "figures": one.finding.figures,
-            "seconds": round(one.seconds, 3),
+            "name": result.name,
+            "result": result.finding.state,
+            "found": result.finding.found,
+            "cure": result.finding.cure or None,
+            "figures": result.finding.figures,
+            "seconds": round(result.seconds, 3),
         }
-        for one in results
+        for result in results
     ]
     return json.dumps({"party": party, "ready": not failures(results), "checks": checks}, indent=2) + "\n"
 
 
 def failures(results: Sequence[Result]) -> list[str]:
-    return [one.name for one in results if one.finding.state == "failed"]
+    return [result.name for result in results if result.finding.state == "failed"]

@@ -93,7 +93,7 @@ def _nll(federated: Evaluation, centralised: Evaluation | None) -> Row:
 def _nll_noise(ours: Evaluation, theirs: Evaluation) -> float | None:
     if ours.likelihood is None or theirs.likelihood is None:
         return None
-    asked, asked_too = ((one.seed, one.test, len(one.nll_blocks)) for one in (ours, theirs))
+    asked, asked_too = ((result.seed, result.test, len(result.nll_blocks)) for result in (ours, theirs))
     if asked == asked_too and len(ours.nll_blocks) > 1:  # both saw the same molecules at the same times
         return 1.96 * standard_error([a - b for a, b in zip(ours.nll_blocks, theirs.nll_blocks, strict=True)])
     return 1.96 * math.hypot(ours.likelihood.standard_error, theirs.likelihood.standard_error)

@@ -43,7 +43,7 @@ def divergences(generated: Values, real: Values, generated_nearest: Values, real
 
 def score(divergences: Sequence[float]) -> float:
     """The mean of exp(-KL): 1 for equal distributions, 0 for such as have nothing in common."""
-    return float(np.mean([math.exp(-one) for one in divergences]))
+    return float(np.mean([math.exp(-divergence) for divergence in divergences]))
 
 
 def continuous(generated: Values, real: Values) -> float:

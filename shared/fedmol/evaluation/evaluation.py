@@ -78,9 +78,9 @@ class Evaluation:
         if found is not None:
             error = fixed(1.96 * found.standard_error)
             lines.append(f"{'NLL':<18}{found.published:.2f} ± {error} nats per molecule, by the published definition")
-        for one in self.resemblance.figures if self.resemblance else ():
-            real = "" if one.by_chance is None else f" (real molecules: {fixed(one.by_chance, 3)})"
-            lines.append(f"{one.name:<18}{fixed(one.value, 3)}{real}")
+        for figure in self.resemblance.figures if self.resemblance else ():
+            real = "" if figure.by_chance is None else f" (real molecules: {fixed(figure.by_chance, 3)})"
+            lines.append(f"{figure.name:<18}{fixed(figure.value, 3)}{real}")
         return "\n".join([number(self.samples, "molecule"), *(f"  {line}" for line in lines)])
 
     def to_json(self) -> str:
@@ -157,7 +157,9 @@ def evaluate(
     readings = read_graphs(graphs, vocabulary)
     if samples_path is not None:
         files.write_text(
-            samples_path, "".join(f"{one.smiles}\n" for one in readings if one.smiles is not None), files.GROUP
+            samples_path,
+            "".join(f"{reading.smiles}\n" for reading in readings if reading.smiles is not None),
+            files.GROUP,
         )
     likelihood: Likelihood | None = None
     blocks: tuple[float, ...] = ()
@@ -218,7 +220,7 @@ def evaluate_table(
     """
     report = on_progress or (lambda *_: None)
     readings, contents = read_rows(table)
-    fitting = encode([one.smiles for one in readings if one.smiles is not None], vocabulary)
+    fitting = encode([reading.smiles for reading in readings if reading.smiles is not None], vocabulary)
     return Evaluation(
         vocabulary=vocabulary.name,
         samples=len(readings),
@@ -241,12 +243,12 @@ def evaluate_table(
 def _resemblance(
     readings: Sequence[Reading], test: Graphs | None, known: Collection[str], vocabulary: Vocabulary, report: Progress
 ) -> Resemblance | None:
-    generated = [one.smiles for one in readings if one.smiles is not None]
-    real = [] if test is None else [one.smiles for one in read_graphs(test, vocabulary) if one.smiles is not None]
+    generated = [reading.smiles for reading in readings if reading.smiles is not None]
+    real = [] if test is None else [graph.smiles for graph in read_graphs(test, vocabulary) if graph.smiles is not None]
     return resemblance(generated, real, known, report)
 
 
 def examples(readings: Sequence[Reading], known: Collection[str]) -> tuple[Example, ...]:
     """The first different, strictly valid molecules."""
-    distinct = list(dict.fromkeys(one.smiles for one in readings if one.smiles is not None))[:_EXAMPLES]
+    distinct = list(dict.fromkeys(reading.smiles for reading in readings if reading.smiles is not None))[:_EXAMPLES]
     return tuple(Example(smiles, smiles not in known) for smiles in distinct)

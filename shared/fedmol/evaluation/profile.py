@@ -47,12 +47,12 @@ def profile(smiles: Sequence[str], on_molecules: Callable[[int], None] = lambda 
     descriptors, bits = [], []
     pieces, series, large = Counter[str](), Counter[str](), Counter[str]()
     with rdBase.BlockLogs():
-        for one, times in tally.items():
-            mol = Chem.MolFromSmiles(one)
+        for text, times in tally.items():
+            mol = Chem.MolFromSmiles(text)
             descriptors.append(describe(mol))
             bits.append(fingerprint(mol))
             _add(pieces, fragments(mol), times)
-            core = [scaffold(one) or ""]
+            core = [scaffold(text) or ""]
             _add(series, core, times)
             if mol.GetRingInfo().NumRings() >= _SEVERAL_RINGS:
                 _add(large, core, times)

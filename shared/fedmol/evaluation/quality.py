@@ -60,17 +60,17 @@ class Quality:
 def measure(samples: Sequence[Reading], known: Collection[str]) -> Quality:
     """The quality of `samples` against the canonical SMILES that the model was trained on (`known`, best a set)."""
     total = len(samples)
-    strict = [one.smiles for one in samples if one.smiles is not None]
-    relaxed = [one.relaxed for one in samples if one.relaxed is not None]
+    strict = [sample.smiles for sample in samples if sample.smiles is not None]
+    relaxed = [sample.relaxed for sample in samples if sample.relaxed is not None]
     distinct, distinct_relaxed = set(strict), set(relaxed)
-    novel = sum(one not in known for one in distinct)
+    novel = sum(text not in known for text in distinct)
     return Quality(
         validity=Rate(len(strict), total),
         relaxed_validity=Rate(len(relaxed), total),
-        connected=Rate(sum(one.connected for one in samples), total),
+        connected=Rate(sum(sample.connected for sample in samples), total),
         uniqueness=Rate(len(distinct_relaxed), len(relaxed)),
         uniqueness_strict=Rate(len(distinct), len(strict)),
-        novelty=Rate(sum(one not in known for one in distinct_relaxed), len(distinct_relaxed)),
+        novelty=Rate(sum(text not in known for text in distinct_relaxed), len(distinct_relaxed)),
         novelty_strict=Rate(novel, len(distinct)),
         valid_unique_novel=Rate(novel, total),
     )

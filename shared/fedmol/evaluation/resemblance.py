@@ -62,7 +62,7 @@ class Resemblance:
     @property
     def fcd_left_out(self) -> str:
         """Why there is no FCD among the figures; "" if there is."""
-        if any(one.name == "FCD" for one in self.figures):
+        if any(figure.name == "FCD" for figure in self.figures):
             return ""
         return _TOO_FEW if min(self.molecules, self.real) < FEWEST_FOR_FCD else _NOT_INSTALLED
 
@@ -106,7 +106,7 @@ def _drawn(known: Collection[str], molecules: int) -> list[str]:
 def _profiles(
     generated: Sequence[str], real: Sequence[str], drawn: Sequence[str], on_progress: Progress
 ) -> tuple[Profile, Profile, Profile | None]:
-    tell = _counter("descriptors", sum(len(set(one)) for one in (generated, real, drawn)), on_progress)
+    tell = _counter("descriptors", sum(len(set(group)) for group in (generated, real, drawn)), on_progress)
     return profile(generated, tell), profile(real, tell), profile(drawn, tell) if drawn else None
 
 
@@ -124,7 +124,7 @@ def _counter(phase: str, total: int, on_progress: Progress) -> Callable[[int], N
 def _divergences(ours: Profile, theirs: Profile) -> dict[str, float]:
     """Of equally many different molecules: the nearest other one is nearer in a larger set."""
     size = min(len(ours.smiles), len(theirs.smiles))
-    a, b = (np.random.default_rng(0).permutation(len(one.smiles))[:size] for one in (ours, theirs))
+    a, b = (np.random.default_rng(0).permutation(len(side.smiles))[:size] for side in (ours, theirs))
     return descriptors.divergences(
         ours.descriptors, theirs.descriptors, nearest_other(ours.bits[a]), nearest_other(theirs.bits[b])
     )
@@ -145,14 +145,14 @@ def _frechet(ours: Profile, theirs: Profile, on_progress: Progress) -> tuple[Fig
     if min(ours.molecules, theirs.molecules) < FEWEST_FOR_FCD or missing("fcd"):
         return ()
     tell = _counter("ChemNet", len(ours.smiles) + len(theirs.smiles), on_progress)
-    generated, real = (chemnet.activations(one.smiles, one.times, tell) for one in (ours, theirs))
+    generated, real = (chemnet.activations(side.smiles, side.times, tell) for side in (ours, theirs))
     return (Figure("FCD", chemnet.frechet(generated, real), chemnet.by_chance(real, len(generated))),)
 
 
-def _new(one: Profile, known_scaffolds: Collection[str | None]) -> Rate:
-    different = one.scaffolds.keys() - {""} if known_scaffolds else set()
+def _new(generated: Profile, known_scaffolds: Collection[str | None]) -> Rate:
+    different = generated.scaffolds.keys() - {""} if known_scaffolds else set()
     return Rate(len(different - set(known_scaffolds)), len(different))
 
 
 def _among(different: Collection[str], others: Collection[str]) -> Rate:
-    return Rate(sum(one in others for one in different), len(different))
+    return Rate(sum(element in others for element in different), len(different))

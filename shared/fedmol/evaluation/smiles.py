@@ -45,16 +45,16 @@ def read_rows(table: Table) -> tuple[list[Reading], Contents]:
                 reading = Reading(None, None, connected=False)
                 reasons[str(reason)] += 1
             readings.append(reading)
-        valid = [one.smiles for one in readings if one.smiles is not None]
-        charged = [one for one in valid if _CHARGED_ATOM.search(one)]
-        ions = sum(Chem.GetFormalCharge(Chem.MolFromSmiles(one)) != 0 for one in charged)
-    invalid = [line for line, one in zip(table.lines, readings, strict=True) if one.smiles is None]
+        valid = [reading.smiles for reading in readings if reading.smiles is not None]
+        charged = [molecule for molecule in valid if _CHARGED_ATOM.search(molecule)]
+        ions = sum(Chem.GetFormalCharge(Chem.MolFromSmiles(molecule)) != 0 for molecule in charged)
+    invalid = [line for line, reading in zip(table.lines, readings, strict=True) if reading.smiles is None]
     contents = Contents(
         rows=len(table),
         invalid=len(invalid),
         invalid_lines=tuple(invalid[:_EXAMPLES]),
         duplicates=len(valid) - len(set(valid)),
-        fragmented=sum(one.smiles is not None and not one.connected for one in readings),
+        fragmented=sum(reading.smiles is not None and not reading.connected for reading in readings),
         ions=ions,
         charged_atoms=len(charged),
         stereo=dropped[STEREO],

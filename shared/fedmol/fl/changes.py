@@ -99,7 +99,7 @@ class Changes:
         given = list(changes)
         if given[: len(self.signed)] != self.signed:
             raise _refused("the changes of the run are not those that were known before")
-        return [self.take(one, authority) for one in given[len(self.signed) :]]
+        return [self.take(change, authority) for change in given[len(self.signed) :]]
 
     def at(self, round: int) -> Settings:
         """The settings in force in `round`."""
@@ -214,7 +214,7 @@ def amended(settings: Settings, change: Change) -> Settings:
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
-        raise _refused("; ".join(one["msg"].removeprefix("Value error, ") for one in error.errors())) from None
+        raise _refused("; ".join(cause["msg"].removeprefix("Value error, ") for cause in error.errors())) from None
 
 
 def parse_change(document: str) -> Change:
@@ -222,7 +222,9 @@ def parse_change(document: str) -> Change:
     try:
         return Change.model_validate_json(document)
     except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, one['loc'])) or 'document'}: {one['msg']}" for one in error.errors()[:5])
+        wrong = "; ".join(
+            f"{'.'.join(map(str, cause['loc'])) or 'document'}: {cause['msg']}" for cause in error.errors()[:5]
+        )
         raise _refused(f"it is not a change: {wrong}") from None
 
 

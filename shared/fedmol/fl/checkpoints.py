@@ -76,7 +76,7 @@ class Checkpoints:
         """Put the round on the disk; it is there for good when this returns."""
         round = checkpoint.round
         tensors = {**checkpoint.sections, **{_STATE + name: value for name, value in checkpoint.state.items()}}
-        earlier = [one for one in self.rounds() if one != round]
+        earlier = [kept for kept in self.rounds() if kept != round]
         over = self.path(earlier[0]) if len(earlier) >= self.files.keep else None
         sealed.save(self.path(round), tensors, {"round": round, **checkpoint.account.said()}, over=over)
         self.files.prune()

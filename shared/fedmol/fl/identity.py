@@ -54,7 +54,7 @@ def shared_settings(settings: Settings) -> dict[str, Any]:
 
 def coding_differences(federation: dict[str, Any], site: dict[str, Any]) -> str:
     """In which settings a site differs whose molecules would become other graphs."""
-    ours, theirs = ({k: v for k, v in one.items() if k.startswith(_CODING)} for one in (federation, site))
+    ours, theirs = ({k: v for k, v in settings.items() if k.startswith(_CODING)} for settings in (federation, site))
     said = "; ".join(settings_differences(ours, theirs))
     return (
         f"the site's molecules would become other graphs: {said or 'its settings are the same, its programs are not'}"

@@ -67,7 +67,7 @@ def signer(anchor: LogAnchor, authorities: Iterable[x509.Certificate], address: 
             is not that of the anchor.
     """
     certificate = pem.certificate_of(anchor.certificate.encode(), "the anchor")
-    if not any(is_issued_by(certificate, one) for one in authorities):
+    if not any(is_issued_by(certificate, authority) for authority in authorities):
         raise _foreign("its certificate was not issued by the authority that is trusted here")
     about = information(certificate)
     if about.authority or not allows(certificate, ExtendedKeyUsageOID.SERVER_AUTH):

@@ -97,7 +97,7 @@ def audit(log: Path, against: Sequence[Path] = (), authorities: Sequence[Path] =
     """
     trusted = [read_certificate(path) for path in authorities]
     sites = [_read(path, trusted) for path in against]
-    signed = [kept for one in sites for kept in one.anchors]
+    signed = [kept for site in sites for kept in site.anchors]
     main = _read(log, trusted, {kept.said.head for kept in signed})
     if sites and main.owner != AGGREGATOR:
         raise _not_together(f"{log} is {main.whose}, not the aggregator's", "compare sites with `fedmol log compare`")
@@ -169,7 +169,7 @@ def _judge_chain(result: Audit, log: LogRead) -> None:
     if log.intact:
         result.facts.append(f"{log.whose}: {number(log.lines, 'line')}, the chain of hashes is unbroken")
     else:
-        result.tampering += [Tampering(log.path, one.line, one.what) for one in breaks(log.path, log.found)]
+        result.tampering += [Tampering(log.path, wrong.line, wrong.what) for wrong in breaks(log.path, log.found)]
     if log.torn:
         result.facts.append(
             f"{log.whose} ends with {number(log.torn, 'byte')} of an unfinished line, which is no tampering: "
@@ -179,22 +179,22 @@ def _judge_chain(result: Audit, log: LogRead) -> None:
 
 def _judge_sites(result: Audit, sites: Sequence[LogRead], run: str, with_signatures: bool) -> None:
     """Whether the sites' logs are as they were written, and the anchors in them the aggregator's, and of one log."""
-    for one in sites:
-        if one.owner == AGGREGATOR or one.run != run:
-            what = one.whose if one.owner == AGGREGATOR else f"of run {one.run!r}, not of {run!r}"
-            raise _not_together(f"{one.path} is {what}", "name logs of sites of the same run")
-        _judge_chain(result, one)
-        result.tampering += one.forged
-        if one.anchors:
-            rounds = sorted({kept.said.round for kept in one.anchors})
-            by = f", signed by {names(sorted({str(kept.signer) for kept in one.anchors}))}" if with_signatures else ""
+    for site in sites:
+        if site.owner == AGGREGATOR or site.run != run:
+            what = site.whose if site.owner == AGGREGATOR else f"of run {site.run!r}, not of {run!r}"
+            raise _not_together(f"{site.path} is {what}", "name logs of sites of the same run")
+        _judge_chain(result, site)
+        result.tampering += site.forged
+        if site.anchors:
+            rounds = sorted({kept.said.round for kept in site.anchors})
+            by = f", signed by {names(sorted({str(kept.signer) for kept in site.anchors}))}" if with_signatures else ""
             which = f"{'round' if len(rounds) == 1 else 'rounds'} {ranges(rounds)}"
-            result.facts.append(f"site {one.owner} keeps {number(len(rounds), 'anchor')} ({which}){by}")
-        elif not one.forged:
-            result.unproven.append(f"anything by site {one.owner}'s log: it keeps no anchor")
-    if not with_signatures and any(one.anchors for one in sites):
+            result.facts.append(f"site {site.owner} keeps {number(len(rounds), 'anchor')} ({which}){by}")
+        elif not site.forged:
+            result.unproven.append(f"anything by site {site.owner}'s log: it keeps no anchor")
+    if not with_signatures and any(site.anchors for site in sites):
         result.unproven.append("that the aggregator signed the anchors: name the authority's certificate (--ca)")
-    result.tampering += _forks(kept for one in sites for kept in one.anchors)
+    result.tampering += _forks(kept for site in sites for kept in site.anchors)
 
 
 def _not_together(what: str, cure: str) -> FedmolError:
@@ -204,9 +204,9 @@ def _not_together(what: str, cure: str) -> FedmolError:
 def _forks(anchors: Iterable[Kept]) -> Iterator[Tampering]:
     """Anchors that cannot be of one log: in it, a later round ends in a later line."""
     said = sorted({kept.said: kept for kept in anchors}.values(), key=lambda kept: (kept.said.round, kept.said.log_seq))
-    for one, other in pairwise(said):
-        if one.said.round == other.said.round or one.said.log_seq >= other.said.log_seq:
-            yield Tampering(other.path, other.line, f"two histories were told: {_told(one)}, but {_told(other)}")
+    for earlier, other in pairwise(said):
+        if earlier.said.round == other.said.round or earlier.said.log_seq >= other.said.log_seq:
+            yield Tampering(other.path, other.line, f"two histories were told: {_told(earlier)}, but {_told(other)}")
 
 
 def _told(kept: Kept) -> str:
@@ -220,17 +220,17 @@ def _compare(result: Audit, main: LogRead, signed: Collection[Kept]) -> None:
     sites: dict[AnchoredLine, set[str]] = {}
     for kept in signed:
         sites.setdefault(kept.said, set()).add(kept.site)
-    said = sorted(sites, key=lambda one: one.log_seq)
-    held = [one for one in said if one.head in main.found]
-    result.tampering += [Tampering(main.path, *wrong) for one in held if (wrong := _misnamed(main, one))]
-    lost = [one for one in said if one.head not in main.found]
-    cut = [one for one in lost if one.log_seq >= main.lines]
-    rewritten = [one for one in lost if one.log_seq < main.lines]
+    said = sorted(sites, key=lambda anchor: anchor.log_seq)
+    held = [anchor for anchor in said if anchor.head in main.found]
+    result.tampering += [Tampering(main.path, *wrong) for anchor in held if (wrong := _misnamed(main, anchor))]
+    lost = [anchor for anchor in said if anchor.head not in main.found]
+    cut = [anchor for anchor in lost if anchor.log_seq >= main.lines]
+    rewritten = [anchor for anchor in lost if anchor.log_seq < main.lines]
     if rewritten:
         first, line = rewritten[0], rewritten[0].log_seq + 1
         what = f"line {line:,} is not the one that was signed for round {first.round} ({_kept_by(sites, rewritten)})"
         if main.intact:
-            sound = max((one.log_seq + 1 for one in held if one.log_seq < first.log_seq), default=0)
+            sound = max((anchor.log_seq + 1 for anchor in held if anchor.log_seq < first.log_seq), default=0)
             what += f": of lines {sound + 1:,} to {line:,} at least one was rewritten"
         result.tampering.append(Tampering(main.path, line, what))
     if cut:
@@ -244,16 +244,16 @@ def _compare(result: Audit, main: LogRead, signed: Collection[Kept]) -> None:
         _name_unproven(result, main, held)
 
 
-def _misnamed(main: LogRead, one: AnchoredLine) -> tuple[int, str] | None:
+def _misnamed(main: LogRead, anchor: AnchoredLine) -> tuple[int, str] | None:
     """What is wrong with an anchor of a line that the log has: that line must close the round with that model."""
-    line = main.found[one.head]
+    line = main.found[anchor.head]
     event = line.event
     if event is not None and isinstance(event.body, RoundFinished):
         about = event.run, event.round, event.seq, event.body.model_digest
-        if about == (one.run, one.round, one.log_seq, one.model_digest):
+        if about == (anchor.run, anchor.round, anchor.log_seq, anchor.model_digest):
             return None
-    what = f"line {line.number:,} was signed as the end of round {one.round}, in line {one.log_seq + 1:,}, with model"
-    return line.number, f"{what} {one.model_digest[:12]}, and does not say so"
+    what = f"line {line.number:,} was signed as the end of round {anchor.round}, in line {anchor.log_seq + 1:,}"
+    return line.number, f"{what}, with model {anchor.model_digest[:12]}, and does not say so"
 
 
 def _kept_by(sites: Mapping[AnchoredLine, Collection[str]], anchors: Sequence[AnchoredLine]) -> str:
@@ -274,6 +274,6 @@ def _name_unproven(result: Audit, main: LogRead, held: Sequence[AnchoredLine]) -
 
 
 def _name_absent(result: Audit, main: LogRead, sites: Sequence[LogRead]) -> None:
-    absent = sorted(set(main.sites) - {one.owner for one in sites})
+    absent = sorted(set(main.sites) - {site.owner for site in sites})
     if absent and sites:
         result.unproven.append(f"that {names(absent)} heard the same: name their logs as well (--against)")

@@ -56,21 +56,24 @@ class Payload:
     @property
     def by_name(self) -> dict[str, Section]:
         """The sections by their names."""
-        return {one.name: one for one in self.sections}
+        return {section.name: section for section in self.sections}
 
     @property
     def digest(self) -> str:
         """SHA-256 of names, lengths and types: parties with the same digest can exchange payloads."""
-        return hashlib.sha256(json.dumps([asdict(one) for one in self.sections]).encode()).hexdigest()
+        return hashlib.sha256(json.dumps([asdict(section) for section in self.sections]).encode()).hexdigest()
 
     @property
     def nbytes(self) -> int:
         """Length of all sections on the wire."""
-        return sum(one.nbytes for one in self.sections)
+        return sum(section.nbytes for section in self.sections)
 
     def begin(self, model: Vector) -> Sections:
         """The sections with which `model` begins: all others are 0."""
-        return {one.name: model if one.name == MODEL else np.zeros(one.length, np.float32) for one in self.sections}
+        return {
+            section.name: model if section.name == MODEL else np.zeros(section.length, np.float32)
+            for section in self.sections
+        }
 
 
 def model_payload(parameters: int) -> Payload:

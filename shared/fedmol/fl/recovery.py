@@ -106,7 +106,7 @@ class Recovery:
         try:
             weights = known(said.weights)
             shares = known(said.shares) if "shares" in said.model_fields_set else weights
-            updates = [self.uploads.update(trained[site], one, shares[site]) for site, one in weights.items()]
+            updates = [self.uploads.update(trained[site], weight, shares[site]) for site, weight in weights.items()]
             new_members = said.members_since == round + 1
             sections, state = self.terms.step(before.sections, updates, before.state, new_members)
         except (KeyError, DamagedUpdate):

@@ -35,7 +35,7 @@ def account(
     """
     loss = {site: reports[site][TRAIN.name].metrics[LOSS] for site in weights}
     nll = {site: -reports[site][VALIDATE.name].metrics[NEGATIVE_NLL] for site in weights}
-    working = max(sum(one.metrics[SECONDS] for one in reports[site].values()) for site in weights)
+    working = max(sum(report.metrics[SECONDS] for report in reports[site].values()) for site in weights)
     return RoundFinished(
         sites=list(weights),
         weights=dict(weights),

@@ -108,11 +108,11 @@ class OtherSections:
             return {}
         fresh = self.members_since == round + 1
         changes = {
-            name: Changes() if fresh else one.counting({site: norms[name] for site, norms in counted.items()})
-            for name, one in self.changes.items()
+            name: Changes() if fresh else change.counting({site: norms[name] for site, norms in counted.items()})
+            for name, change in self.changes.items()
         }
         return {
             "shares": self.shares,
             "members_since": self.members_since,
-            "changes": {name: SectionChanges(**asdict(one)) for name, one in changes.items()},
+            "changes": {name: SectionChanges(**asdict(change)) for name, change in changes.items()},
         }

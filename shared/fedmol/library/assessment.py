@@ -122,8 +122,12 @@ def _table(molecules: MoleculeInput, column: str) -> Table:
 def _drawn(molecules: Molecules) -> measuring.Drawn:
     """What lacks the scaffold that was asked for counts as invalid here, too."""
     readings = [
-        Reading(one.smiles if one.valid else None, one.smiles if one.relaxed else None, one.connected)
-        for one in molecules.drawn
+        Reading(
+            molecule.smiles if molecule.valid else None,
+            molecule.smiles if molecule.relaxed else None,
+            molecule.connected,
+        )
+        for molecule in molecules.drawn
     ]
     origin = molecules.origin
     return measuring.Drawn(

@@ -123,7 +123,7 @@ class Model:
     @property
     def parameters(self) -> int:
         """How many numbers were trained."""
-        return sum(one.numel() for one in self.trained.denoiser.parameters())
+        return sum(parameter.numel() for parameter in self.trained.denoiser.parameters())
 
     def save(self, path: str | Path) -> None:
         """Write the model into a `.safetensors` file; `fedmol.load` reads it as it is here.

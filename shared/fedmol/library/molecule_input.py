@@ -45,7 +45,7 @@ def table_of(molecules: MoleculeInput) -> Table | str:
         return str(Path(molecules).expanduser()) if str(molecules).startswith("~") else str(molecules)
     if not isinstance(molecules, Iterable):
         raise wrong("molecules", molecules, "give the path of a file, or a list of SMILES")
-    texts = [_smiles(one) for one in molecules]
+    texts = [_smiles(given) for given in molecules]
     if not texts:
         raise bad_data("there are no molecules in what was given", "give at least one")
     faults = {row: f"not a SMILES but of the type {text}" for row, (text, fits) in enumerate(texts) if not fits}
@@ -53,13 +53,13 @@ def table_of(molecules: MoleculeInput) -> Table | str:
     return Table(_IN_MEMORY, "", smiles, range(1, len(smiles) + 1), faults)
 
 
-def _smiles(one: Any) -> tuple[str, bool]:
+def _smiles(given: Any) -> tuple[str, bool]:
     """A SMILES and True, or the name of another type and False."""
-    if isinstance(one, Molecule):
-        return one.smiles, True
-    if isinstance(one, Chem.Mol):
-        return str(Chem.MolToSmiles(one)), True
-    return (one, True) if isinstance(one, str) else (type(one).__name__, False)
+    if isinstance(given, Molecule):
+        return given.smiles, True
+    if isinstance(given, Chem.Mol):
+        return str(Chem.MolToSmiles(given)), True
+    return (given, True) if isinstance(given, str) else (type(given).__name__, False)
 
 
 def vocabulary_of(vocabulary: str | Path | Vocabulary | None, standardise: Recipe) -> Vocabulary:

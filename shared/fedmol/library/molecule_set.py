@@ -51,12 +51,12 @@ class Molecules(Sequence[Molecule]):
         self.graphs = graphs  # of `drawn`, in the codes of `origin.vocabulary`
         self.origin = origin
         self.seconds = seconds  # that drawing took
-        self._valid = tuple(one for one in self.drawn if one.valid)
+        self._valid = tuple(molecule for molecule in self.drawn if molecule.valid)
 
     @property
     def smiles(self) -> tuple[str, ...]:
         """Canonical SMILES of the valid molecules, without stereo."""
-        return tuple(one.smiles for one in self._valid)
+        return tuple(molecule.smiles for molecule in self._valid)
 
     @property
     def different(self) -> tuple[str, ...]:
@@ -66,15 +66,15 @@ class Molecules(Sequence[Molecule]):
     @property
     def invalid(self) -> tuple[Molecule, ...]:
         """The molecules that are not valid, each with its `reason`."""
-        return tuple(one for one in self.drawn if not one.valid)
+        return tuple(molecule for molecule in self.drawn if not molecule.valid)
 
     @cached_property
     def tally(self) -> Tally:
         """The counts that `str` shows."""
         tally = Tally()
         tally.begin(self.origin)
-        for one in self.drawn:
-            tally.is_new(one)
+        for molecule in self.drawn:
+            tally.is_new(molecule)
         return tally
 
     def save(self, path: str | Path, *, unique: bool = False, stereo: int | None = None) -> None:
@@ -109,7 +109,7 @@ class Molecules(Sequence[Molecule]):
 
 def joined(parts: Sequence[Molecules]) -> Molecules:
     """All molecules of `parts`, at least one, as if they had been drawn at once."""
-    drawn = [one for part in parts for one in part.drawn]
+    drawn = [molecule for part in parts for molecule in part.drawn]
     graphs = concatenated([part.graphs for part in parts])
     return Molecules(drawn, graphs, parts[0].origin, sum(part.seconds for part in parts))
 
@@ -131,16 +131,16 @@ class Tally:
         """What comes now was drawn so."""
         self.scaffold, self.novelty = origin.scaffold is not None, origin.compared
 
-    def is_new(self, one: Molecule) -> bool:
+    def is_new(self, molecule: Molecule) -> bool:
         """Count a molecule. False for a valid one that has come up before."""
-        new = not one.valid or one.smiles not in self.different
+        new = not molecule.valid or molecule.smiles not in self.different
         self.total += 1
-        self.misfits += self.scaffold and one.reason == NO_SCAFFOLD
-        self.connected += one.connected
-        self.novel += bool(one.novel)
-        if one.valid:
+        self.misfits += self.scaffold and molecule.reason == NO_SCAFFOLD
+        self.connected += molecule.connected
+        self.novel += bool(molecule.novel)
+        if molecule.valid:
             self.valid += 1
-            self.different.add(one.smiles)
+            self.different.add(molecule.smiles)
         return new
 
     def __str__(self) -> str:
@@ -160,8 +160,8 @@ class Expansion:
     isomers: int = 0
     cut: int = 0  # molecules that have more of them
 
-    def add(self, one: Molecule, isomers: Stereoisomers) -> None:
-        if one.valid:
+    def add(self, molecule: Molecule, isomers: Stereoisomers) -> None:
+        if molecule.valid:
             self.molecules += 1
             self.isomers += len(isomers.smiles)
             self.cut += isomers.total != len(isomers.smiles)
@@ -186,10 +186,10 @@ def write(
         file.write(form.head.encode())
         for block in blocks:
             tally.begin(block.origin)
-            for one in block.drawn:
-                if tally.is_new(one) or not unique:
-                    isomers = None if stereo is None else one.stereoisomers(stereo)
+            for molecule in block.drawn:
+                if tally.is_new(molecule) or not unique:
+                    isomers = None if stereo is None else molecule.stereoisomers(stereo)
                     if isomers is not None:
-                        expansion.add(one, isomers)
-                    file.write(form.rows(one, isomers).encode())
+                        expansion.add(molecule, isomers)
+                    file.write(form.rows(molecule, isomers).encode())
     return tally, expansion

@@ -32,7 +32,7 @@ def conclude(settings: Settings, folder: RunFolder, baseline: bool, console: Con
     shards = _shards(settings, folder)
     vocabulary = vocabulary_of(settings)
     trained_on = (
-        one for shard in shards for one, out in zip(shard.smiles, shard.held_out.tolist(), strict=True) if not out
+        smiles for shard in shards for smiles, out in zip(shard.smiles, shard.held_out.tolist(), strict=True) if not out
     )
     known = known_molecules(trained_on, vocabulary)
     test = real_molecules(str(folder.test), "smiles", vocabulary)

@@ -133,11 +133,11 @@ def _deal(settings: Settings, folder: RunFolder, on_progress: Progress | None = 
     shards = split(known_names if standard else known.smiles, settings.data.split, len(settings.sites), settings.seed)
     share = settings.data.validation_share
     sites = [list({known_names[row]: None for row in rows}) for rows in shards]
-    _check_parts(settings, card, [int((~held_out(one, share)).sum()) for one in sites])
+    _check_parts(settings, card, [int((~held_out(site_names, share)).sum()) for site_names in sites])
     held = held_out(known_names, share).tolist()
     files.write_text(folder.source_card, card.to_json(), 0o600)
     sources.write_table(folder.test, table.take(test.tolist()).smiles)
-    sources.write_table(folder.known, [one for one, out in zip(known_names, held, strict=True) if not out])
+    sources.write_table(folder.known, [name for name, out in zip(known_names, held, strict=True) if not out])
     for site, rows in zip(settings.site_names, shards, strict=True):
         sources.write_table(folder.site(site).shard, known.take(rows.tolist()).smiles)
     return card

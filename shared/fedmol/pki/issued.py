@@ -70,11 +70,11 @@ def record(authority: Path, certificate: x509.Certificate, key: ec.EllipticCurve
         until=certificate.not_valid_after_utc,
     )
     with files.one_at_a_time(authority):
-        for one in read(authority):
-            if one.key == new.key and one.name != new.name:
+        for issue in read(authority):
+            if issue.key == new.key and issue.name != new.name:
                 raise FedmolError(
                     Exit.CERTIFICATE_NAME,
-                    f"the key in the request is certified as {one.name!r} already, since {one.time:%Y-%m-%d}",
+                    f"the key in the request is certified as {issue.name!r} already, since {issue.time:%Y-%m-%d}",
                     f"have {new.name!r} make a key of its own: fedmol certs request --site {new.name}",
                 )
         before = files.read_bytes(path, _LARGEST) if path.exists() else b""

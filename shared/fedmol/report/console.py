@@ -97,7 +97,7 @@ def _contents(found: Contents) -> list[str]:
         (found.isotopes, "has", "have", " isotopes, which are not looked at"),
         (found.blank, "blank line", "blank lines", " besides"),
     )
-    counted = (f"  {many:,} {one if many == 1 else more}{rest}" for many, one, more, rest in said if many)
+    counted = (f"  {many:,} {single if many == 1 else more}{rest}" for many, single, more, rest in said if many)
     return [number(found.rows, "row"), *counted]
 
 
@@ -111,9 +111,9 @@ def _print_resemblance(console: Console, found: Resemblance) -> None:
     for heading in ("value", "as many real ones"):
         table.add_column(heading, justify="right")
     table.add_column("what it is")
-    for one in found.figures:
-        by_chance = _figure(one.by_chance) or "none to draw from"
-        table.add_row(one.name, _figure(one.value) or "none to compare", by_chance, ABOUT[one.name])
+    for figure in found.figures:
+        by_chance = _figure(figure.by_chance) or "none to draw from"
+        table.add_row(figure.name, _figure(figure.value) or "none to compare", by_chance, ABOUT[figure.name])
     console.print(table)
     if found.fcd_left_out:
         console.print(found.fcd_left_out, highlight=False)
@@ -152,9 +152,9 @@ def _distances(result: Evaluation) -> Table:
     )
     for heading in ("total variation", "expected by chance", "Wasserstein"):
         table.add_column(heading, justify="right")
-    for one in result.distances:
-        shift = "" if one.wasserstein is None else f"{one.wasserstein:.3f}"
-        table.add_row(one.name, f"{one.total_variation:.4f}", f"{one.by_chance:.4f}", shift)
+    for distance in result.distances:
+        shift = "" if distance.wasserstein is None else f"{distance.wasserstein:.3f}"
+        table.add_row(distance.name, f"{distance.total_variation:.4f}", f"{distance.by_chance:.4f}", shift)
     return table
 
 

@@ -38,15 +38,15 @@ def _account(record: RunRecord, site: SiteRecord) -> SiteAccount:
     known = record.run.sites.get(site.name) or Site(site.name)
     own = site.run.sites.get(site.name) if site.run else None
     uploading = own if own and own.uploads else known
-    losses = [one.site_loss[site.name] for one in record.rounds if site.name in one.site_loss]
+    losses = [round.site_loss[site.name] for round in record.rounds if site.name in round.site_loss]
     return SiteAccount(
         name=site.name,
         joined=known.joined,
         moves=record.course.moves(site.name),
         molecules=known.molecules,
         share=known.weight,
-        weights=[one.weights[site.name] for one in record.rounds if site.name in one.weights],
-        missed=[one.number for one in record.rounds if site.name in one.missing],
+        weights=[round.weights[site.name] for round in record.rounds if site.name in round.weights],
+        missed=[round.number for round in record.rounds if site.name in round.missing],
         loss=losses[-1] if losses else None,
         card=site.card,
         counts=known.counts,

@@ -29,21 +29,21 @@ def site_tone(index: int) -> int:
 def curves(record: RunRecord) -> list[Markup]:
     """Loss, validation NLL and time, over the rounds."""
     rounds = record.rounds
-    numbers = [one.number for one in rounds]
+    numbers = [round.number for round in rounds]
     sites = record.course.sites
     loss = [
-        Series(name, [one.site_loss.get(name) for one in rounds], site_tone(k), dashed=k >= _SITE_TONES)
+        Series(name, [round.site_loss.get(name) for round in rounds], site_tone(k), dashed=k >= _SITE_TONES)
         for k, name in enumerate(sites)
     ]
     nll = [
-        Series(name, [one.site_nll.get(name) for one in rounds], site_tone(k), dashed=k >= _SITE_TONES)
+        Series(name, [round.site_nll.get(name) for round in rounds], site_tone(k), dashed=k >= _SITE_TONES)
         for k, name in enumerate(sites)
     ]
     if record.baseline_losses:
         loss.append(Series("central baseline", central_loss(record), _CENTRAL))
     if len(sites) > 1:
-        loss.append(Series("all, weighted", [one.loss for one in rounds], _ALL, emphasis=True))
-        nll.append(Series("all, weighted", [one.nll for one in rounds], _ALL, emphasis=True))
+        loss.append(Series("all, weighted", [round.loss for round in rounds], _ALL, emphasis=True))
+        nll.append(Series("all, weighted", [round.nll for round in rounds], _ALL, emphasis=True))
     return [
         lines("Training loss, mean over the round", numbers, loss, "round", "loss"),
         lines("Validation NLL of the model that enters the round", numbers, nll, "round", "nats per molecule"),
@@ -58,17 +58,17 @@ def central_loss(record: RunRecord) -> list[float | None]:
     of_round: dict[int, list[float]] = {}
     for step, loss in record.baseline_losses:
         of_round.setdefault(math.ceil(step * rounds / total), []).append(loss)
-    return [sum(found) / len(found) if (found := of_round.get(one.number)) else None for one in record.rounds]
+    return [sum(found) / len(found) if (found := of_round.get(round.number)) else None for round in record.rounds]
 
 
 def seconds(record: RunRecord) -> Markup:
     """Seconds per round: the slowest site's own work, and everything else."""
-    timed = [one for one in record.rounds if one.seconds is not None]
-    outside = [one.seconds_outside_training or 0.0 for one in timed]
-    working = [(one.seconds or 0.0) - rest for one, rest in zip(timed, outside, strict=True)]
+    timed = [round for round in record.rounds if round.seconds is not None]
+    outside = [round.seconds_outside_training or 0.0 for round in timed]
+    working = [(round.seconds or 0.0) - rest for round, rest in zip(timed, outside, strict=True)]
     return bars(
         "Time per round",
-        [str(one.number) for one in timed],
+        [str(round.number) for round in timed],
         [
             Series("slowest site at work", working, _WORK),
             Series("outside training", outside, _OUTSIDE),

@@ -40,16 +40,16 @@ def metrics(record: RunRecord) -> pd.DataFrame:
 
 
 def _rounds(record: RunRecord) -> Iterator[Row]:
-    for one in record.rounds:
+    for round in record.rounds:
         for metric in _OF_A_ROUND:
-            value = getattr(one, metric)
+            value = getattr(round, metric)
             if value is not None:
-                yield one.number, _EVERYBODY, metric, value
-        for metric, values in (("loss", one.site_loss), ("nll", one.site_nll), ("weight", one.weights)):
-            yield from ((one.number, site, metric, value) for site, value in values.items())
+                yield round.number, _EVERYBODY, metric, value
+        for metric, values in (("loss", round.site_loss), ("nll", round.site_nll), ("weight", round.weights)):
+            yield from ((round.number, site, metric, value) for site, value in values.items())
 
 
 def _updates(record: RunRecord) -> Iterator[Row]:
-    for one in record.run.rounds.values():
-        for site, update in one.updates.items():
-            yield from ((one.number, site, metric, getattr(update, metric)) for metric in _OF_AN_UPDATE)
+    for round in record.run.rounds.values():
+        for site, update in round.updates.items():
+            yield from ((round.number, site, metric, getattr(update, metric)) for metric in _OF_AN_UPDATE)

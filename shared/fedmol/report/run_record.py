@@ -68,7 +68,7 @@ class RunRecord:
     @cached_property
     def rounds(self) -> list[Round]:
         """Finished rounds in order; of one that was played again after a restart, the last account."""
-        return sorted(self.run.finished_rounds, key=lambda one: one.number)
+        return sorted(self.run.finished_rounds, key=lambda round: round.number)
 
 
 def read_record(path: Path) -> RunRecord:

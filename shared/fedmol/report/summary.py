@@ -43,7 +43,7 @@ def _done(record: RunRecord) -> str:
 
 def _absences(record: RunRecord) -> str:
     absent = {
-        site: ranges([one.number for one in record.rounds if site in one.missing]) for site in record.course.sites
+        site: ranges([round.number for round in record.rounds if site in round.missing]) for site in record.course.sites
     }
     said = [f"{site} was missing from round {rounds}" for site, rounds in absent.items() if rounds]
     moves = _moves(record)

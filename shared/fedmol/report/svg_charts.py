@@ -28,15 +28,15 @@ def lines(
     title: str, x: Sequence[int], series: Sequence[Series], x_name: str, y_name: str, log: bool = False
 ) -> Markup:
     """Lines over `x`, with `log` over its logarithm; the vertical axis starts where the values do."""
-    drawn = [one for one in series if _real(one.values)]
-    values = [value for one in drawn for value in _real(one.values)]
+    drawn = [line for line in series if _real(line.values)]
+    values = [value for line in drawn for value in _real(line.values)]
     if not values or not x:
         return _empty(title)
     frame = _Frame(ticks(min(values), max(values)))
-    along = [math.log(one) for one in x] if log else x
-    places = [frame.x(_position(one, along)) for one in along]
+    along = [math.log(number) for number in x] if log else x
+    places = [frame.x(_position(number, along)) for number in along]
     body = [frame.grid(y_name), _x_ticks(x, places, x_name)]
-    body += [_line(one, x, places, frame, x_name) for one in sorted(drawn, key=lambda one: one.emphasis)]
+    body += [_line(line, x, places, frame, x_name) for line in sorted(drawn, key=lambda line: line.emphasis)]
     return _figure(title, body, drawn if len(drawn) > 1 else [])
 
 
@@ -50,7 +50,7 @@ def bars(
     percent: bool = False,
 ) -> Markup:
     """Bars from zero: side by side, or `stacked`. With `percent` the values are shares of one."""
-    sums = [sum(one.values[k] or 0 for one in series) if stacked else max(one.values[k] or 0 for one in series)
+    sums = [sum(bar.values[k] or 0 for bar in series) if stacked else max(bar.values[k] or 0 for bar in series)
             for k in range(len(labels))]  # fmt: skip
     if not labels or not max(sums, default=0):
         return _empty(title)
@@ -163,14 +163,14 @@ def _line(series: Series, x: Sequence[int], places: list[float], frame: _Frame, 
 def _group(label: str, k: int, series: Sequence[Series], frame: _Frame, place: float, slot: float) -> list[Markup]:
     width = min(34.0, slot * 0.76 / len(series))
     left = place - width * len(series) / 2
-    return [_bar(one, label, one.values[k] or 0, 0, frame, left + n * width, width) for n, one in enumerate(series)]
+    return [_bar(bar, label, bar.values[k] or 0, 0, frame, left + n * width, width) for n, bar in enumerate(series)]
 
 
 def _stack(label: str, k: int, series: Sequence[Series], frame: _Frame, place: float, slot: float) -> list[Markup]:
     width, below, parts = min(34.0, slot * 0.76), 0.0, []
-    for one in series:
-        value = one.values[k] or 0
-        parts.append(_bar(one, label, value, below, frame, place - width / 2, width))
+    for bar in series:
+        value = bar.values[k] or 0
+        parts.append(_bar(bar, label, value, below, frame, place - width / 2, width))
         below += value
     return parts
 
@@ -188,8 +188,8 @@ def _figure(title: str, body: list[Markup], legend: Sequence[Series]) -> Markup:
         WIDTH, HEIGHT, title, Markup("").join(body)
     )
     keys = Markup("").join(
-        Markup('<li class="tone-{}{}">{}</li>').format(one.tone, " dashed" if one.dashed else "", one.name)
-        for one in legend
+        Markup('<li class="tone-{}{}">{}</li>').format(key.tone, " dashed" if key.dashed else "", key.name)
+        for key in legend
     )
     below = Markup('<ul class="legend">{}</ul>').format(keys) if legend else Markup("")
     return Markup('<figure class="plot"><figcaption>{}</figcaption>{}{}</figure>').format(title, drawing, below)

@@ -193,7 +193,7 @@ def _add_run(app: FastAPI, watch: Watch) -> None:
         """The newest rounds, in order."""
         known = list(watch.run.rounds.values())
         total = watch.run.past.rounds + len(known)
-        return _json(views.RoundsView(total=total, rounds=[views.round_view(one) for one in known[-limit:]]))
+        return _json(views.RoundsView(total=total, rounds=[views.round_view(round) for round in known[-limit:]]))
 
     @app.get(
         "/v1/rounds/{number}",

@@ -103,8 +103,8 @@ def _trouble(site: views.SiteView) -> int:
 
 def curves(run: Run, finished: list[Round]) -> list[Markup]:
     """Loss and NLL over the rounds, of all together and of each site or, of many, the best and the worst."""
-    shown = thinned(settled([one for one in finished if one.loss is not None]))
-    numbers = [one.number for one in shown]
+    shown = thinned(settled([round for round in finished if round.loss is not None]))
+    numbers = [round.number for round in shown]
     if run.role == "site":
         return [
             lines("Training loss, mean of the steps that were logged", numbers, [_all(shown, "loss")], "round", "loss")
@@ -129,17 +129,17 @@ def thinned(rounds: list[Round]) -> list[Round]:
 
 
 def _all(rounds: list[Round], name: str) -> Series:
-    return Series("all, weighted", [getattr(one, name) for one in rounds], 0, emphasis=True)
+    return Series("all, weighted", [getattr(round, name) for round in rounds], 0, emphasis=True)
 
 
 def _of_sites(run: Run, rounds: list[Round], name: str) -> list[Series]:
-    figures: list[dict[str, float]] = [getattr(one, name) for one in rounds]
+    figures: list[dict[str, float]] = [getattr(round, name) for round in rounds]
     sites = sorted(run.sites)
     if len(sites) <= _CURVES:
-        return [Series(site, [one.get(site) for one in figures], 1 + k) for k, site in enumerate(sites)]
+        return [Series(site, [figure.get(site) for figure in figures], 1 + k) for k, site in enumerate(sites)]
     return [
-        Series("highest site", [max(one.values(), default=None) for one in figures], 7, dashed=True),
-        Series("lowest site", [min(one.values(), default=None) for one in figures], 7),
+        Series("highest site", [max(figure.values(), default=None) for figure in figures], 7, dashed=True),
+        Series("lowest site", [min(figure.values(), default=None) for figure in figures], 7),
     ]
 
 

@@ -80,8 +80,8 @@ class Watch:
         """They are shown once they are drawn: no answer has to wait for that."""
         found = newest(self.results)
         if found is not self.molecules:
-            for one in found.molecules:
-                picture(one.smiles)
+            for molecule in found.molecules:
+                picture(molecule.smiles)
             self.molecules = found
 
     def _fold(self, grown: bool) -> bool:

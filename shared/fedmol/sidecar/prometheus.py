@@ -61,8 +61,8 @@ def _gauge(name: str, about: str, value: float | None) -> Iterator[Metric]:
 def _one_of(name: str, about: str, label: str, known: Iterable[str], current: str | None) -> Metric:
     """1 for the one that holds, 0 for every other."""
     family = GaugeMetricFamily(f"fedmol_{name}", about, labels=[label])
-    for one in known:
-        family.add_metric([one], float(one == current))
+    for value in known:
+        family.add_metric([value], float(value == current))
     return family
 
 
@@ -76,7 +76,7 @@ def _run(run: Run, now: float) -> Iterator[Metric]:
     ended_with = run.stopped_with if run.stopped_with in EXITS else run.stopped_with and "other"
     yield _one_of("run_stopped", "1 for the exit that a stopped run ended with.", "code", EXITS, ended_with)
     finished = run.finished_rounds
-    last = next((one for one in reversed(finished) if one.loss is not None), None)
+    last = next((round for round in reversed(finished) if round.loss is not None), None)
     yield from _gauge("round", "The round that is going on, counted from 1; 0 before the first.", run.round)
     yield from _gauge("rounds_target", "Rounds that the run shall have.", run.rounds_target)
     yield from _gauge("rounds_finished", "Rounds that are over.", run.rounds_finished)
@@ -95,7 +95,7 @@ def _run(run: Run, now: float) -> Iterator[Metric]:
     yield from _gauge(
         "last_progress_timestamp_seconds", "When training last moved on: a step, an update, a start.", run.progressed
     )
-    yield _durations(run.past, [one.seconds for one in finished if one.seconds is not None])
+    yield _durations(run.past, [round.seconds for round in finished if round.seconds is not None])
     refused = CounterMetricFamily("fedmol_rpc_errors", "Calls of peers that were refused.", labels=["code"])
     for code in REFUSALS:
         refused.add_metric([code], run.refusals.get(code, 0))
@@ -188,7 +188,7 @@ def _certificates(watch: Watch) -> Iterator[Metric]:
     family = GaugeMetricFamily(
         "fedmol_certificate_expiry_timestamp_seconds", "When the certificate expires.", labels=["certificate"]
     )
-    for one in watch.certificates():
-        if one.expires is not None:
-            family.add_metric([one.name], one.expires)
+    for certificate in watch.certificates():
+        if certificate.expires is not None:
+            family.add_metric([certificate.name], certificate.expires)
     yield family

@@ -46,17 +46,17 @@ class Timeline:
 
 def timeline(run: Run, now: float) -> Timeline | None:
     """Of the newest rounds; None before there is anything to show."""
-    rounds = [one for one in run.rounds.values() if any(one.spans.values())][-ROUNDS:]
+    rounds = [round for round in run.rounds.values() if any(round.spans.values())][-ROUNDS:]
     if not rounds:
         return None
-    began = min(one.began for one in rounds)
+    began = min(round.began for round in rounds)
     until = min(now, (run.last_event or now) + SILENT_AFTER)  # a dead run does not stretch
-    ended = max(began + 1, *(one.ended or until for one in rounds))
+    ended = max(began + 1, *(round.ended or until for round in rounds))
     scale = _Scale(began, ended)
-    names = sorted({name for one in rounds for name in one.spans})
+    names = sorted({name for round in rounds for name in round.spans})
     known = {name: _known_until(run, name, until) for name in names}
     silent = {name for name in names if _fell_silent(run, name) and known[name] < until}
-    seen: set[Phase] = {span.phase for one in rounds for spans in one.spans.values() for span in spans}
+    seen: set[Phase] = {span.phase for round in rounds for spans in round.spans.values() for span in spans}
     if silent:
         seen.add("silent")
     return Timeline(
@@ -94,9 +94,9 @@ def _fell_silent(run: Run, site: str) -> bool:
 
 def _header(rounds: Iterable[Round], scale: _Scale) -> Markup:
     marks, free = "", 0.0
-    for one in rounds:
-        if (at := scale.at(one.began)) >= free:
-            marks += f'<text x="{at:.3f}%" y="13" dx="4">{one.number}</text>'
+    for round in rounds:
+        if (at := scale.at(round.began)) >= free:
+            marks += f'<text x="{at:.3f}%" y="13" dx="4">{round.number}</text>'
             free = at + _ROOM
     return Markup(f'<svg class="lane" width="100%" height="{_HEIGHT}" aria-hidden="true">{marks}</svg>')
 
@@ -105,8 +105,8 @@ def _bar(rounds: Sequence[Round], site: str, scale: _Scale, until: float, silent
     """`until` the site was heard of, or is; `silent_until` is drawn to as a silence from there."""
     drawn = "".join(
         part
-        for one in rounds
-        for part in (_begin(one, scale), *(_span(span, one, scale, until) for span in one.spans.get(site, ())))
+        for round in rounds
+        for part in (_begin(round, scale), *(_span(span, round, scale, until) for span in round.spans.get(site, ())))
     )
     last = rounds[-1]
     if silent_until is not None and last.ended is None:
@@ -119,15 +119,15 @@ def _bar(rounds: Sequence[Round], site: str, scale: _Scale, until: float, silent
 # There are thousands of these. They hold numbers and our own words only, so nothing has to be escaped, which is slow.
 
 
-def _begin(one: Round, scale: _Scale) -> str:
-    at = scale.at(one.began)
+def _begin(round: Round, scale: _Scale) -> str:
+    at = scale.at(round.began)
     return f'<line x1="{at:.3f}%" x2="{at:.3f}%" y1="0" y2="{_HEIGHT}"/>'
 
 
-def _span(span: Span, one: Round, scale: _Scale, until: float) -> str:
+def _span(span: Span, round: Round, scale: _Scale, until: float) -> str:
     ended = span.ended or max(span.began, until)
     left = scale.at(span.began)
     width = max(0.15, scale.at(ended) - left)
-    title = f"round {one.number}: {PHASES[span.phase]}, {duration(ended - span.began)}"
+    title = f"round {round.number}: {PHASES[span.phase]}, {duration(ended - span.began)}"
     place = f'x="{left:.3f}%" width="{width:.3f}%" y="2" height="14"'
     return f'<rect class="{span.phase}" {place}><title>{title}</title></rect>'

@@ -216,20 +216,20 @@ def sites_view(run: Run, now: float) -> SitesView:
     )
 
 
-def round_view(one: Round) -> RoundView:
-    return RoundView(**_figures(one))
+def round_view(round: Round) -> RoundView:
+    return RoundView(**_figures(round))
 
 
-def round_detail(one: Round) -> RoundDetail:
+def round_detail(round: Round) -> RoundDetail:
     timeline = {
         name: [SpanView(phase=span.phase, began=span.began, ended=span.ended) for span in spans]
-        for name, spans in sorted(one.spans.items())
+        for name, spans in sorted(round.spans.items())
     }
-    return RoundDetail(**_figures(one), site_loss=one.site_loss, site_nll=one.site_nll, timeline=timeline)
+    return RoundDetail(**_figures(round), site_loss=round.site_loss, site_nll=round.site_nll, timeline=timeline)
 
 
-def _figures(one: Round) -> dict[str, Any]:
-    return {name: getattr(one, name) for name in RoundView.model_fields}
+def _figures(round: Round) -> dict[str, Any]:
+    return {name: getattr(round, name) for name in RoundView.model_fields}
 
 
 def status_view(run: Run, log: LogView, certificates: list[CertificateView], now: float) -> StatusView:
@@ -238,7 +238,7 @@ def status_view(run: Run, log: LogView, certificates: list[CertificateView], now
     for site in run.sites.values():
         found, _ = site_state(site, run, now)
         counts[found] = counts.get(found, 0) + 1
-    last = next((one for one in reversed(run.rounds.values()) if one.loss is not None), None)
+    last = next((round for round in reversed(run.rounds.values()) if round.loss is not None), None)
     return StatusView(
         role=run.role,
         run=run.run,

@@ -38,7 +38,7 @@ def breaks(path: Path, known: Collection[str] = ()) -> list[Break]:
         first = pieces[0].lines[1] + 1
         return [Break(first, f"from line {first} on the chain is broken in more than {_MOST_PIECES} places")]
     row = _longest_row(pieces)
-    return sorted(set(_compared(pieces, row, known)), key=lambda one: (one.line, one.what))
+    return sorted(set(_compared(pieces, row, known)), key=lambda found: (found.line, found.what))
 
 
 @dataclass
@@ -142,7 +142,7 @@ def _compared(pieces: list[_Piece], row: list[_Piece], known: Collection[str]) -
     for piece in pieces:
         if piece is expected:
             number, expected = number + 1, next(rest, None)
-        elif (gap := next((one for one in gaps if one.has_room_for(piece)), None)) and gap is not gaps[number]:
+        elif (gap := next((other for other in gaps if other.has_room_for(piece)), None)) and gap is not gaps[number]:
             gap.left -= len(piece.digests)
             place = f"after line {gap.line}" if gap.line else "before line 1"
             yield Break(piece.lines[0], f"{piece} moved, and belongs {place}")
@@ -190,6 +190,6 @@ def _changed(before: _Piece | None, after: _Piece, next: list[_Piece], known: Co
         yield Break(first, f"line {first} was changed")
         return
     last = before.lines[1]
-    vouched = len(after.digests) > 1 or after.last in known or any(one.previous == after.last for one in next)
+    vouched = len(after.digests) > 1 or after.last in known or any(piece.previous == after.last for piece in next)
     what = f"line {last} was changed" if vouched else f"line {last}, or the hash of it in line {first}, was changed"
     yield Break(last, what)

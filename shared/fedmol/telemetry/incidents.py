@@ -55,10 +55,10 @@ class Incidents:
     def distinct(self) -> list[Incident]:
         """All that are equal as one, in the order in which they first happened."""
         found: dict[tuple[str, str, str], Incident] = {}
-        for one in self.known:
-            same = found.get(key := (one.what, one.site, one.detail))
+        for incident in self.known:
+            same = found.get(key := (incident.what, incident.site, incident.detail))
             if same is None:
-                found[key] = copy(one)
+                found[key] = copy(incident)
             else:
-                same.time, same.times = one.time, same.times + one.times
+                same.time, same.times = incident.time, same.times + incident.times
         return list(found.values())

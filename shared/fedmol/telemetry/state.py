@@ -168,12 +168,12 @@ class Past:
     by_seconds: list[int] = field(default_factory=lambda: [0] * (len(ROUND_SECONDS) + 1))
     seconds: float = 0.0
 
-    def take(self, one: Round) -> None:
-        if one.ended is not None:
+    def take(self, round: Round) -> None:
+        if round.ended is not None:
             self.rounds += 1
-        if one.seconds is not None:
-            self.by_seconds[bisect_left(ROUND_SECONDS, one.seconds)] += 1
-            self.seconds += one.seconds
+        if round.seconds is not None:
+            self.by_seconds[bisect_left(ROUND_SECONDS, round.seconds)] += 1
+            self.seconds += round.seconds
 
 
 @dataclass
@@ -225,7 +225,7 @@ class Run:
 
     @property
     def finished_rounds(self) -> list[Round]:
-        return [one for one in self.rounds.values() if one.ended is not None]
+        return [round for round in self.rounds.values() if round.ended is not None]
 
     @property
     def rounds_finished(self) -> int:

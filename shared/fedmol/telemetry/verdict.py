@@ -69,7 +69,7 @@ def seconds_left(run: Run, now: float) -> float | None:
 
     None before one has ended, or when the run is not going on.
     """
-    paces = [one.seconds for one in run.rounds.values() if one.seconds is not None][-5:]
+    paces = [round.seconds for round in run.rounds.values() if round.seconds is not None][-5:]
     if not paces or not run.open or run.rounds_target is None:
         return None
     pace = sum(paces) / len(paces)

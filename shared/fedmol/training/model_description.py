@@ -61,7 +61,7 @@ class Description:
             "meta": self.meta,
         }
         if self.properties:
-            document["properties"] = [asdict(one) for one in self.properties]
+            document["properties"] = [asdict(prop) for prop in self.properties]
         return json.dumps(document, sort_keys=True)
 
     @staticmethod
@@ -118,7 +118,11 @@ def _vocabulary(said: Any) -> Vocabulary:
         raise DocumentError(f"there is no recipe {str(recipe)[:40]!r}")
     for entry in ("atoms", "bonds"):
         labels = said[entry]
-        if not isinstance(labels, list) or len(labels) > MOST_TYPES or not all(isinstance(one, str) for one in labels):
+        if (
+            not isinstance(labels, list)
+            or len(labels) > MOST_TYPES
+            or not all(isinstance(label, str) for label in labels)
+        ):
             raise DocumentError(f"the {entry} of the vocabulary are not a list of labels")
     most = _integer(said, "max_atoms", 2, LARGEST)
     try:
@@ -147,16 +151,16 @@ def _properties(said: Any) -> tuple[Property, ...]:
     if not isinstance(said, list) or not 1 <= len(said) <= MOST_PROPERTIES:
         raise DocumentError(f"properties is no list of 1 to {MOST_PROPERTIES}")
     properties = tuple(map(_property, said))
-    if len({one.name for one in properties}) < len(properties):
+    if len({prop.name for prop in properties}) < len(properties):
         raise DocumentError("properties has a name twice")
     return properties
 
 
 def _property(said: Any) -> Property:
-    _check_names("a property", said, {one.name for one in fields(Property)})
+    _check_names("a property", said, {field.name for field in fields(Property)})
     name, unit = _text(said, "name"), _text(said, "unit")
     numbers = said["mean"], said["scale"]
-    if not all(type(one) in (int, float) for one in numbers):
+    if not all(type(number) in (int, float) for number in numbers):
         raise DocumentError(f"mean and scale of the property {name!r} are no numbers")
     try:
         return Property(name, unit, *map(float, numbers))
@@ -204,7 +208,10 @@ def _census(said: Any, lengths: Mapping[str, int]) -> Census:
     _check_names("census", said, set(_COUNTS))
     for name in _COUNTS:
         values = _list(said, name, lengths)
-        if not all(type(one) is int and 0 <= one <= MOST_MOLECULES for one in values) or not 0 < sum(values) < 2**60:
+        if (
+            not all(type(value) is int and 0 <= value <= MOST_MOLECULES for value in values)
+            or not 0 < sum(values) < 2**60
+        ):
             raise DocumentError(f"the counts of {name} are not counts")
     if said["sizes"][0]:
         raise DocumentError("it counts molecules without atoms")
@@ -216,7 +223,7 @@ def _noise(said: Any, lengths: Mapping[str, int], steps: int) -> NoiseModel:
     shares = {}
     for name in _COUNTS:
         values = _list(said, name, lengths)
-        if not all(type(one) in (int, float) and 0 <= one <= 1 for one in values):
+        if not all(type(value) in (int, float) and 0 <= value <= 1 for value in values):
             raise DocumentError(f"the shares of {name} are not shares")
         if abs(math.fsum(values) - 1) > len(values) * 10.0**-DIGITS:
             raise DocumentError(f"the shares of {name} do not add up to 1")

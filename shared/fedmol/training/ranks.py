@@ -22,7 +22,7 @@ class Ranks:
         joined = torch.cat([tensor.flatten() for tensor in tensors])
         distributed.all_reduce(joined)
         sums = torch.split(joined, [tensor.numel() for tensor in tensors])
-        torch._foreach_copy_(tensors, [one.view_as(tensor) for one, tensor in zip(sums, tensors, strict=True)])
+        torch._foreach_copy_(tensors, [total.view_as(tensor) for total, tensor in zip(sums, tensors, strict=True)])
 
 
 ALONE = Ranks()

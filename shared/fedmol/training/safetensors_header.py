@@ -42,7 +42,7 @@ class Header:
         for name in sorted(shapes.keys() ^ self.tensors.keys()):
             has = "has" if name in self.tensors else "lacks"
             raise DocumentError(f"it {has} the tensor {name[:80]!r}, which the model it names {_has_not(has)}")
-        found = sorted((_entry(name, self.tensors[name], shapes[name]) for name in shapes), key=lambda one: one.start)
+        found = sorted((_entry(name, self.tensors[name], shapes[name]) for name in shapes), key=lambda span: span.start)
         at = 0
         for entry in found:
             if entry.start != at:
@@ -83,7 +83,7 @@ def _entry(name: str, said: Any, shape: Shape) -> Entry:
         raise DocumentError(f"the tensor {name!r} is of another type than {', '.join(WIDTHS)}")
     if said["shape"] != list(shape):
         raise DocumentError(f"the tensor {name!r} has another shape than {list(shape)}")
-    if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(one) is int for one in offsets):
+    if not isinstance(offsets, list) or len(offsets) != 2 or not all(type(offset) is int for offset in offsets):
         raise DocumentError(f"the tensor {name!r} does not say where it lies")
     start, end = offsets
     count = 1

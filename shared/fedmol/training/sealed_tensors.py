@@ -43,17 +43,17 @@ def optimizer_tensors(optimizer: Optimizers) -> dict[str, Tensor]:
     """The optimiser's state as named tensors, ready for `save`: part.parameter.name."""
     return {
         f"{part}.{index}.{name}": torch.as_tensor(value)
-        for part, one in enumerate(optimizer.parts)
-        for index, entry in one.state_dict()["state"].items()
+        for part, stepper in enumerate(optimizer.parts)
+        for index, entry in stepper.state_dict()["state"].items()
         for name, value in entry.items()
     }
 
 
 def load_optimizer_tensors(optimizer: Optimizers, tensors: dict[str, Tensor]) -> None:
     """Put back what `optimizer_tensors` gave; learning rates and the like stay as they are."""
-    for part, one in enumerate(optimizer.parts):
+    for part, stepper in enumerate(optimizer.parts):
         state: dict[int, dict[str, Tensor]] = {}
         for key, value in without_prefix(f"{part}.", tensors).items():
             index, name = key.split(".", 1)
             state.setdefault(int(index), {})[name] = value.clone()
-        one.load_state_dict({**one.state_dict(), "state": state})
+        stepper.load_state_dict({**stepper.state_dict(), "state": state})

@@ -83,29 +83,30 @@ def _update_not_counted(run: Run, event: Event[UpdateNotCounted], time: float) -
 @handles(RoundFinished)
 def _round_finished(run: Run, event: Event[RoundFinished], time: float) -> None:
     said = event.body
-    one = run.rounds.get(number(event)) or run.open_round(number(event), time - (said.seconds or 0.0))
-    one.seconds, one.seconds_outside_training = said.seconds, said.seconds_outside_training
-    one.aggregator_cpu_seconds = said.aggregator_cpu_seconds
-    one.loss, one.nll = said.loss, said.nll
-    one.missing = sorted(run.sites[name].name for name in (*said.missing, *said.excluded) if name in run.sites)
-    one.weights = by_site(said.weights, run.sites)
-    one.site_loss, one.site_nll = by_site(said.site_loss, run.sites), by_site(said.site_nll, run.sites)
-    for name, nll in one.site_nll.items():
+    round = run.rounds.get(number(event)) or run.open_round(number(event), time - (said.seconds or 0.0))
+    round.seconds, round.seconds_outside_training = said.seconds, said.seconds_outside_training
+    round.aggregator_cpu_seconds = said.aggregator_cpu_seconds
+    round.loss, round.nll = said.loss, said.nll
+    round.missing = sorted(run.sites[name].name for name in (*said.missing, *said.excluded) if name in run.sites)
+    round.weights = by_site(said.weights, run.sites)
+    round.site_loss, round.site_nll = by_site(said.site_loss, run.sites), by_site(said.site_nll, run.sites)
+    for name, nll in round.site_nll.items():
         run.sites[name].nll = nll
     for site in run.sites.values():
-        if was_silent(run, one, site, time):
-            one.enter(site.name, "silent", max(site.seen or one.began, one.began))
-    one.close(time)
+        if was_silent(run, round, site, time):
+            round.enter(site.name, "silent", max(site.seen or round.began, round.began))
+    round.close(time)
     if run.bounds.news:  # what it takes to tell grows with the rounds that are kept
-        run.say(_told(run, one))
+        run.say(_told(run, round))
 
 
-def _told(run: Run, one: Round) -> str:
-    absent = f", without {', '.join(one.missing)}" if one.missing else ""
-    left = seconds_left(run, one.ended or one.began)
+def _told(run: Run, round: Round) -> str:
+    absent = f", without {', '.join(round.missing)}" if round.missing else ""
+    left = seconds_left(run, round.ended or round.began)
     return (
-        f"round {one.number} of {run.rounds_target or 0}: loss {fixed(one.loss, 3)}, NLL on entering {fixed(one.nll)}, "
-        f"{fixed(one.seconds, 1)} s{absent}{f', about {duration(left)} left' if left else ''}"
+        f"round {round.number} of {run.rounds_target or 0}: loss {fixed(round.loss, 3)}, "
+        f"NLL on entering {fixed(round.nll)}, {fixed(round.seconds, 1)} s{absent}"
+        f"{f', about {duration(left)} left' if left else ''}"
     )
 
 
