@@ -108,13 +108,14 @@ def _documents() -> Iterator[Path]:
 
 
 def _results() -> Made:
-    from benchmarks import substances
+    from benchmarks import digests, substances
     from benchmarks.federation import page as federation
     from benchmarks.reading import page as reading
     from benchmarks.security import page as security
     from benchmarks.soak import page as soak
 
     pages = {
+        "digests.md": digests.render(_figures("digests.json")),
         "federation.md": federation.render(federation.load()),
         "reading.md": reading.render(_figures("reading.json")),
         "security.md": security.render(security.load()),
