@@ -176,7 +176,7 @@ class Model:
             >>> import fedmol
             >>> model = fedmol.load("qm9")
             >>> pyrroles = model.sample(10, scaffold="c1cc[nH]c1", seed=2)
-            >>> all("n" in one.smiles for one in pyrroles)
+            >>> all("n" in molecule.smiles for molecule in pyrroles)
             True
         """
         return joined(

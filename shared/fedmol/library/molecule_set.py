@@ -42,7 +42,7 @@ class Molecules(Sequence[Molecule]):
         20
         >>> len(molecules) == len(molecules.smiles) == 20 - len(molecules.invalid)
         True
-        >>> all(one.valid for one in molecules)
+        >>> all(molecule.valid for molecule in molecules)
         True
     """
 
