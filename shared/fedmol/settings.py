@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, field_validator, model_validator
 
-from fedmol.chem.vocabulary import VOCABULARIES, Recipe, Vocabulary, check_own_name, get, made
+from fedmol.chem.vocabulary import VOCABULARIES, Recipe, Vocabulary, check_own_name, get
 from fedmol.closed import Closed
 from fedmol.names import NO_HOST, host_like
 from fedmol.settings_errors import checked, read_settings
@@ -85,7 +85,7 @@ class OwnVocabulary(Closed):
     @model_validator(mode="after")
     def _can_be_made(self) -> OwnVocabulary:
         check_own_name(self.name)
-        made(self.name, self.atoms, self.max_atoms)
+        Vocabulary.of(self.name, self.atoms, self.max_atoms)
         return self
 
 
@@ -191,4 +191,4 @@ def read_vocabulary(path: Path) -> Vocabulary:
         if isinstance(document, dict) and document.keys() == {section}:
             document = document[section]
     own = checked(OwnVocabulary, document, str(path))
-    return made(own.name, own.atoms, own.max_atoms)
+    return Vocabulary.of(own.name, own.atoms, own.max_atoms)

@@ -67,6 +67,8 @@ class AtomType:
 
 Recipe = Literal["none", "parent"]  # by which molecules are standardised, see fedmol.chem.standardise
 RECIPES: tuple[Recipe, ...] = get_args(Recipe)
+_KEKULISED = ("none", "single", "double", "triple")
+_BONDS = _KEKULISED, (*_KEKULISED, "aromatic")
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,38 @@ class Vocabulary:
     bonds: tuple[str, ...]
     max_atoms: int
     recipe: Recipe = "none"
+
+    def __post_init__(self) -> None:
+        if not all(isinstance(kind, AtomType) for kind in self.atoms):
+            raise TypeError("the atoms of a vocabulary are atom types: Vocabulary.of makes one of their labels")
+
+    @classmethod
+    def of(
+        cls, name: str, atoms: Sequence[str], max_atoms: int, bonds: Sequence[str] = _KEKULISED, recipe: Recipe = "none"
+    ) -> Vocabulary:
+        """The vocabulary of these atom types, by their labels.
+
+        Raises:
+            ValueError: what is wrong with it.
+
+        Example:
+            >>> Vocabulary.of("ours", ["C", "N", "N+"], max_atoms=12).keeps_charges
+            True
+        """
+        types = tuple(map(AtomType.of, atoms))
+        twice = [kind.label for kind in types if types.count(kind) > 1]
+        if twice:
+            raise ValueError(f"the atom type {twice[0]} is there twice")
+        if not 1 <= len(types) <= MOST_TYPES:
+            raise ValueError(f"it has {len(types)} atom types: give 1 to {MOST_TYPES}")
+        if not 2 <= max_atoms <= LARGEST:
+            raise ValueError(f"max_atoms is {max_atoms}: give 2 to {LARGEST} heavy atoms")
+        if tuple(bonds) not in _BONDS:
+            raise ValueError(f"its bonds are not {', '.join(_KEKULISED)}")
+        vocabulary = cls(name, types, tuple(bonds), max_atoms, recipe)
+        if replace(vocabulary, recipe="none") not in (VOCABULARIES.get(name), FORMER.get(name)):
+            check_own_name(name)
+        return vocabulary
 
     @property
     def keeps_charges(self) -> bool:
@@ -103,38 +137,6 @@ class Vocabulary:
         if self.recipe == "none":  # as it was before there were recipes
             del said["recipe"]
         return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-_KEKULISED = ("none", "single", "double", "triple")
-_BONDS = _KEKULISED, (*_KEKULISED, "aromatic")
-
-
-def made(
-    name: str, atoms: Sequence[str], max_atoms: int, bonds: Sequence[str] = _KEKULISED, recipe: Recipe = "none"
-) -> Vocabulary:
-    """The vocabulary of these atom types, by their labels.
-
-    Raises:
-        ValueError: what is wrong with it.
-
-    Example:
-        >>> made("ours", ["C", "N", "N+"], max_atoms=12).keeps_charges
-        True
-    """
-    types = tuple(map(AtomType.of, atoms))
-    twice = [kind.label for kind in types if types.count(kind) > 1]
-    if twice:
-        raise ValueError(f"the atom type {twice[0]} is there twice")
-    if not 1 <= len(types) <= MOST_TYPES:
-        raise ValueError(f"it has {len(types)} atom types: give 1 to {MOST_TYPES}")
-    if not 2 <= max_atoms <= LARGEST:
-        raise ValueError(f"max_atoms is {max_atoms}: give 2 to {LARGEST} heavy atoms")
-    if tuple(bonds) not in _BONDS:
-        raise ValueError(f"its bonds are not {', '.join(_KEKULISED)}")
-    vocabulary = Vocabulary(name, types, tuple(bonds), max_atoms, recipe)
-    if replace(vocabulary, recipe="none") not in (VOCABULARIES.get(name), FORMER.get(name)):
-        check_own_name(name)
-    return vocabulary
 
 
 def check_own_name(name: str) -> None:

@@ -11,7 +11,7 @@ from rdkit import rdBase
 
 from fedmol.chem.normal_form import MOST_ATOMS, RejectedError
 from fedmol.chem.standardise import read_by
-from fedmol.chem.vocabulary import LARGEST, MOST_TYPES, VOCABULARIES, AtomType, Recipe, Vocabulary, made
+from fedmol.chem.vocabulary import LARGEST, MOST_TYPES, VOCABULARIES, AtomType, Recipe, Vocabulary
 from fedmol.data.parallel import Progress, in_blocks
 
 KEEP = 0.995  # share of the molecules that a proposed vocabulary holds
@@ -80,7 +80,7 @@ def propose(name: str, kinds: Kinds, keep: float) -> Proposal:
         raise ValueError(f"no vocabulary holds {keep:.1%} of the {total:,} molecules{beyond}")
     types = _types(left)
     ordered = sorted(types, key=lambda kind: (kind.charge != 0, -types[kind], kind.label))
-    vocabulary = made(name, [kind.label for kind in ordered], max_atoms=max(2, max(size for _, size in left)))
+    vocabulary = Vocabulary.of(name, [kind.label for kind in ordered], max_atoms=max(2, max(size for _, size in left)))
     return Proposal(vocabulary, total, *_missing(kinds, vocabulary))
 
 

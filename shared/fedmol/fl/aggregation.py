@@ -68,7 +68,8 @@ def close(
 
     Raises:
         DamagedUpdate: a stored update is not what was received.
-        FedmolError: DIVERGED when the strategy's step leads to numbers that are not finite.
+        FedmolError: DIVERGED when the strategy's step leads to numbers that are not finite; INTERNAL when it does not
+            keep to `Strategy.step`.
     """
     others, weights = counting.others, counting.weights
     updates = [
@@ -76,7 +77,8 @@ def close(
     ]
     with np.errstate(over="ignore", invalid="ignore"):  # looked for in what comes out
         sections, state = terms.step(last.sections, updates, last.state, new_members=others.members_since == round + 1)
-    _require_finite({**sections, **state}, round)
+    _require_finite(sections, round)
+    _require_finite(state, round)
     norms = {site: reports[site][TRAIN.name].norms for site in weights}
     said = account(
         round,

@@ -13,7 +13,7 @@ from fedmol import sealed
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.payload import Payload, Sections, section_digests
 from fedmol.fl.round_account import before_round_1, digests_of
-from fedmol.fl.strategies import State
+from fedmol.fl.strategies.base import LARGEST_STATE, State
 from fedmol.telemetry.events.event_record import told
 from fedmol.telemetry.events.round_events import RoundFinished
 
@@ -37,7 +37,6 @@ class RoundFiles:
 
 
 _STATE = "state."
-_LARGEST_STATE = 8  # times the payload: bounds what is read of a file before it is looked at
 _LARGEST_HEADER = 8 * 2**20  # bytes
 
 
@@ -87,7 +86,7 @@ class Checkpoints:
         Raises:
             FedmolError: STATE_UNUSABLE when the file is missing, damaged, or of another model.
         """
-        tensors, meta = sealed.load(self.path(round), _LARGEST_STATE * payload.nbytes + _LARGEST_HEADER)
+        tensors, meta = sealed.load(self.path(round), (1 + LARGEST_STATE) * payload.nbytes + _LARGEST_HEADER)
         sections = {name: vector for name, vector in tensors.items() if not name.startswith(_STATE)}
         state = {name.removeprefix(_STATE): vector for name, vector in tensors.items() if name.startswith(_STATE)}
         lengths = {name: vector.shape for name, vector in sections.items()}

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from fedmol.errors import Exit, FedmolError
 from fedmol.fl.liveness import Liveness
 from fedmol.fl.payload import MODEL, Payload, Sections
-from fedmol.fl.strategies import State, Strategy
+from fedmol.fl.strategies.base import LARGEST_STATE, State, Strategy
 from fedmol.fl.update_norms import Reach
 from fedmol.fl.updates import Update
 
@@ -27,9 +28,28 @@ class Terms:
     def step(
         self, current: Sections, updates: Sequence[Update], state: State, new_members: bool
     ) -> tuple[Sections, State]:
-        """What leaves a round, for `new_members` if the next one is their first. Raises as `Strategy.step` does."""
+        """What leaves a round, for `new_members` if the next one is their first.
+
+        Raises:
+            DamagedUpdate: a stored update is not what was received.
+            FedmolError: INTERNAL when the strategy does not keep to `Strategy.step`.
+        """
         sections, following = self.strategy.step(self.payload, current, updates, state)
+        if wrong := self._wrong(sections, following):
+            raise FedmolError(
+                Exit.INTERNAL, f"strategy {self.strategy.name}: {wrong}", "this is a defect of the strategy: report it"
+            )
         return self.payload.begin(sections[MODEL]) if new_members else sections, following
+
+    def _wrong(self, sections: Sections, state: State) -> str | None:
+        found = {name: (vector.shape, vector.dtype.name) for name, vector in sections.items()}
+        asked = {section.name: ((section.length,), section.dtype) for section in self.payload.sections}
+        if found != asked:
+            return f"its step gave the sections {found}, and the payload has {asked}"
+        kept = sum(vector.nbytes for vector in state.values())
+        if kept > LARGEST_STATE * self.payload.nbytes:
+            return f"its state has {kept:,} bytes, more than {LARGEST_STATE} times the payload"
+        return None
 
 
 LEAST_GRACE = 10.0  # seconds

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from fedmol.chem.vocabulary import Vocabulary, get, made
+from fedmol.chem.vocabulary import Vocabulary, get
 from fedmol.diffusion.census import Census
 from fedmol.diffusion.noise_model import NoiseModel
 from fedmol.execution import Execution, execution_named
@@ -30,7 +30,11 @@ from fedmol.training.parameter_vector import manifest, unflatten_into
 
 def vocabulary_of(settings: Settings) -> Vocabulary:
     said, recipe = settings.model.vocabulary, settings.data.standardise
-    return get(said, recipe) if isinstance(said, str) else made(said.name, said.atoms, said.max_atoms, recipe=recipe)
+    return (
+        get(said, recipe)
+        if isinstance(said, str)
+        else Vocabulary.of(said.name, said.atoms, said.max_atoms, recipe=recipe)
+    )
 
 
 def denoiser_of(settings: Settings) -> Denoiser:

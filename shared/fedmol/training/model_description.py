@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedmol.chem.vocabulary import FORMER, LARGEST, MOST_TYPES, RECIPES, VOCABULARIES, Vocabulary, made
+from fedmol.chem.vocabulary import FORMER, LARGEST, MOST_TYPES, RECIPES, VOCABULARIES, Vocabulary
 from fedmol.diffusion import Census, NoiseModel
 from fedmol.documents import DocumentError, parse_json
 from fedmol.models import PRESETS
@@ -126,7 +126,7 @@ def _vocabulary(said: Any) -> Vocabulary:
             raise DocumentError(f"the {entry} of the vocabulary are not a list of labels")
     most = _integer(said, "max_atoms", 2, LARGEST)
     try:
-        vocabulary = made(name, said["atoms"], most, said["bonds"], recipe)
+        vocabulary = Vocabulary.of(name, said["atoms"], most, said["bonds"], recipe)
     except ValueError as error:
         raise DocumentError(f"the vocabulary {name}: {error}") from None
     if said["digest"] != vocabulary.digest():

@@ -67,11 +67,11 @@ def test_what_is_no_label_is_refused(label: str) -> None:
 )  # fmt: skip
 def test_what_cannot_be_a_vocabulary_is_refused(atoms: list[str], max_atoms: int, message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        vocabulary.made("ours", atoms, max_atoms)
+        vocabulary.Vocabulary.of("ours", atoms, max_atoms)
 
 
 def test_a_vocabulary_of_ones_own_codes_what_it_holds() -> None:
-    ours = vocabulary.made("ours", ["C", "O", "As", "O-", "N+"], 12)
+    ours = vocabulary.Vocabulary.of("ours", ["C", "O", "As", "O-", "N+"], 12)
     encoded = encode(["C[As](C)C", "C[N+](C)(C)CC(=O)[O-]", "CN", "C" * 13], ours)
     assert encoded.smiles == ["C[As](C)C", "C[N+](C)(C)CC(=O)[O-]"]
     assert sorted(encoded.rejected) == [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from fedmol.chem.vocabulary import AtomType, made
+from fedmol.chem.vocabulary import AtomType, Vocabulary
 from fedmol.cli.main import run
 from fedmol.data.embedded import embedded
 from fedmol.data.proposal import Kinds, comments, kinds_of, propose
@@ -20,14 +20,14 @@ def kinds(*said: tuple[str, int, int]) -> Kinds:
 
 def test_the_rarest_goes_first() -> None:
     found = propose("ours", kinds(("C", 9, 900), ("C N", 9, 90), ("C P", 9, 6), ("C N N+", 200, 4)), 0.993)
-    assert found.vocabulary == made("ours", ["C", "N", "P"], 9)
+    assert found.vocabulary == Vocabulary.of("ours", ["C", "N", "P"], 9)
     assert (found.molecules, found.left_out, found.types, found.larger, found.neutral) == (1000, 4, {}, 4, 0)
 
 
 def test_charges_that_a_vocabulary_of_neutral_atoms_drops_are_told() -> None:
     charged = kinds(("C", 9, 900), ("C N N+", 9, 1))
     found = propose("ours", charged, 0.99)
-    assert (found.vocabulary, found.left_out, found.types) == (made("ours", ["C"], 9), 1, {AtomType("N"): 1})
+    assert (found.vocabulary, found.left_out, found.types) == (Vocabulary.of("ours", ["C"], 9), 1, {AtomType("N"): 1})
     told = list(comments(found, charged))
     assert "qm9 holds 901 of 901 molecules (100.00%), 1 of them without their charges" in told
     assert "qm9-charged holds 901 of 901 molecules (100.00%)" in told
@@ -35,7 +35,7 @@ def test_charges_that_a_vocabulary_of_neutral_atoms_drops_are_told() -> None:
 
 def test_everything_is_kept_where_nothing_may_be_lost() -> None:
     found = propose("ours", kinds(("C", 9, 900), ("C N", 9, 90), ("C Pt", 12, 1)), 1.0)
-    assert found.vocabulary == made("ours", ["C", "N", "Pt"], 12)
+    assert found.vocabulary == Vocabulary.of("ours", ["C", "N", "Pt"], 12)
     assert found.left_out == 0
 
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
+
 import numpy as np
 import pytest
 
 from fedmol.errors import Exit, FedmolError
 from fedmol.fl.engine import StaleRound
-from fedmol.fl.payload import MODEL, vector_digest
+from fedmol.fl.payload import MODEL, Payload, Sections, Vector, vector_digest
+from fedmol.fl.strategies import State
 from fedmol.fl.strategies.fedadam import FedAdam
+from fedmol.fl.strategies.fedavg import FedAvg
 from fedmol.fl.tasks import LOSS, SECONDS, TASKS, TRAIN, VALIDATE
+from fedmol.fl.updates import Update
 from fedmol.telemetry.events.round_events import RoundFinished, UpdateLate, UpdateNotCounted, UpdateRefused
 from tests.support.in_memory import PARAMETERS, REACH, Build, Federation
 
@@ -234,6 +240,37 @@ def test_a_step_to_numbers_that_are_not_finite_ends_the_run_and_keeps_the_model(
     one.restart()
     assert one.engine.round == 1
     assert one.model.tobytes() == one.initial.tobytes()
+
+
+_WRONG_STEPS: list[tuple[Callable[[Vector], tuple[Sections, State]], Exit, str]] = [
+    (lambda model: ({MODEL: model * np.float32("nan")}, {MODEL: model}), Exit.DIVERGED, "numbers in model"),
+    (lambda model: ({MODEL: model}, {"m": model * np.float32("inf")}), Exit.DIVERGED, "numbers in m "),
+    (lambda model: ({MODEL: model.astype(np.float64)}, {}), Exit.INTERNAL, "float64"),
+    (lambda model: ({MODEL: model[1:]}, {}), Exit.INTERNAL, f"({PARAMETERS - 1},)"),
+    (lambda model: ({MODEL: model, "more": model}, {}), Exit.INTERNAL, "more"),
+    (lambda model: ({MODEL: model}, {str(k): model for k in range(9)}), Exit.INTERNAL, "more than 8 times"),
+]
+
+
+@pytest.mark.parametrize(("step", "exit", "said"), _WRONG_STEPS)
+def test_a_strategy_s_step_is_checked_before_its_round_is_kept(
+    federation: Build, step: Callable[[Vector], tuple[Sections, State]], exit: Exit, said: str
+) -> None:
+    class Wrong(FedAvg):
+        def step(
+            self, payload: Payload, current: Sections, updates: Sequence[Update], state: State
+        ) -> tuple[Sections, State]:
+            sections, _ = super().step(payload, current, updates, state)
+            return step(sections[MODEL])
+
+    one = federation(strategy=Wrong())
+    for site in "abc":
+        one.report(site, 1)
+    with pytest.raises(FedmolError, match=re.escape(said)) as caught:
+        one.engine.tick()
+    assert caught.value.exit is exit
+    one.restart()
+    assert one.engine.round == 1
 
 
 def test_an_upload_for_a_round_that_has_not_begun_is_refused_and_logged(federation: Build) -> None:

@@ -12,6 +12,7 @@ from fedmol.fl.payload import Payload, Section, Sections, Vector
 from fedmol.fl.updates import BLOCK, Update, aligned
 
 State = Mapping[str, Vector]  # whatever a strategy keeps from round to round
+LARGEST_STATE = 8  # times the payload, in bytes
 
 
 class Strategy(Protocol):
@@ -27,6 +28,9 @@ class Strategy(Protocol):
         self, payload: Payload, current: Sections, updates: Sequence[Update], state: State
     ) -> tuple[Sections, State]:
         """The sections that leave the round, and the state for the next.
+
+        Sections have the names, lengths and types of the payload. The state has names of its own, and at most
+        `LARGEST_STATE` times the payload's bytes. The round engine checks both, and that every number is finite.
 
         Raises:
             DamagedUpdate: a stored update is not what was received; nothing has changed.
