@@ -33,27 +33,27 @@ _COUNTS = {
 }
 
 
-def room(path: str) -> str:
-    """Where a module stands: a package of the library or `ground floor`, or one of the two programs."""
+def package(path: str) -> str:
+    """Where a module stands: a package of the library or `single modules`, or one of the two programs."""
     parts = Path(path).parts
     if parts[0] != "shared":
         return parts[0]
-    return parts[2] if len(parts) > 3 else "ground floor"
+    return parts[2] if len(parts) > 3 else "single modules"
 
 
 def figures(measured: Mapping[str, Any]) -> Figures:
-    """By room, in all, and of each module of which little is reached, from what `coverage json` has written."""
-    rooms: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(("modules", *_COUNTS), 0))
+    """By package, in all, and of each module of which little is reached, from what `coverage json` has written."""
+    packages: dict[str, dict[str, int]] = defaultdict(lambda: dict.fromkeys(("modules", *_COUNTS), 0))
     little: Figures = {}
     for path, file in sorted(measured["files"].items()):
         counts = {name: file["summary"][key] for name, key in _COUNTS.items()}
-        for each in (rooms[room(path)], rooms[TOTAL]):
+        for each in (packages[package(path)], packages[TOTAL]):
             each["modules"] += 1
             for name, count in counts.items():
                 each[name] += count
         if counts["statements"] and share(counts) < LITTLE:
             little[f"module/{path}"] = {"value": share(counts), **counts}
-    return {f"room/{name}": {"value": share(counts), **counts} for name, counts in sorted(rooms.items())} | little
+    return {f"package/{name}": {"value": share(counts), **counts} for name, counts in sorted(packages.items())} | little
 
 
 def share(counts: Mapping[str, int]) -> float:
@@ -64,9 +64,9 @@ def share(counts: Mapping[str, int]) -> float:
 
 def render(found: Figures) -> str:
     """docs/results/coverage.md."""
-    total = found[f"room/{TOTAL}"]
-    rooms = "".join(
-        _rows((name, figure) for name, figure in found.items() if name.startswith("room/") and figure != total)
+    total = found[f"package/{TOTAL}"]
+    packages = "".join(
+        _rows((name, figure) for name, figure in found.items() if name.startswith("package/") and figure != total)
     )
     little = "".join(_rows((f"`{name}`", figure) for name, figure in found.items() if name.startswith("module/")))
     named = (
@@ -86,15 +86,15 @@ that they start. Made by `{total["command"]}` at {total["commit"][:7]}, which fa
 Tests with real processes and real mTLS (`TIER=federation`) are not counted: where they alone reach, a fault is found
 late, and far from its cause. That a line runs does not say that a test would notice if it were wrong.
 
-| room | modules | statements | branches | reached |
+| package | modules | statements | branches | reached |
 | --- | ---: | ---: | ---: | ---: |
-{rooms}| **all** | {_cells(total)} |
+{packages}| **all** | {_cells(total)} |
 {named}"""
 
 
 def _rows(chosen: Iterator[tuple[str, dict[str, Any]]]) -> Iterator[str]:
     for name, figure in chosen:
-        yield f"| {name.replace('room/', '').replace('module/', '')} | {_cells(figure)} |\n"
+        yield f"| {name.replace('package/', '').replace('module/', '')} | {_cells(figure)} |\n"
 
 
 def _cells(figure: Mapping[str, Any]) -> str:
@@ -125,7 +125,7 @@ def coverage(tests: tuple[str, ...], out: Path) -> None:
     files.write_text(out / DATA, json.dumps(found, indent=1, allow_nan=False) + "\n")
     files.write_text(out / PAGE, render(found))
     click.echo(render(found))
-    if (reached := found[f"room/{TOTAL}"]["value"]) < FLOOR:
+    if (reached := found[f"package/{TOTAL}"]["value"]) < FLOOR:
         raise FedmolError(
             Exit.INTERNAL,
             f"the unit tests reach {formats.percent(reached)} of the product, less than {formats.percent(FLOOR, 0)}",

@@ -44,6 +44,7 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
         return any(not all(units.get(_MACHINE, {}).values()) for units in self.assigned_work.values())
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
     return Scheduling(config, log)
 

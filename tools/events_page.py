@@ -22,8 +22,8 @@ SHA-256 of the line before. The console, the sidecar's page and metrics, the rep
 that follows from it. `fedmol log verify` finds out whether a log was changed.
 
 Every line has a head: `seq` (counted from 0), `time` (UTC), `run`, `site` (whom it is about: a site, or `aggregator`),
-`round` and `phase` (or null), `kind`; and `previous`, the hash. Beside it stand the fields of the kind. A reader passes
-over fields, and kinds, that it does not know.
+`round` and `phase` (or null), `kind`; and `previous`, the hash. The kind's own fields follow. Readers ignore fields and
+kinds that they do not know. Each heading has the kind, and its class in the code.
 
 This page is made from `shared/fedmol/telemetry/events/` by `make generate`.
 """
@@ -70,7 +70,7 @@ def _section(record: _Class, classes: dict[str, _Class], types: dict[str, str]) 
         for name, kind, needed, comment in fields
     ]
     table = ["| Field | Type | | Meaning |", "| --- | --- | --- | --- |", *rows, ""] if rows else []
-    title = f"`{record.kind}`" if record.kind else f"{record.name}, a part of others"
+    title = f"`{record.kind}`: {record.name}" if record.kind else f"{record.name}, nested in others"
     return "\n".join([f"### {title}", "", " ".join(about), "", *table]).replace("\n\n\n", "\n\n")
 
 

@@ -3,6 +3,8 @@
     make generate     write what is stale
     make verify       write nothing; name what is stale, and end with 1
 
+Both set PYTHONPATH to docker/grafana, where the dashboards are written as code.
+
 Dashboards come before the charts, which carry copies of them, and charts before the manifests that Helm makes of them.
 """
 

@@ -1,7 +1,8 @@
 """The one line to the aggregator, through which every message leaves: OpenFL's calls and fedmol's own.
 
-A message is written down before it leaves. A call has a deadline, and is given up within a moment when the site is to
-stop. An answer that is longer than any that was agreed is cut off while it arrives: gRPC would first assemble it.
+The first message of a kind is logged before it leaves, repeats within a minute, an upload after its last piece. A call
+has a deadline, and is given up within a moment when the site is to stop. An answer that is longer than any that was
+agreed is cut off while it arrives: gRPC would first assemble it.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ class SiteTraining:
         return len(self.validation)
 
     def last_sent(self, before: int) -> int | None:
-        """The last round before `before` whose update the site has sent; None before the first."""
+        """The last round before `before` whose update the site has logged as sent; None before the first."""
         return max((round for round in self._sent if round < before), default=None)
 
     def validate(self, round: int, model: Vector) -> Validated:

@@ -31,7 +31,7 @@ class Uneven(Closed):
     sizes: tuple[Annotated[float, Field(gt=0)], ...]
 
 
-class Scaffold(Closed):
+class ScaffoldSplit(Closed):
     """Whole Murcko scaffolds go to one site; `sizes` as for `uneven`, equal when left out."""
 
     kind: Literal["scaffold"]
@@ -48,7 +48,7 @@ class Dirichlet(Closed):
     alpha: Annotated[float, Field(gt=0, allow_inf_nan=True)]
 
 
-Split = Annotated[Iid | Uneven | Scaffold | Dirichlet, Field(discriminator="kind")]
+Split = Annotated[Iid | Uneven | ScaffoldSplit | Dirichlet, Field(discriminator="kind")]
 
 
 class DataSettings(Closed):

@@ -29,16 +29,16 @@ MEASURED = {
 }
 
 
-def test_statements_and_branches_add_up_by_room_and_in_all() -> None:
+def test_statements_and_branches_add_up_by_package_and_in_all() -> None:
     found = coverage.figures(MEASURED)
     assert {name: (one["statements"], one["branches"], one["value"]) for name, one in found.items()} == {
-        "room/ground floor": (10, 0, 1.0),
-        "room/chem": (60, 20, 70 / 80),
-        "room/aggregator": (8, 2, 0.1),
-        "room/total": (78, 22, 0.81),
+        "package/single modules": (10, 0, 1.0),
+        "package/chem": (60, 20, 70 / 80),
+        "package/aggregator": (8, 2, 0.1),
+        "package/total": (78, 22, 0.81),
         "module/aggregator/fedmol_aggregator/openfl_adapter/server.py": (8, 2, 0.1),
     }
-    assert found["room/chem"]["modules"] == 2
+    assert found["package/chem"]["modules"] == 2
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def page() -> list[str]:
     return coverage.render({name: {**one, **told} for name, one in coverage.figures(MEASURED).items()}).splitlines()
 
 
-def test_the_page_has_a_row_for_each_room_and_names_modules_of_which_little_is_reached(page: list[str]) -> None:
+def test_the_page_has_a_row_for_each_package_and_names_modules_of_which_little_is_reached(page: list[str]) -> None:
     assert f"| chem | 2 | 60 | 20 | {formats.percent(0.875)} |" in page
     assert f"| **all** | 4 | 78 | 22 | {formats.percent(0.81)} |" in page
     assert f"| `aggregator/fedmol_aggregator/openfl_adapter/server.py` | 8 | 2 | {formats.percent(0.1)} |" in page

@@ -116,12 +116,17 @@ def _is_module(name: str) -> bool:
         return False
 
 
-def test_every_room_of_the_library_is_described() -> None:
+def test_every_layer_of_the_library_is_described() -> None:
     contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
     layers = [layer for contract in contracts for layer in contract.get("layers", ())]
-    rooms = {room for layer in layers for room in layer.split(" | ")}
-    table = (ROOT / "docs/developer.md").read_text().partition("### The rooms")[2].partition("###")[0]
-    assert set(re.findall(r"`([a-z_]+)`", table)) >= rooms
+    table = (ROOT / "docs/developer.md").read_text().partition("### The packages")[2].partition("###")[0]
+    described: list[set[str]] = []
+    for number, names in re.findall(r"^\| (\d*) ?\| (.*?) \|", table, re.MULTILINE):
+        if number:
+            assert int(number) == len(described) + 1
+            described.append(set())
+        described[-1] |= set(re.findall(r"`([a-z_]+)`", names))
+    assert described == [set(layer.split(" | ")) for layer in layers]
 
 
 def test_the_readme_is_short_and_its_pictures_are_small() -> None:

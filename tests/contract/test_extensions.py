@@ -107,3 +107,20 @@ def test_an_algorithm_is_one_file(tmp_path: Path, place: str, text: str, used: s
     command = [sys.executable, "-c", used, str(tmp_path / "run")]
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("class Halfway(Closed)", "class Halfway", "halfway.Halfway does not derive from fedmol.closed.Closed"),
+        ('Literal["halfway"]', "str", "halfway.Halfway has no field name with a Literal"),
+    ],
+)
+def test_an_algorithm_that_cannot_be_found_says_why(tmp_path: Path, before: str, after: str, said: str) -> None:
+    (tmp_path / "found_by_looking").mkdir()
+    (tmp_path / "found_by_looking" / "halfway.py").write_text(STRATEGY.replace(before, after))
+    look = "algorithms_in('found_by_looking', ['found_by_looking'], 'step')"
+    code = f"from fedmol.fl.algorithms import algorithms_in; {look}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert said in done.stderr

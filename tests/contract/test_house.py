@@ -1,6 +1,6 @@
 """The house stays as it is: names that do not collide, and modules of one idea.
 
-Which room may import from which is held by import-linter, `make lint`.
+Which package may import from which is held by import-linter, `make lint`.
 """
 
 from __future__ import annotations

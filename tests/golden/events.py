@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from unittest.mock import patch
 
 from fedmol.telemetry.events.round_events import (
     LogAnchored,
@@ -217,3 +218,14 @@ def site(log: EventLog) -> None:
     log.write(ModelReceived(model_digest=DIGEST, file_digest="34" * 32, bytes=50000))
     log.write(RunFinished(model_digest=DIGEST))
     log.write(RunStopped(reason="terminated", detail="the site was asked to stop"))
+
+
+LOGS = {"aggregator": aggregator, "site": site}
+
+
+def written(name: str, folder: Path) -> bytes:
+    """The log of that name as it is written today."""
+    log = EventLog(folder / "events.jsonl", run="golden", site="aggregator" if name == "aggregator" else "north")
+    with patch("fedmol.telemetry.log.stamp", lambda: TIME):
+        LOGS[name](log)
+    return log.path.read_bytes()

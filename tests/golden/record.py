@@ -1,19 +1,22 @@
-"""Records anew what the tests here compare with: python -m tests.golden.record [semantics|messages|models]
+"""Records anew what the tests here compare with: python -m tests.golden.record semantics|messages|models|logs
 
 Numbers may be recorded once SEMANTICS was raised, or where there were none before. Messages may be recorded once the
 minor number of PROTOCOL was raised; those of earlier versions stay. Before its first release a version's messages may
 be recorded again. Model files and the molecules that they gave stay; a new format gets a file and its molecules.
+Lines of the event logs stay: an event of a new kind is written after the last one.
 """
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
+from pathlib import Path
 
 from fedmol.fl.versions import SEMANTICS
 from fedmol.training import load_model
 from fedmol.training.model_description import FORMAT
-from tests.golden import messages, models, semantics
+from tests.golden import events, messages, models, semantics
 
 
 def record_semantics() -> None:
@@ -44,5 +47,17 @@ def record_models() -> None:
     models.MOLECULES.write_text(json.dumps(found, indent=1) + "\n")
 
 
+def record_logs() -> None:
+    for name in events.LOGS:
+        path = events.FOLDER / f"{name}.jsonl"
+        with tempfile.TemporaryDirectory() as folder:
+            written = events.written(name, Path(folder))
+        if not written.startswith(path.read_bytes()):
+            sys.exit(f"{path} would change: write events of a new kind after the last one")
+        path.write_bytes(written)
+
+
 if __name__ == "__main__":
-    {"semantics": record_semantics, "messages": record_messages, "models": record_models}[sys.argv[1]]()
+    {"semantics": record_semantics, "messages": record_messages, "models": record_models, "logs": record_logs}[
+        sys.argv[1]
+    ]()

@@ -56,7 +56,7 @@ def test_the_table_has_every_molecule_and_the_counts_agree(model: Path, tmp_path
     valid = table[table.valid]
     assert len(table) == 60
     assert 0 < len(valid) < 60
-    assert f"{len(valid)} valid ({valid.smiles.nunique()} different), {60 - len(valid)} invalid of 60" in made.output
+    assert f"{len(valid)} valid ({valid.smiles.nunique()} unique), {60 - len(valid)} invalid of 60" in made.output
     assert table.novel.isna().all()
     assert table.reason[~table.valid].notna().all()
 

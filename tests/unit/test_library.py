@@ -70,7 +70,7 @@ def test_the_valid_molecules_are_the_sequence(molecules: fedmol.Molecules) -> No
     assert all(one.reason for one in molecules.invalid)
     assert [one.smiles for one in molecules[:3]] == list(molecules.smiles[:3])
     assert Chem.MolToSmiles(molecules[0].mol) == molecules[0].smiles
-    assert str(molecules).startswith(f"{len(molecules)} valid ({len(molecules.different)} different), ")
+    assert str(molecules).startswith(f"{len(molecules)} valid ({len(molecules.unique)} unique), ")
 
 
 def test_equal_seeds_draw_equal_molecules(model: fedmol.Model, molecules: fedmol.Molecules) -> None:

@@ -61,7 +61,7 @@ class StaleRound(Exception):
 
 
 class FederationClient(AggregatorGRPCClient):  # type: ignore[misc]
-    """`orders` must be there before the first question for tasks."""
+    """`task_checks` must be set before the first question for tasks."""
 
     channel: Any
     task_checks: TaskChecks

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rdkit import Chem, rdBase
 
 from fedmol.chem.graphs_to_molecules import Reading, molecule, read_graphs
-from fedmol.chem.scaffold_query import Scaffold
+from fedmol.chem.scaffold_query import ScaffoldQuery
 from fedmol.chem.stereo import Stereoisomers, stereoisomers
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.errors import Exit, FedmolError
@@ -63,7 +63,7 @@ def molecules_of(
     graphs: Graphs,
     vocabulary: Vocabulary,
     known: Collection[str] | None = None,
-    scaffold: Scaffold | None = None,
+    scaffold: ScaffoldQuery | None = None,
 ) -> list[Molecule]:
     """One molecule per graph, in order.
 
@@ -80,7 +80,7 @@ def _molecule_of(
     reading: Reading,
     vocabulary: Vocabulary,
     known: Collection[str] | None,
-    scaffold: Scaffold | None,
+    scaffold: ScaffoldQuery | None,
 ) -> Molecule:
     smiles = reading.smiles or reading.relaxed or ""
     misfit = _misfit(smiles, reading.connected, scaffold)
@@ -95,7 +95,7 @@ def _molecule_of(
     )
 
 
-def _misfit(smiles: str, connected: bool, scaffold: Scaffold | None) -> str:
+def _misfit(smiles: str, connected: bool, scaffold: ScaffoldQuery | None) -> str:
     """Why a molecule is not what the scaffold asks for, "" if it is. In pieces, one of them may be what matters."""
     if scaffold is None:
         return ""

@@ -21,7 +21,7 @@ _OPEN = 0  # the atomic number of [*]
 
 
 @dataclass(frozen=True)
-class Scaffold:
+class ScaffoldQuery:
     """What every molecule is to contain: in codes, for the denoiser, and as a query, for what it made of them."""
 
     fragment: Fragment
@@ -42,7 +42,7 @@ class Scaffold:
         return mol is not None and mol.HasSubstructMatch(self.query)
 
 
-def read_scaffold(text: str, vocabulary: Vocabulary) -> Scaffold:
+def read_scaffold(text: str, vocabulary: Vocabulary) -> ScaffoldQuery:
     """The scaffold of `text`, its fragment in codes of `vocabulary`, hydrogens left to valence.
 
     The fragment has each Kekule form of the aromatic rings, RDKit's own first, `MOST_FORMS` at most. Without [*] every
@@ -74,7 +74,7 @@ def read_scaffold(text: str, vocabulary: Vocabulary) -> Scaffold:
         )
     forms = [_bond_matrix(form, grows, vocabulary) for form in _kekule_forms(mol, kekulised)]
     closed = ~grows if grows.any() else grows
-    return Scaffold(Fragment(atoms, torch.stack(forms), closed), _query(mol, vocabulary.keeps_charges))
+    return ScaffoldQuery(Fragment(atoms, torch.stack(forms), closed), _query(mol, vocabulary.keeps_charges))
 
 
 def _check_types(mol: Chem.Mol, text: str, vocabulary: Vocabulary) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -10,7 +11,7 @@ import click
 from rich.console import Console
 
 from fedmol.cli.options import SEED, THREADS, OutputFile, standardise, vocabulary
-from fedmol.formats import fixed
+from fedmol.formats import fixed, number
 from fedmol.settings import ExecutionName, ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:
@@ -115,10 +116,10 @@ def train(
     console.print(f"written: {out}", markup=False)  # before anything else can go wrong
     found, fit = model.nll(threads=threads), model.fit
     assert fit is not None
-    error = fixed(1.96 * found.standard_error)
+    error = f" ± {fixed(1.96 * found.standard_error)}" if isfinite(found.standard_error) else ""
     console.print(
-        f"trained on {fit.molecules:,} molecules; validation NLL {found.published:.2f} ± {error} "
-        f"({found.molecules:,} molecules)",
+        f"trained on {number(fit.molecules, 'molecule')}; validation NLL {found.published:.2f}{error} "
+        f"({number(found.molecules, 'molecule')})",
         highlight=False,
     )
 

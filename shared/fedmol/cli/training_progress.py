@@ -44,13 +44,13 @@ class TrainingProgress:
         first = self.pace is None  # which was not timed
         pace = self.pace or self._begin(report.step + 1 - report.molecules // self.batch_size, steps)
         pace.follow(report)
-        figures = f"loss {fixed(pace.loss, 3)}, {count(pace.molecules_per_second)} molecules/s"
-        left = f"{duration(pace.seconds_left)} left, lr {report.learning_rate:.1e}"
-        self._bar.update(self._task, completed=pace.done, figures=f"{figures}, {left}")
+        speed = "" if first else f", {count(pace.molecules_per_second)} molecules/s, {duration(pace.seconds_left)} left"
+        figures = f"loss {fixed(pace.loss, 3)}{speed}, lr {report.learning_rate:.1e}"
+        self._bar.update(self._task, completed=pace.done, figures=figures)
         due = (not first and time.monotonic() - self._said >= _LINE_EVERY) or pace.done == pace.end
         if due and not self.console.is_terminal:
             self._said = time.monotonic()
-            line = f"step {count(pace.done)} of {count(pace.end)}: {figures}, {left}"
+            line = f"step {count(pace.done)} of {count(pace.end)}: {figures}"
             self.console.print(line, highlight=False, soft_wrap=True)
 
     def _begin(self, first_step: int, steps: int) -> Throughput:

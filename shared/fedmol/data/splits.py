@@ -18,7 +18,7 @@ from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.molecule_files import Table
 from fedmol.data.parallel import in_blocks
 from fedmol.errors import Exit, FedmolError
-from fedmol.settings import Dirichlet, Iid, Scaffold, Split, Uneven
+from fedmol.settings import Dirichlet, Iid, ScaffoldSplit, Split, Uneven
 
 Indices = NDArray[np.int64]
 T = TypeVar("T")
@@ -76,7 +76,7 @@ def _all(of: Callable[[Sequence[str]], list[T]], smiles: Sequence[str]) -> Itera
     return chain.from_iterable(in_blocks(of, smiles))
 
 
-def _weights(split: Uneven | Scaffold, sites: int) -> Sequence[float]:
+def _weights(split: Uneven | ScaffoldSplit, sites: int) -> Sequence[float]:
     weights = split.sizes or (1.0,) * sites
     if len(weights) != sites:
         raise FedmolError(
@@ -101,7 +101,7 @@ def split(smiles: Sequence[str], how: Split, sites: int, seed: int) -> list[Indi
             parts = _shuffled(len(smiles), (1.0,) * sites, rng)
         case Uneven():
             parts = _shuffled(len(smiles), _weights(how, sites), rng)
-        case Scaffold():
+        case ScaffoldSplit():
             targets = sizes_of(len(smiles), _weights(how, sites))
             parts = _whole_groups(_groups(_all(scaffolds, smiles), rng), targets)
         case Dirichlet():

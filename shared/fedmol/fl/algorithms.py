@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import get_args
+from types import ModuleType
+from typing import Literal, get_args, get_origin
 
 from fedmol.closed import Closed
 
@@ -13,23 +14,40 @@ from fedmol.closed import Closed
 def algorithms_in(package: str, path: Sequence[str], method: str) -> tuple[type[Closed], ...]:
     """The settings classes that have `method`, in the order of their modules' names.
 
+    Such a class derives from `Closed`, and its field `name` is a `Literal`: the name by which settings take it.
+
+    Raises:
+        TypeError: a class with `method` keeps to neither.
+
     Example:
         >>> from fedmol.fl import strategies
-        >>> [found.__name__ for found in algorithms_in(strategies.__name__, strategies.__path__, "step")]
-        ['FedAdam', 'FedAvg', 'Scaffold']
+        >>> "FedAvg" in [found.__name__ for found in algorithms_in(strategies.__name__, strategies.__path__, "step")]
+        True
     """
     modules = [import_module(f"{package}.{name}") for name in sorted(module.name for module in iter_modules(path))]
-    return tuple(
-        value
-        for module in modules
-        for value in vars(module).values()
-        if isinstance(value, type)
-        and issubclass(value, Closed)
-        and value.__module__ == module.__name__
-        and hasattr(value, method)
-    )
+    return tuple(_algorithm(found) for module in modules for found in _classes(module) if hasattr(found, method))
 
 
 def names(found: Sequence[type[Closed]]) -> set[str]:
     """What the settings call them."""
     return {get_args(algorithm.model_fields["name"].annotation)[0] for algorithm in found}
+
+
+def _classes(module: ModuleType) -> Iterator[type]:
+    for value in vars(module).values():
+        if (
+            isinstance(value, type)
+            and value.__module__ == module.__name__
+            and not getattr(value, "_is_protocol", False)
+        ):
+            yield value
+
+
+def _algorithm(found: type) -> type[Closed]:
+    where = f"{found.__module__}.{found.__name__}"
+    if not issubclass(found, Closed):
+        raise TypeError(f"{where} does not derive from fedmol.closed.Closed")
+    name = found.model_fields.get("name")
+    if name is None or get_origin(name.annotation) is not Literal:
+        raise TypeError(f'{where} has no field name with a Literal, such as `name: Literal["fedavg"]`')
+    return found

@@ -24,7 +24,7 @@ from fedmol.fl.rounds import RoundRule, Terms
 from fedmol.fl.tasks import TASKS, TRAIN, Task
 from fedmol.fl.updates import DamagedUpdate
 from fedmol.fl.upload_refusals import UploadRefusals, refusal
-from fedmol.fl.uploads import Reception, Record, UploadStore
+from fedmol.fl.uploads import Reception, UploadRecord, UploadStore
 from fedmol.run_folder import RunFolder
 from fedmol.telemetry.events.round_events import RoundStarted, UpdateNotCounted, UpdateReceived
 from fedmol.telemetry.events.run_events import StateDamaged
@@ -65,7 +65,7 @@ class RoundEngine:
         self._closing = False
         self._failure: OSError | None = None
         self.refusals = UploadRefusals(events, rule.clock)
-        self._reports: dict[str, dict[str, Record]] = {}
+        self._reports: dict[str, dict[str, UploadRecord]] = {}
         self._cpu = time.process_time()
         if not self.finished:
             self._take_up_uploads()
@@ -232,7 +232,7 @@ class RoundEngine:
             return "the site has no part in this round"
         return "the site has brought no counts" if site not in self.terms.molecules() else None
 
-    def _accept(self, reception: Reception, record: Record) -> None:
+    def _accept(self, reception: Reception, record: UploadRecord) -> None:
         with self._lock:
             if (why := self._no_member(record.site)) is not None:
                 raise refusal(record.site, record.round, why)
@@ -253,7 +253,7 @@ class RoundEngine:
                 round=record.round,
             )
 
-    def _close(self, reports: dict[str, dict[str, Record]]) -> None:
+    def _close(self, reports: dict[str, dict[str, UploadRecord]]) -> None:
         round, sites = self.round, list(self.rule.sites)
         counting = count(round, self.terms, self._last, sites, reports)
         following = close(round, self.terms, self._last, sites, reports, counting, self.uploads, self._cost)
@@ -288,7 +288,7 @@ class RoundEngine:
             if record.site in self.rule.sites:
                 self._reports.setdefault(record.site, {})[record.task] = record
 
-    def _ask_again(self, damaged: DamagedUpdate, record: Record) -> None:
+    def _ask_again(self, damaged: DamagedUpdate, record: UploadRecord) -> None:
         self.events.write(
             StateDamaged(file=str(damaged.path), detail=damaged.what), site=damaged.site, round=self.round
         )

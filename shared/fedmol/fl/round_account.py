@@ -9,10 +9,10 @@ from typing import Any
 
 from fedmol.fl.payload import MODEL
 from fedmol.fl.tasks import LOSS, NEGATIVE_NLL, SECONDS, TRAIN, VALIDATE
-from fedmol.fl.uploads import Record
+from fedmol.fl.uploads import UploadRecord
 from fedmol.telemetry.events.round_events import RoundFinished
 
-Reports = Mapping[str, Mapping[str, Record]]  # by site, then by task
+Reports = Mapping[str, Mapping[str, UploadRecord]]  # by site, then by task
 
 
 def account(

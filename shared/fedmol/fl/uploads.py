@@ -35,7 +35,7 @@ _LARGEST_RECORD = 64 * 2**10  # bytes
 
 
 @dataclass(frozen=True)
-class Record:
+class UploadRecord:
     """What is known of an upload that arrived whole."""
 
     site: str
@@ -64,7 +64,7 @@ class UploadStore:
             os.mkdir(folder)
         return Reception(folder, self.scratch, site, round, task, self.payload, current)
 
-    def records(self, round: int) -> tuple[list[Record], list[Path]]:
+    def records(self, round: int) -> tuple[list[UploadRecord], list[Path]]:
         """The uploads of `round` that are on the disk, and the record files that are damaged."""
         whole, damaged = [], []
         for path in sorted(self._round(round).glob("*.json")):
@@ -76,12 +76,12 @@ class UploadStore:
                 damaged.append(path)
         return whole, damaged
 
-    def update(self, record: Record, weight: float, share: float) -> Update:
+    def update(self, record: UploadRecord, weight: float, share: float) -> Update:
         """The record's sections as a strategy reads them."""
         files = {name: self._round(record.round) / _file_name(name, digest) for name, digest in record.digests.items()}
         return Update(record.site, weight, share, files, record.digests)
 
-    def drop(self, record: Record) -> None:
+    def drop(self, record: UploadRecord) -> None:
         """Forget an upload, so that its site is asked for it again."""
         self._record_path(record).unlink(missing_ok=True)
 
@@ -97,7 +97,7 @@ class UploadStore:
     def _round(self, round: int) -> Path:
         return self.folder / f"round-{round:04d}"
 
-    def _record_path(self, record: Record) -> Path:
+    def _record_path(self, record: UploadRecord) -> Path:
         return self._round(record.round) / f"{record.site}.{record.task}.json"
 
 
@@ -142,16 +142,16 @@ class Reception:
             )
         self._metrics[name] = value
 
-    def finish(self) -> Record:
+    def finish(self) -> UploadRecord:
         """What the upload was, once all of it has come; `keep` makes it count."""
         absent = [*(self._sections.keys() - self._writers.keys()), *(set(self.task.metrics) - self._metrics.keys())]
         if absent:
             raise self.refusal(f"lacks {', '.join(sorted(absent))}")
         digests = {name: writer.finish() for name, writer in self._writers.items()}
         norms = {name: math.sqrt(writer.square) for name, writer in self._writers.items()}
-        return Record(self.site, self.round, self.task.name, dict(self._metrics), digests, norms)
+        return UploadRecord(self.site, self.round, self.task.name, dict(self._metrics), digests, norms)
 
-    def keep(self, record: Record) -> None:
+    def keep(self, record: UploadRecord) -> None:
         """From now on the upload is there, also after a restart. The last step: what `finish` gave counts by it."""
         for name, digest in record.digests.items():
             os.replace(self._writers.pop(name).path, self._folder / _file_name(name, digest))
@@ -268,17 +268,17 @@ def _write_whole(file: BinaryIO, piece: memoryview) -> None:
         piece = piece[file.write(piece) :]
 
 
-def _write_record(record: Record) -> bytes:
+def _write_record(record: UploadRecord) -> bytes:
     text = json.dumps(vars(record), sort_keys=True)
     return json.dumps({"record": text, "blake3": blake3(text.encode()).hexdigest()}).encode()
 
 
-def _read_record(path: Path) -> Record | None:
+def _read_record(path: Path) -> UploadRecord | None:
     """None when the file is not what `_write_record` wrote."""
     try:
         outer = json.loads(read_bytes(path, _LARGEST_RECORD))
         if blake3(outer["record"].encode()).hexdigest() != outer["blake3"]:
             return None
-        return Record(**json.loads(outer["record"]))
+        return UploadRecord(**json.loads(outer["record"]))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None

@@ -80,10 +80,10 @@ def train(
         learning_rate: at its highest; it rises for a twentieth of the steps and then falls to 0.
         device: "cpu", "cuda", or "auto": the GPU where there is one.
         processes: that share each batch; "auto" is one per GPU.
-        threads: of each process; more than one seldom help these small networks.
+        threads: of each process; more than one rarely helps these small networks.
         execution: how steps reach a GPU, see `fedmol.execution`; "auto" is the fastest.
         state: file that keeps the position once a minute. Remove it when the model is saved.
-        resume: go on from the position in that file, if it is one of this very training.
+        resume: go on from the position in that file, if it belongs to the same training.
         on_progress: is told ("reading", rows done, of how many).
         on_step: is told of the steps taken (`StepReport`), and of how many there are.
         tell: is given a line for whatever of the molecules is left out; a `DataWarning` says it otherwise.

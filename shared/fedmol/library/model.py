@@ -12,7 +12,7 @@ import torch
 
 from fedmol import files, zoo
 from fedmol.chem.generated_molecules import molecules_of
-from fedmol.chem.scaffold_query import Scaffold, read_scaffold
+from fedmol.chem.scaffold_query import ScaffoldQuery, read_scaffold
 from fedmol.chem.vocabulary import Vocabulary
 from fedmol.data.card import DataCard
 from fedmol.diffusion import Likelihood, NoiseModel, samplers
@@ -162,9 +162,9 @@ class Model:
             atoms: heavy atoms per molecule; as in the training molecules when left out.
             sampler: "few-step", or "ancestral" as published.
             steps: of sampling; the sampler's own when left out, or 60 with a scaffold.
-            known: molecules that novelty is told by: a file, a list of SMILES, or "qm9".
+            known: reference molecules for novelty: a file, a list of SMILES, or "qm9".
             column: of the SMILES in the file of `known`.
-            threads: of the processor; more than one seldom help these small networks.
+            threads: of the processor; more than one rarely helps these small networks.
             on_progress: is told how many molecules are done (a fraction), and of how many.
             tell: is given a line for whatever of `known` is left out; a `DataWarning` says it otherwise.
 
@@ -283,7 +283,7 @@ class Model:
         with threads_set(threads):
             return estimate(self.trained, graphs, most, seed, lambda *_: None)[0]
 
-    def _asked(self, scaffold: Scaffold | None, atoms: int | None) -> tuple[Denoises, NoiseModel]:
+    def _asked(self, scaffold: ScaffoldQuery | None, atoms: int | None) -> tuple[Denoises, NoiseModel]:
         """The denoiser and the noise for the molecules that are wanted."""
         noise = self.trained.noise
         denoiser: Denoises = self.trained.denoiser

@@ -33,7 +33,7 @@ class Origin:
 class Molecules(Sequence[Molecule]):
     """What a model drew: as a sequence, its valid molecules, in the order in which they were drawn.
 
-    `str` of it says how many were valid, different, connected and, where known molecules were named, novel.
+    `str` of it says how many were valid, unique, connected and, where known molecules were named, novel.
 
     Example:
         >>> import fedmol
@@ -59,7 +59,7 @@ class Molecules(Sequence[Molecule]):
         return tuple(molecule.smiles for molecule in self._valid)
 
     @property
-    def different(self) -> tuple[str, ...]:
+    def unique(self) -> tuple[str, ...]:
         """The same, each only the first time it came up."""
         return tuple(dict.fromkeys(self.smiles))
 
@@ -125,7 +125,7 @@ class Tally:
     connected: int = 0
     misfits: int = 0  # valid but for the scaffold
     novel: int = 0
-    different: set[str] = field(default_factory=set)
+    unique: set[str] = field(default_factory=set)
 
     def begin(self, origin: Origin) -> None:
         """What comes now was drawn so."""
@@ -133,21 +133,21 @@ class Tally:
 
     def is_new(self, molecule: Molecule) -> bool:
         """Count a molecule. False for a valid one that has come up before."""
-        new = not molecule.valid or molecule.smiles not in self.different
+        new = not molecule.valid or molecule.smiles not in self.unique
         self.total += 1
         self.misfits += self.scaffold and molecule.reason == NO_SCAFFOLD
         self.connected += molecule.connected
         self.novel += bool(molecule.novel)
         if molecule.valid:
             self.valid += 1
-            self.different.add(molecule.smiles)
+            self.unique.add(molecule.smiles)
         return new
 
     def __str__(self) -> str:
         misfits = f" ({self.misfits:,} without the scaffold)" if self.scaffold else ""
         novel = f", {self.novel:,} novel" if self.novelty else ""
         return (
-            f"{self.valid:,} valid ({len(self.different):,} different), {self.total - self.valid:,} invalid of "
+            f"{self.valid:,} valid ({len(self.unique):,} unique), {self.total - self.valid:,} invalid of "
             f"{self.total:,}{misfits}; {self.connected:,} connected{novel}"
         )
 

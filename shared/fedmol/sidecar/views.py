@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from fedmol.telemetry.state import Outcome, Phase, Role, Round, Run, RunState, Site, SiteState
+from fedmol.telemetry.state import Phase, Role, Round, Run, RunState, Site, SiteState, UpdateOutcome
 from fedmol.telemetry.verdict import run_state, seconds_left, site_state
 
 
@@ -109,7 +109,7 @@ class SiteView(View):
     received_bytes: int
     update_norm: float | None
     has_model: bool  # the final one, as it says
-    updates: dict[Outcome, int]
+    updates: dict[UpdateOutcome, int]
 
 
 class TensorView(View):

@@ -25,10 +25,10 @@ SiteState = Literal[
 RunState = Literal["waiting-for-log", "gathering", "running", "silent", "finished", "stopped"]
 Phase = Literal["download", "validate", "train", "upload", "idle", "exchange", "silent", "lost"]
 Role = Literal["aggregator", "site"]
-Outcome = Literal["received", "refused", "late", "not-counted"]
+UpdateOutcome = Literal["received", "refused", "late", "not-counted"]
 SITE_STATES: tuple[SiteState, ...] = get_args(SiteState)
 RUN_STATES: tuple[RunState, ...] = get_args(RunState)
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+OUTCOMES: tuple[UpdateOutcome, ...] = get_args(UpdateOutcome)
 
 EXITS = (*(exit.slug for exit in Exit if exit), "other")  # bounded: they become a label
 REFUSALS = (*EXITS, "tls-handshake")
@@ -100,7 +100,7 @@ class Site:
     sent_bytes: int = 0
     received_bytes: int = 0
     has_model: bool = False  # the final one, as it says
-    updates: dict[Outcome, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
+    updates: dict[UpdateOutcome, int] = field(default_factory=lambda: dict.fromkeys(OUTCOMES, 0))
 
     def become(self, state: SiteState, detail: str, time: float) -> None:
         self.state, self.detail, self.since = state, detail, time

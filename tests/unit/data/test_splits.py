@@ -9,7 +9,7 @@ from fedmol.chem.scaffolds import scaffolds
 from fedmol.data.embedded import embedded
 from fedmol.data.splits import Indices, holdout, names, sizes_of, split
 from fedmol.errors import Exit, FedmolError
-from fedmol.settings import Dirichlet, Iid, Scaffold, Split, Uneven
+from fedmol.settings import Dirichlet, Iid, ScaffoldSplit, Split, Uneven
 
 SMILES = embedded()[:600]
 SITES = 4
@@ -22,7 +22,7 @@ def equal(left: list[Indices], right: list[Indices]) -> bool:
 kinds: st.SearchStrategy[Split] = st.one_of(
     st.just(Iid()),
     st.lists(st.floats(0.1, 10), min_size=SITES, max_size=SITES).map(lambda s: Uneven(kind="uneven", sizes=tuple(s))),
-    st.just(Scaffold(kind="scaffold")),
+    st.just(ScaffoldSplit(kind="scaffold")),
     st.floats(0.5, 100).map(lambda alpha: Dirichlet(kind="dirichlet", alpha=alpha)),
 )
 
@@ -51,7 +51,7 @@ def test_uneven_sizes_are_exact() -> None:
 
 
 def test_scaffold_split_keeps_series_together_and_sizes_near() -> None:
-    parts = split(SMILES, Scaffold(kind="scaffold", sizes=(2, 1, 1, 1)), SITES, 0)
+    parts = split(SMILES, ScaffoldSplit(kind="scaffold", sizes=(2, 1, 1, 1)), SITES, 0)
     names = scaffolds(SMILES)
     series = [{names[row] for row in part} for part in parts]
     assert all(not a & b for i, a in enumerate(series) for b in series[i + 1 :])
@@ -85,7 +85,7 @@ def test_infinite_alpha_is_an_even_split() -> None:
 
 def test_rows_that_cannot_be_read_are_dealt_out_too() -> None:
     smiles = ["x", "y", "", "z", "CC", "C1CC1"]
-    parts = split(smiles, Scaffold(kind="scaffold"), 3, 0)
+    parts = split(smiles, ScaffoldSplit(kind="scaffold"), 3, 0)
     assert [len(part) for part in parts] == [2, 2, 2]
 
 
@@ -94,7 +94,7 @@ def test_rows_that_cannot_be_read_are_dealt_out_too() -> None:
     [
         (["C", "N"], Iid(), Exit.BAD_DATA, "2 of 4 sites without any"),
         ([], Dirichlet(kind="dirichlet", alpha=1.0), Exit.BAD_DATA, "4 of 4 sites without any"),
-        (["C"] * 50, Scaffold(kind="scaffold"), Exit.BAD_DATA, "3 of 4 sites without any"),
+        (["C"] * 50, ScaffoldSplit(kind="scaffold"), Exit.BAD_DATA, "3 of 4 sites without any"),
         (["C"] * 50, Uneven(kind="uneven", sizes=(1e9, 1, 1, 1)), Exit.BAD_DATA, "3 of 4 sites"),
         (["C"] * 50, Uneven(kind="uneven", sizes=(1, 1)), Exit.BAD_SETTINGS, "2 sizes for 4 sites"),
         (["C"] * 50, Uneven(kind="uneven", sizes=(1e308,) * 4), Exit.BAD_SETTINGS, "too large"),

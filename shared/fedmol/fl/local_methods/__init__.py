@@ -2,9 +2,10 @@
 
 A method is its settings. `before_round` is given what the round starts from, and returns what is done to the gradient
 in each step, before it is clipped and before the optimiser sees it; `after_round` says what is sent besides the model
-and what the site keeps for its next round. Every process of a site does the same. A new method is one module here,
-with its settings as the class, and its test: it is found by itself, and `local_method` in federation.yaml takes it by
-its name.
+and what the site keeps for its next round. Every process of a site does the same.
+
+A new method is one module here: a `Closed` class whose fields are its settings. It is discovered automatically;
+`local_method` in federation.yaml selects it by its name. A method and a strategy of the same name need each other.
 """
 
 from __future__ import annotations

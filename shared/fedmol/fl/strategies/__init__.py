@@ -2,8 +2,10 @@
 
 A strategy is a pure step from (current sections, updates, state) to (next sections, next state). Updates come in the
 order of the sites' names, so that the result does not depend on who answered first. The state is saved with each
-round's model, and a restart goes on exactly where it was. A new strategy is one module here, with its settings as the
-class, and its test: it is found by itself, and `strategy` in federation.yaml takes it by its name.
+round's model, and a restart goes on exactly where it was.
+
+A new strategy is one module here: a `Closed` class whose fields are its settings. It is discovered automatically;
+`strategy` in federation.yaml selects it by its name. A strategy and a local method of the same name need each other.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ class UpdateReceived(Record, kind="update_received", of_a_round=True):
     """A site's update is here, whole."""
 
     molecules: Count  # that the site trains on
-    bytes: Count
+    bytes: Count  # of the payload that was agreed on
     norm: Number  # of what it moves the model by
 
 
@@ -134,7 +134,7 @@ class TensorSent(Record):
 
 
 class UpdateSent(Record, kind="sent", of_a_round=True):
-    """In a site's log: what leaves the site after its training."""
+    """In a site's log: an update that is trained, and about to leave the site."""
 
     tensors: Annotated[list[TensorSent], Field(max_length=1000)]
     bytes: Count
