@@ -98,7 +98,7 @@ def test_unique_writes_each_molecule_once(model: Path, tmp_path: Path) -> None:
     made = call(model, "-n", 60, "--unique", "--out", tmp_path / "made.smi")
     lines = (tmp_path / "made.smi").read_text().splitlines()
     assert len(lines) == len(set(lines)) > 0
-    assert f"({len(lines)} different)" in made.output
+    assert f"({len(lines)} unique)" in made.output
 
 
 def test_a_scaffold_is_in_every_molecule(model: Path, tmp_path: Path) -> None:
