@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 _MACHINE = "machine"  # the tests of engine and cluster
+_GPU = "gpu"  # those that share a small run of `make gpu`
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
@@ -31,7 +32,9 @@ class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return _MACHINE if file.startswith(("tests/cluster/", "tests/container/")) else file
+        if file.startswith(("tests/cluster/", "tests/container/")):
+            return _MACHINE
+        return _GPU if file.startswith("tests/benchmarks/test_gpu") else file
 
     def _assign_work_unit(self, node: Any) -> None:
         if _MACHINE in self.workqueue:

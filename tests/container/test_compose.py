@@ -22,7 +22,7 @@ RUNNING = (*PARTIES, *SIDECARS)
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory, docker_engine: None) -> Iterator[Stack]:
     """A run that has begun, and is long enough for what is tried while it goes on, on a fast and busy machine, too."""
-    stack = Stack(fresh_copy(tmp_path_factory.mktemp("clone"), rounds=60), "fedmol-test")
+    stack = Stack(fresh_copy(tmp_path_factory.mktemp("clone"), rounds=45), "fedmol-test")
     stack.close()
     try:
         stack.compose("--profile", "*", "up", "--detach", "--build", *RUNNING, "evaluator", "prometheus")
