@@ -173,7 +173,7 @@ the code changes its structure; [CHANGELOG.md](../../CHANGELOG.md) says what has
 @click.option("--out", default=origin.ROOT / "docs/results", type=click.Path(path_type=Path, file_okay=False))
 def main(only: tuple[str, ...], out: Path) -> None:
     """Play runs that have to end with the same model, and write the digests."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs, and their own, would ignore it
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which jobs in the background ignore
     told = {"commit": origin.commit(clean=out == origin.ROOT / "docs/results"), "machine": origin.machine()}
     figures: Figures = json.loads((out / DATA).read_text()) if (out / DATA).exists() else {}
     for name in only or RUNS:
