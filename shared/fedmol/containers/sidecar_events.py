@@ -21,6 +21,8 @@ class EventStream:
 
     def __init__(self, page: Callable[[], str | None]) -> None:
         self._page, self._last = page, -1
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxy stands before a page of this machine
         self._events: queue.Queue[AnyEvent] = queue.Queue()
         threading.Thread(target=self._read, name="events", daemon=True).start()
 
@@ -42,7 +44,7 @@ class EventStream:
 
     def _follow(self, page: str) -> None:
         url = f"{page}/v1/events"
-        with requests.get(url, params={"after": self._last}, stream=True, timeout=_PATIENCE) as answer:
+        with self._session.get(url, params={"after": self._last}, stream=True, timeout=_PATIENCE) as answer:
             for line in answer.iter_lines():
                 self._take(line)
 
