@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 import click
 
-from fedmol.extras import require
+from fedmol.extras import missing, require
 from fedmol.fl.versions import PROTOCOL, SEMANTICS, written
 from fedmol.runtime import call
 
@@ -36,7 +36,7 @@ _COMMANDS = {
     "data": ("fedmol.cli.data:data", "Inspect files of molecules and split them among sites."),
     "certs": ("fedmol.cli.certs:certs", "Make, sign, install and show certificates."),
     "change": ("fedmol.cli.change:change", "Sign a change to a run: sites, quorum, deadlines, rounds."),
-    "log": ("fedmol.cli.event_log:log", "Verify event logs: was one changed, or do sites have different ones?"),
+    "log": ("fedmol.cli.event_log:log", "Check event logs for changes and contradictions."),
     "doctor": ("fedmol.doctor.command:doctor", "Check a site before it joins, or an aggregator."),
 }
 _EXTRAS = {  # that commands need beside the library
@@ -80,7 +80,12 @@ class _Commands(click.Group):
 
     def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in _COMMANDS.items()])
+            formatter.write_dl([(name, f"{summary}{_lacking(name)}") for name, (_, summary) in _COMMANDS.items()])
+
+
+def _lacking(name: str) -> str:
+    extra = _EXTRAS.get(name)
+    return f" Needs the extra {extra}." if extra and missing(extra) else ""
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})

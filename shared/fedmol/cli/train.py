@@ -30,7 +30,8 @@ _COUNT = click.IntRange(min=1)
 @standardise
 @click.option("--preset", default=_MODEL.preset, show_default=True, help="small, base, large or digress")
 @click.option("--layers", type=_COUNT, help="layers of the denoiser  [default: the preset's]")
-@click.option("--steps", default=2000, show_default=True, type=_COUNT, help="gradient steps")
+@click.option("--steps", type=_COUNT, help="gradient steps  [default: 2000]")
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="train for about so long, instead of --steps")
 @click.option("--batch-size", default=_TRAINING.batch_size, show_default=True, type=_COUNT)
 @click.option("--optimizer", default=_TRAINING.optimizer, show_default=True, type=click.Choice(["muon", "adamw"]))
 @click.option(
@@ -63,7 +64,8 @@ def train(
     standardise: Recipe,
     preset: str,
     layers: int | None,
-    steps: int,
+    steps: int | None,
+    minutes: float | None,
     batch_size: int,
     optimizer: Literal["muon", "adamw"],
     learning_rate: float,
@@ -84,6 +86,10 @@ def train(
     from fedmol.library.fitting import train
 
     state, console = out.with_name(out.name + ".resume"), Console()
+    if resume and not state.exists():
+        console.print(
+            f"there is no interrupted training of {out}: this one starts at step 0", markup=False, soft_wrap=True
+        )
     with RowsRead(console) as rows, TrainingProgress(console, batch_size) as progress:
 
         def on_progress(phase: str, done: int, total: int) -> None:
@@ -97,6 +103,7 @@ def train(
             preset=preset,
             layers=layers,
             steps=steps,
+            minutes=minutes,
             batch_size=batch_size,
             optimizer=optimizer,
             learning_rate=learning_rate,
@@ -111,9 +118,10 @@ def train(
             on_step=progress.follow,
             tell=partial(console.print, markup=False),
         )
+    replaced = " (replaced)" if out.exists() else ""
     model.save(out)
     state.unlink(missing_ok=True)
-    console.print(f"written: {out}", markup=False)  # before anything else can go wrong
+    console.print(f"written: {out}{replaced}", markup=False, soft_wrap=True)  # before anything else can go wrong
     found, fit = model.nll(threads=threads), model.fit
     assert fit is not None
     error = f" ± {fixed(1.96 * found.standard_error)}" if isfinite(found.standard_error) else ""

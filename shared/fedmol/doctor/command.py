@@ -91,9 +91,15 @@ def _sites() -> ModuleType:
     try:
         return import_module("fedmol_collaborator.doctor.site_checks")
     except ModuleNotFoundError as error:
+        from fedmol.errors import Exit, FedmolError
+
         if not str(error.name).startswith("fedmol_"):
             raise
-        raise click.UsageError(f"`fedmol doctor --site` comes with {error.name}, which is not installed here") from None
+        raise FedmolError(
+            Exit.EXTRA_MISSING,
+            "fedmol doctor --site comes with fedmol_collaborator, which is not installed here",
+            "install the site's program: pip install ./collaborator, or everything: make venv",
+        ) from None
 
 
 def _examine(checks: Sequence[Check]) -> list[Result]:

@@ -71,6 +71,7 @@ class Evaluation:
         quality, found = self.quality, self.likelihood
         rates = [
             ("validity", quality.validity, "of all molecules"),
+            ("connected", quality.connected, "of all molecules"),
             ("uniqueness", quality.uniqueness_strict, "of the valid ones"),
             *([("novelty", quality.novelty_strict, "of the different valid ones")] if self.known else []),
         ]

@@ -264,7 +264,8 @@ def _kept_by(sites: Mapping[AnchoredLine, Collection[str]], anchors: Sequence[An
 def _name_unproven(result: Audit, main: LogRead, held: Sequence[AnchoredLine]) -> None:
     if not held:
         result.unproven.append(
-            "that the log was not rewritten as a whole: only what sites keep can show it (--against)"
+            "that the log was not rewritten as a whole or cut off, nor its last line changed: only what sites keep can "
+            "show it (--against)"
         )
         return
     end = held[-1].log_seq + 1

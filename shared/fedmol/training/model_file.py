@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +24,7 @@ from fedmol.training.model_description import Description, Shares
 from fedmol.training.parameter_vector import flatten
 from fedmol.training.safetensors_header import Entry, read_header
 
-_META = "fedmol"  # entry of the file's metadata
+_META, _CONTENT = "fedmol", "content"  # entries of the file's metadata: its description; the digest of all it holds
 _LARGEST = 2 * 2**30  # bytes
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16}
 
@@ -94,6 +96,8 @@ def save_model(
     noise model are rounded, too, see `fedmol.training.model_description`: no sums of the sites' counts are in it.
     Those of a model that was read are given as `shares`, for rounding them once more would change them.
 
+    A federation's model names the digest of its weights in `meta`; any other file gets one of its content.
+
     Raises:
         ValueError: the properties are not as many as the denoiser was built for.
     """
@@ -110,7 +114,12 @@ def save_model(
     )
     state = denoiser.state_dict()
     weights = {name: state[name].to(precision).cpu().contiguous() for name in sorted(state)}
-    write_bytes(path, to_bytes(weights, {_META: description.encode()}), 0o600)
+    said = description.encode()
+    file = to_bytes(weights, {_META: said})
+    if precision != torch.float32 or "digest" not in description.meta:
+        digests = {name: _digest(tensor) for name, tensor in weights.items()}
+        file = _with_content(file, _content(said, digests))
+    write_bytes(path, file, 0o600)
 
 
 def load_model(path: Path) -> TrainedModel:
@@ -129,7 +138,9 @@ def load_model(path: Path) -> TrainedModel:
             shapes = {name: tuple(tensor.shape) for name, tensor in denoiser.state_dict().items()}
             entries = header.entries(shapes)
             denoiser = denoiser.to_empty(device="cpu")
-            _read_weights(file, entries, denoiser.state_dict())
+            digests = _read_weights(file, entries, denoiser.state_dict())
+        if _CONTENT in header.metadata and header.metadata[_CONTENT] != _content(header.metadata[_META], digests):
+            raise ValueError("its content is not that whose digest it names")
         if all(entry.dtype == "F32" for entry in entries):  # rounding the weights changes their digest
             _check_digest(flatten(denoiser), said.meta)
         return TrainedModel(
@@ -153,16 +164,36 @@ def _narrowest(denoiser: Denoiser) -> torch.dtype:
     return torch.float32
 
 
-def _read_weights(file: BinaryIO, entries: list[Entry], state: dict[str, Tensor]) -> None:
-    """Fill the tensors of `state` from the file, one after another."""
+def _read_weights(file: BinaryIO, entries: list[Entry], state: dict[str, Tensor]) -> dict[str, str]:
+    """Fill the tensors of `state` from the file, one after another; returns the digest of each."""
+    digests = {}
     for entry in entries:
         content = bytearray(entry.end - entry.start)
         if file.readinto(content) != len(content):  # type: ignore[attr-defined]
             raise ValueError("it ends before its tensors do")
+        digests[entry.name] = hashlib.sha256(content).hexdigest()
         tensor = torch.frombuffer(content, dtype=_DTYPES[entry.dtype])
         if not tensor.isfinite().all():
             raise ValueError(f"the tensor {entry.name!r} has weights that are not finite numbers")
         state[entry.name].copy_(tensor.view(state[entry.name].shape))
+    return digests
+
+
+def _content(description: str, digests: dict[str, str]) -> str:
+    """SHA-256 of the description and of every tensor as it lies in the file."""
+    return hashlib.sha256(json.dumps([description, sorted(digests.items())]).encode()).hexdigest()
+
+
+def _with_content(file: bytes, digest: str) -> bytes:
+    """The file with one more entry of its metadata, the first: safetensors would write several in any order."""
+    begin, end = b'{"__metadata__":{', 8 + int.from_bytes(file[:8], "little")
+    header = file[8:end].replace(begin, begin + f'"{_CONTENT}":"{digest}",'.encode(), 1).rstrip()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + file[end:]
+
+
+def _digest(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.reshape(-1).view(torch.uint8).numpy().data).hexdigest()
 
 
 def _check_digest(weights: Vector, meta: dict[str, Any]) -> None:

@@ -70,5 +70,5 @@ def test_without_the_collaborator_a_site_is_told_what_to_install(
     monkeypatch.delitem(sys.modules, "fedmol_collaborator.doctor.site_checks", raising=False)
     monkeypatch.setitem(sys.modules, "fedmol_collaborator.doctor", None)
     call = ["doctor", "--settings", settings, "--certs", tmp_path, "--site", "north", "--shard", tmp_path / "shard.csv"]
-    assert run(list(map(str, call))) == Exit.USAGE
+    assert run(list(map(str, call))) == Exit.EXTRA_MISSING
     assert "comes with fedmol_collaborator" in capsys.readouterr().err

@@ -32,6 +32,9 @@ def test_train_and_sample(table: Path, tmp_path: Path) -> None:
     again = tmp_path / "again.safetensors"
     call(train, table, *options, "--out", again, "--resume")
     assert again.read_bytes() == model.read_bytes()
+    once_more = call(train, table, *options, "--out", again, "--resume")
+    assert f"no interrupted training of {again}: this one starts at step 0" in unwrapped(once_more)
+    assert f"written: {again} (replaced)" in unwrapped(once_more)
 
     made = call(sample, model, "-n", 6, "--steps", 5, "--out", samples)
     assert made.exit_code == 0, made.output
@@ -46,6 +49,16 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
 
 def test_a_wrong_preset_is_said(table: Path) -> None:
     assert refusal(call(train, table, "--preset", "huge")) is Exit.BAD_SETTINGS
+
+
+def test_minutes_stand_for_steps(table: Path, tmp_path: Path) -> None:
+    options = ("--batch-size", 4, "--layers", 1, "--out", tmp_path / "model.safetensors")
+    assert call(train, table, *options, "--minutes", 0.01).exit_code == 0
+    assert refusal(call(train, table, *options, "--minutes", 1, "--steps", 4)) is Exit.USAGE
+
+
+def unwrapped(result: Result) -> str:
+    return result.output.replace("\n", "")
 
 
 def refusal(result: Result) -> Exit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -51,12 +52,37 @@ def _put_together(path: Path, header: dict[str, Any] | str, said: Any, weights: 
     path.write_bytes(len(text).to_bytes(8, "little") + text + weights)
 
 
+def _is_read(path: Path) -> bool:
+    try:
+        load_model(path)
+    except FedmolError:
+        return False
+    return True
+
+
 def _refused(path: Path) -> str:
     with pytest.raises(FedmolError) as refused:
         load_model(path)
     assert refused.value.exit is Exit.BAD_MODEL
     assert str(path) in refused.value.message
     return refused.value.message
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.float16])
+def test_a_flipped_bit_is_never_passed_over(good: Path, precision: torch.dtype) -> None:
+    """Wherever it is: the file is refused, or what is read is what was written."""
+    model = load_model(good)
+    denoiser = model.denoiser.to(precision).to(torch.float32)
+    save_model(good, denoiser, preset="small", vocabulary=model.vocabulary, noise=model.noise, precision=precision)
+    content, chance = good.read_bytes(), random.Random(0)
+    _, said, weights = _taken_apart(good)
+    passed = 0
+    for place in [*chance.sample(range(len(content) - len(weights)), 300), *chance.sample(range(len(content)), 30)]:
+        good.write_bytes(content[:place] + bytes([content[place] ^ 1 << chance.randrange(8)]) + content[place + 1 :])
+        if _is_read(good):
+            assert _taken_apart(good)[1:] == (said, weights)
+            passed += 1
+    assert passed < 10
 
 
 @pytest.mark.parametrize(
