@@ -48,40 +48,29 @@ class Equal:
     ways: tuple[str, ...]
 
 
-def _settings(**values: str) -> tuple[str, ...]:
-    return tuple(word for name, value in values.items() for word in ("--set", f"{name.replace('__', '.')}={value}"))
+def _options(rounds: int, local_steps: int, *others: str) -> tuple[str, ...]:
+    said = (f"training.rounds={rounds}", f"training.local_steps={local_steps}", *others, "evaluation.samples=64")
+    return tuple(word for setting in said for word in ("--set", setting))
 
 
+_FOUR_SITES = "sites=[{name: amber},{name: birch},{name: cedar},{name: dogwood}]"
+_BY_SCAFFOLD = "data.split={kind: scaffold, sizes: [8, 4, 2, 1]}"
+_QM9 = ("--settings", "federation.qm9.yaml")
 RUNS = {
     "default": Equal("`federation.yaml` as it is", (), ("undisturbed", "again")),
     "small": Equal(
         "six rounds of 30 steps, 600 molecules",
-        _settings(training__rounds="6", training__local_steps="30", data__limit="600", evaluation__samples="64"),
+        _options(6, 30, "data.limit=600"),
         ("undisturbed", "interrupted", "killed"),
     ),
     "scaffold": Equal(
         "four sites of uneven size, scaffold split, three rounds of 40 steps",
-        _settings(
-            sites="[{name: amber},{name: birch},{name: cedar},{name: dogwood}]",
-            data__split="{kind: scaffold, sizes: [8, 4, 2, 1]}",
-            training__rounds="3",
-            training__local_steps="40",
-            evaluation__samples="64",
-        ),
+        _options(3, 40, _FOUR_SITES, _BY_SCAFFOLD),
         ("undisturbed",),
     ),
     "qm9": Equal(
         "all of QM9, preset `base`, two rounds of 10 steps",
-        (
-            *("--settings", "federation.qm9.yaml"),
-            *_settings(
-                training__budget_minutes="null",
-                training__rounds="2",
-                training__local_steps="10",
-                evaluation__samples="64",
-                evaluation__nll_molecules="64",
-            ),
-        ),
+        (*_QM9, *_options(2, 10, "training.budget_minutes=null", "evaluation.nll_molecules=64")),
         ("undisturbed",),
     ),
 }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -124,9 +123,9 @@ def train(
     console.print(f"written: {out}{replaced}", markup=False, soft_wrap=True)  # before anything else can go wrong
     found, fit = model.nll(threads=threads), model.fit
     assert fit is not None
-    error = f" ± {fixed(1.96 * found.standard_error)}" if isfinite(found.standard_error) else ""
+    error = fixed(1.96 * found.standard_error)
     console.print(
-        f"trained on {number(fit.molecules, 'molecule')}; validation NLL {found.published:.2f}{error} "
+        f"trained on {number(fit.molecules, 'molecule')}; validation NLL {found.published:.2f} ± {error} "
         f"({number(found.molecules, 'molecule')})",
         highlight=False,
     )
