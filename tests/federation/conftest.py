@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from fedmol.fl.federation import Settings
-from fedmol.telemetry.events.round_events import RoundStarted
 from tests.support.stage import AGGREGATOR, Stage, builder, small_settings
 
 
@@ -28,7 +27,7 @@ def waiting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """An aggregator that waits for its sites."""
     stage = Stage(small_settings(rounds={"join_deadline": 600}), tmp_path_factory.mktemp("waiting") / "run")
     stage.start(AGGREGATOR)
-    stage.wait_for(RoundStarted)
+    stage.wait_until_it_serves()
     yield stage
     stage.close()
 

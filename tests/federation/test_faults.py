@@ -11,7 +11,7 @@ import pytest
 
 from fedmol.errors import Exit
 from fedmol.fl.federation import Settings
-from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted, UpdateRefused
+from fedmol.telemetry.events.round_events import RoundFinished, UpdateRefused
 from fedmol.telemetry.events.run_events import RunFinished
 from fedmol.telemetry.events.site_events import SiteLost, SiteReturned, TrainingStep
 from tests.support.stage import AGGREGATOR, Stage, small_settings
@@ -159,7 +159,7 @@ def test_a_site_without_an_aggregator_gives_up_at_its_deadline(stage: Build) -> 
 def test_a_second_aggregator_on_the_port_is_refused(stage: Build) -> None:
     run = stage(small_settings())
     run.start(AGGREGATOR)
-    run.wait_for(RoundStarted)
+    run.wait_until_it_serves()
     second = run.parties[AGGREGATOR]
     command = [*second.command[:-1], str(run.folder / "second")]
     run.parties["second"] = type(second)("second", command, run.folder / "second.log", 1)

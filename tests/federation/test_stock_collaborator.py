@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +17,7 @@ from benchmarks.federation.cases import counts, introduction
 from benchmarks.federation.member import Member
 from fedmol.fl.identity import aggregator_name, peer_name
 from fedmol.fl.payload import MODEL, Sections, Vector, model_payload
-from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted, UpdateRefused
+from fedmol.telemetry.events.round_events import RoundFinished, UpdateRefused
 from fedmol_collaborator.openfl_adapter.plan import render
 from fedmol_collaborator.openfl_adapter.task_runner import SiteTaskRunner
 from tests.support.stage import AGGREGATOR, RUN, Stage, small_settings
@@ -52,8 +51,7 @@ def test_a_stock_collaborator_plays_a_whole_run(tmp_path: Path) -> None:
     hello, initial = introduction(stage.settings)
     try:
         stage.start(AGGREGATOR)
-        stage.wait_for(RoundStarted)
-        time.sleep(0.5)
+        stage.wait_until_it_serves()
         with Member(f"localhost:{stage.settings.network.port}", certs, "west", RUN) as member:
             joining = hello.model_copy(update={"run": RUN, "peer": peer_name("west")})
             member.join(joining, counts(stage.settings, MOLECULES))

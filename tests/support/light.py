@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +21,7 @@ from fedmol.telemetry.events.round_events import RoundFinished, RoundStarted
 from fedmol.telemetry.events.run_events import RunFinished
 from fedmol.telemetry.log import Event
 from fedmol.training.assembly import reach
-from tests.support.stage import AGGREGATOR, PATIENCE, RUN, Stage, small_settings
+from tests.support.stage import AGGREGATOR, RUN, Stage, small_settings
 
 T = TypeVar("T")
 
@@ -74,7 +73,7 @@ class Light:
         """Open a line for every member, once the aggregator serves."""
         for member in self.members.values():
             member.channel.close()
-        self._wait_until_it_serves()
+        self.stage.wait_until_it_serves()
         present = [site for site in self.sites if site not in absent]
         self.members = {site: Member(self.address, self.certificates(site), site, RUN) for site in present}
 
@@ -163,17 +162,6 @@ class Light:
         for member in self.members.values():
             member.channel.close()
         self.stage.close()
-
-    def _wait_until_it_serves(self) -> None:
-        where, until = (self.settings.network.address, self.settings.network.port), time.monotonic() + PATIENCE
-        while True:
-            try:
-                socket.create_connection(where).close()
-                return
-            except ConnectionError:
-                assert self.serving(), self.stage.log(AGGREGATOR)
-                assert time.monotonic() < until, self.stage.log(AGGREGATOR)
-                time.sleep(0.05)
 
 
 def in_time(call: Callable[[], T]) -> T:

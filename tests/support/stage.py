@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -118,6 +119,18 @@ class Stage:
                     return event
             time.sleep(0.02)
         raise AssertionError(f"{name} never logged it; its log:\n{self.log(name)}")
+
+    def wait_until_it_serves(self) -> None:
+        """Wait until the aggregator listens, which it does a little after it has logged that a round is open."""
+        where, until = (self.settings.network.address, self.settings.network.port), time.monotonic() + PATIENCE
+        while True:
+            try:
+                socket.create_connection(where).close()
+                return
+            except ConnectionError:
+                assert self.parties[AGGREGATOR].code is None, self.log(AGGREGATOR)
+                assert time.monotonic() < until, self.log(AGGREGATOR)
+                time.sleep(0.05)
 
     def close(self) -> None:
         stop(list(self.parties.values()))
