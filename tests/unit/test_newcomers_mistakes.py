@@ -57,7 +57,21 @@ MISTAKES: dict[str, tuple[list[str], Exit, tuple[str, ...]]] = {  # the call, an
     "JSON": (["data", "card", "list.csv"], Exit.BAD_DATA, ("list.csv is JSON", "export the molecules as CSV")),
     "JSON on lines": (["data", "card", "long.csv"], Exit.BAD_DATA, ("long.csv is JSON", "export the molecules as CSV")),
     "a folder": (["train", "folder"], Exit.BAD_DATA, ("folder is a folder", "name the file of molecules inside it")),
-    "no such file": (["train", "god.smi"], Exit.BAD_DATA, ("there is no file god.smi", "name an existing file")),
+    "no such file": (
+        ["train", "god.smi"],
+        Exit.BAD_DATA,
+        ("there is no file god.smi", "name an existing file of molecules, or embedded or qm9 or qm9-digress"),
+    ),
+    "no such file to evaluate": (
+        ["evaluate", "god.smi"],
+        Exit.BAD_DATA,
+        ("there is no file god.smi", "name an existing file of molecules, or qm9"),
+    ),
+    "no such test molecules": (
+        ["evaluate", "good.csv", "--column", "structure", "--test", "embedded"],
+        Exit.BAD_DATA,
+        ("there is no file embedded", "name an existing file of molecules, or qm9 or qm9-digress"),
+    ),
     "InChI": (
         ["data", "card", "inchi.csv"],
         Exit.BAD_DATA,
@@ -204,7 +218,8 @@ def test_a_mistake_is_answered_by_what_is_wrong_where_and_what_to_do(
 ) -> None:
     arguments, exit, words = MISTAKES[mistake]
     assert run(arguments) == exit
-    said = capsys.readouterr().err
+    out, said = capsys.readouterr()
+    assert "sampling" not in out  # nothing begins
     assert said.startswith("error: ")
     assert [word for word in words if word not in said] == [], said
     assert said.count("\n  cure: ") == 1

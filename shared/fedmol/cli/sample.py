@@ -86,20 +86,21 @@ def sample(
     source = zoo.DEFAULT if model is None else str(model)
     trained = load(source, device=device, execution=execution)
     console = Console()
-    with _Bar(console, count) as bar:
-        blocks = trained.blocks(
-            count,
-            seed=seed,
-            scaffold=scaffold,
-            atoms=atoms,
-            sampler=sampler,
-            steps=steps,
-            known=known,
-            column=column,
-            threads=threads,
-            on_progress=bar.reach,
-            tell=partial(click.echo, err=True),
-        )
+    bar = _Bar(console, count)
+    blocks = trained.blocks(
+        count,
+        seed=seed,
+        scaffold=scaffold,
+        atoms=atoms,
+        sampler=sampler,
+        steps=steps,
+        known=known,
+        column=column,
+        threads=threads,
+        on_progress=bar.reach,
+        tell=partial(click.echo, err=True),
+    )
+    with bar:  # once nothing is wrong with the arguments
         tally, expansion = write(out, blocks, unique=unique, stereo=stereo)
     console.print(f"{tally}, in {bar.seconds:.1f} s", highlight=False)
     if stereo is not None:

@@ -47,8 +47,8 @@ class Table:
         return Table(self.source, self.column, smiles, lines, faults)
 
 
-def read_bytes(path: Path) -> bytes:
-    """The file's content as it lies on the disk.
+def read_bytes(path: Path, names: Sequence[str] = ()) -> bytes:
+    """The file's content as it lies on the disk; `names` are what could be said in the place of a file.
 
     Raises:
         FedmolError: BAD_DATA if it is not there, is a folder or may not be read.
@@ -56,9 +56,8 @@ def read_bytes(path: Path) -> bytes:
     try:
         return files.read_bytes(path, _LARGEST, follow=True)
     except FileNotFoundError:
-        raise bad_data(
-            f"there is no file {path}", "name an existing file of molecules, or one of the sources embedded, qm9"
-        ) from None
+        cure = ", or ".join(["name an existing file of molecules", *([" or ".join(names)] if names else [])])
+        raise bad_data(f"there is no file {path}", cure) from None
     except IsADirectoryError:
         raise bad_data(f"{path} is a folder, not a file", "name the file of molecules inside it") from None
     except (OSError, ValueError) as error:
@@ -79,8 +78,8 @@ def parse_table(path: Path, content: bytes, column: str) -> Table:
         return _table(path, column, rows)
 
 
-def read_table(path: Path, column: str = columns.DEFAULT) -> Table:
-    """Every row of a file of molecules.
+def read_table(path: Path, column: str = columns.DEFAULT, names: Sequence[str] = ()) -> Table:
+    """Every row of a file of molecules; `names`, as for `read_bytes`.
 
     - Tables (comma, tab, semicolon or bar; with a header): the SMILES stand in `column`, which is found whatever its
       case and padding, and as `canonical_smiles` and the like too. A number names it where there is no header: then
@@ -95,7 +94,7 @@ def read_table(path: Path, column: str = columns.DEFAULT) -> Table:
         FedmolError: BAD_DATA if the file is not there, empty, damaged, of another kind, or has no such column (the
             message lists those there are).
     """
-    return parse_table(path, read_bytes(path), column)
+    return parse_table(path, read_bytes(path, names), column)
 
 
 def _text_rows(path: Path, name: Path, text: str, column: str) -> tuple[str, Iterator[Row]]:

@@ -133,7 +133,7 @@ def load(data: DataSettings, cache: Path | None = None, seed: int = 0) -> Table:
     elif data.source == "qm9":
         table = qm9(cache or cache_folder())
     else:
-        table = read_table(Path(data.source).expanduser(), data.column)
+        table = read_table(Path(data.source).expanduser(), data.column, ("embedded", "qm9"))
     return _limited(table, data.limit, seed)
 
 

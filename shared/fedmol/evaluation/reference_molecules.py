@@ -82,15 +82,15 @@ def table_to_train_on(source: str | Table, column: str) -> Table:
     """
     if source == EMBEDDED:
         return load(DataSettings(source=EMBEDDED))
-    return _table(source, "not test", column)
+    return _table(source, "not test", column, (EMBEDDED, QM9, QM9_DIGRESS))
 
 
-def _table(source: str | Table, part: Part, column: str) -> Table:
+def _table(source: str | Table, part: Part, column: str, named: Sequence[str] = (QM9, QM9_DIGRESS)) -> Table:
     """The rows of a file, or those of one part of QM9 in canonical form."""
     if isinstance(source, Table):
         return source
     if source not in (QM9, QM9_DIGRESS):
-        return read_table(Path(source), column)
+        return read_table(Path(source), column, named)
     table, canonical = _qm9()
     rows = _held_out_here(canonical) if source == QM9 else _held_out_by_digress(len(table))
     return Table(source, table.column, canonical, table.lines).take(rows[part].tolist())

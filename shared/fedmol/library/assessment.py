@@ -116,7 +116,7 @@ def is_model(subject: str | Path) -> bool:
 
 def _table(molecules: MoleculeInput, column: str) -> Table:
     table = table_of(molecules)
-    return table if isinstance(table, Table) else read_table(Path(table), column)
+    return table if isinstance(table, Table) else read_table(Path(table), column, zoo.available())
 
 
 def _drawn(molecules: Molecules) -> measuring.Drawn:
