@@ -56,8 +56,8 @@ def read_bytes(path: Path, names: Sequence[str] = ()) -> bytes:
     try:
         return files.read_bytes(path, _LARGEST, follow=True)
     except FileNotFoundError:
-        cure = ", or ".join(["name an existing file of molecules", *([" or ".join(names)] if names else [])])
-        raise bad_data(f"there is no file {path}", cure) from None
+        others = f", or {' or '.join(names)}" if names else ""
+        raise bad_data(f"there is no file {path}", f"name an existing file of molecules{others}") from None
     except IsADirectoryError:
         raise bad_data(f"{path} is a folder, not a file", "name the file of molecules inside it") from None
     except (OSError, ValueError) as error:
